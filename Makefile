@@ -1,0 +1,47 @@
+# Every command of the README. `make help` lists them.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help setup run test check bench phase3-drill lock browser clean
+
+help: ## this list
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
+
+setup: $(STAMP) ## the environment .venv with every extra
+
+$(STAMP): requirements.lock pyproject.toml scripts/setup.sh
+	@VENV=$(VENV) bash scripts/setup.sh
+	@touch $@
+
+run: $(STAMP) ## both stacks side by side, sample traffic, live page (Ctrl-C ends it)
+	@$(BIN)/migrate up
+
+browser: ## Chromium from the system's packages, where it is missing (the browser tests need it)
+	@bash scripts/browser.sh
+
+test: $(STAMP) browser ## every test, browser included
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: $(STAMP) ## lint, types, import contracts, freshness of the docs
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/lint-imports --config sse_service/.importlinter
+	$(BIN)/python scripts/docs.py --check
+
+bench: $(STAMP) ## benchmarks, as ratios against a peer measured in the same run
+	$(BIN)/python -m bench $(BENCH_ARGS)
+
+phase3-drill: $(STAMP) ## prove that sse_service builds and passes its tests once the rest is deleted
+	@VENV=$(VENV) bash scripts/phase3-drill.sh
+
+lock: $(STAMP) ## resolve requirements.lock again from pyproject.toml
+	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
+	  --generate-hashes --no-header --no-emit-index-url --no-annotate -q -o requirements.lock
+
+clean: ## remove what the other targets made
+	rm -rf $(VENV) build dist bench-results .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -1,0 +1,1 @@
+"""The deprecated WebSocket stack: API Gateway WebSocket, Lambda and DynamoDB. until phase 3"""

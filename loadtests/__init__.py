@@ -1,0 +1,1 @@
+"""Load scenarios for both stacks, over the network only."""

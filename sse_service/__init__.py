@@ -1,0 +1,1 @@
+"""The Server-Sent Events + REST service that stays after the migration."""
