@@ -1,0 +1,43 @@
+"""How every `migrate` command speaks: data on stdout, messages on stderr, a `hint:` line after an error. until phase 3"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+import typer
+from rich.console import Console
+
+from migrate.errors import MigrateError
+
+__all__ = ["err", "out", "print_json", "reports_errors"]
+
+out = Console(soft_wrap=True)
+err = Console(stderr=True, soft_wrap=True)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def print_json(value: object) -> None:
+    """Write one JSON document to stdout, without colour or wrapping."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+
+
+def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
+    """Turn a MigrateError of a command into its message, its hint and its exit code."""
+
+    @wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except MigrateError as error:
+            err.print(f"error: {error.message}", style="bold red", markup=False, highlight=False)
+            if error.hint:
+                err.print(f"hint: {error.hint}", markup=False, highlight=False)
+            raise typer.Exit(int(error.exit_code)) from None
+
+    return run
