@@ -1,0 +1,118 @@
+"""What the tee sends, read back: one record per invocation of a legacy Lambda. Pure. until phase 3"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from migrate.errors import MigrateError
+
+__all__ = ["MalformedRecordError", "Post", "TeeRecord", "parse_record"]
+
+VERSION = 1
+
+
+class MalformedRecordError(MigrateError):
+    """A record of the tee that cannot be read.
+
+    Attributes:
+        reason: what is wrong with it.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"a record of the tee cannot be read: {reason}")
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Post:
+    """One payload posted during an invocation, with everybody it was posted to.
+
+    Attributes:
+        data: the payload; text, or base64 when `base64` is set.
+        at: when the first of the posts began, epoch seconds.
+        ok, gone, failed: connection ids by outcome (2xx, 410, anything else).
+    """
+
+    data: str
+    base64: bool
+    at: float
+    ok: tuple[str, ...]
+    gone: tuple[str, ...]
+    failed: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class TeeRecord:
+    """One invocation of a legacy Lambda: what entered, and what it posted (see `layer/ws2sse_tee.py`)."""
+
+    request_id: str
+    api_id: str
+    stage: str
+    route_key: str
+    event_type: str
+    connection_id: str
+    user: str | None
+    tenant: str | None
+    at: float
+    body: str | None
+    failed: bool
+    truncated: bool
+    dropped_before: int
+    posts: tuple[Post, ...]
+
+
+def parse_record(text: str) -> TeeRecord:
+    """Read one record.
+
+    Raises: MalformedRecordError: it is no JSON object, of another version, or lacks a field.
+    """
+    try:
+        raw = json.loads(text)
+    except ValueError as error:
+        raise MalformedRecordError("it is not JSON") from error
+    if not isinstance(raw, dict):
+        raise MalformedRecordError("it is not an object")
+    if raw.get("v") != VERSION:
+        raise MalformedRecordError(f"version {raw.get('v')!r}, this program reads version {VERSION}")
+    try:
+        return TeeRecord(
+            request_id=str(raw["request_id"]),
+            api_id=str(raw["api_id"]),
+            stage=str(raw["stage"]),
+            route_key=str(raw["route_key"]),
+            event_type=str(raw["event_type"]),
+            connection_id=str(raw["connection_id"]),
+            user=_optional(raw["user"]),
+            tenant=_optional(raw["tenant"]),
+            at=float(raw["at"]),
+            body=_optional(raw["body"]),
+            failed=bool(raw["failed"]),
+            truncated=bool(raw.get("truncated", False)),
+            dropped_before=int(raw["dropped_before"]),
+            posts=tuple(_post(post) for post in raw["posts"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise MalformedRecordError(f"{type(error).__name__} at {error}") from error
+
+
+def _optional(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def _post(raw: Mapping[str, object]) -> Post:
+    return Post(
+        data=str(raw["data"]),
+        base64=bool(raw["base64"]),
+        at=float(str(raw["at"])),
+        ok=_ids(raw["ok"]),
+        gone=_ids(raw["gone"]),
+        failed=_ids(raw["failed"]),
+    )
+
+
+def _ids(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise TypeError("a list of connection ids was expected")
+    return tuple(str(item) for item in value)

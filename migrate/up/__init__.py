@@ -1,0 +1,1 @@
+"""`migrate up`: both stacks side by side on one machine. until phase 3"""
