@@ -17,6 +17,7 @@ import fcntl
 import json
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -138,7 +139,7 @@ class StateDir:
         descriptor = os.open(self.path / "up.lock", os.O_RDWR | os.O_CREAT, 0o644)
         try:
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _lock(descriptor)
             except BlockingIOError:
                 pid = os.read(descriptor, 32).decode("ascii", "replace").strip() or "unknown"
                 raise RefusedError(
@@ -151,3 +152,16 @@ class StateDir:
             yield
         finally:
             os.close(descriptor)
+
+
+def _lock(descriptor: int) -> None:
+    """Take the lock; tried again for a moment, since `migrate status` takes it to see whether it is free."""
+    for attempt in range(5):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if attempt == 4:
+                raise
+            time.sleep(0.05)
+        else:
+            return

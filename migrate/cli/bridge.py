@@ -1,0 +1,83 @@
+"""`migrate bridge`: the bridge between the two running stacks. until phase 3"""
+
+from __future__ import annotations
+
+import time
+
+import typer
+
+from migrate.cli.options import JsonOption, StateDirOption
+from migrate.cli.output import err, out, print_json, reports_errors
+from migrate.cli.status import bridge_view
+from migrate.errors import MigrateError
+from migrate.up.state import DEFAULT_STATE_DIR, StateDir
+
+__all__ = ["app"]
+
+CHANGE_TIMEOUT_S = 30.0
+
+app = typer.Typer(help="The bridge between both stacks: status, stop, start.", no_args_is_help=True)
+
+
+@app.command()
+@reports_errors
+def status(state_dir: StateDirOption = DEFAULT_STATE_DIR, json_: JsonOption = False) -> None:
+    """Show whether the bridge runs and what has crossed it.
+
+    Example: migrate bridge status
+    """
+    state = StateDir(state_dir)
+    state.running()
+    view = bridge_view(state)
+    if json_:
+        print_json(view)
+        return
+    out.print(f"bridge: {view['state']}" + (f" (pid {view['pid']})" if view.get("pid") else ""))
+    for key, text in (
+        ("to_sse", "WebSocket to SSE"),
+        ("to_legacy", "SSE to WebSocket"),
+        ("undelivered", "posts that failed"),
+        ("malformed", "records that could not be read"),
+    ):
+        out.print(f"  {text:32} {view.get(key, 0)}", highlight=False)
+    if view.get("problem"):
+        err.print(f"problem: {view['problem']}", markup=False)
+
+
+@app.command()
+@reports_errors
+def stop(state_dir: StateDirOption = DEFAULT_STATE_DIR) -> None:
+    """Stop the bridge and keep it down. Messages wait in its queue and in the event log; `start` delivers them.
+
+    Example: migrate bridge stop
+    """
+    state = StateDir(state_dir)
+    state.running()
+    state.bridge_held.touch()
+    _wait(state, "running", absent=True)
+    err.print("the bridge is down; messages wait for `migrate bridge start`")
+
+
+@app.command()
+@reports_errors
+def start(state_dir: StateDirOption = DEFAULT_STATE_DIR) -> None:
+    """Start the bridge again after `stop`.
+
+    Example: migrate bridge start
+    """
+    state = StateDir(state_dir)
+    state.running()
+    state.bridge_held.unlink(missing_ok=True)
+    _wait(state, "running", absent=False)
+    err.print("the bridge is up")
+
+
+def _wait(state: StateDir, wanted: str, *, absent: bool) -> None:
+    deadline = time.monotonic() + CHANGE_TIMEOUT_S
+    while (bool((state.read_up() or {}).get("pids", {}).get("bridge"))) == absent:
+        if time.monotonic() > deadline:
+            raise MigrateError(
+                f"the bridge is {'still' if absent else 'not yet'} {wanted} after {CHANGE_TIMEOUT_S:g} s",
+                f"look at {state.logs / 'bridge.log'}",
+            )
+        time.sleep(0.05)

@@ -1,0 +1,194 @@
+"""`migrate up`: both stacks side by side. until phase 3"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from migrate.cli.options import JsonOption, StateDirOption
+from migrate.cli.output import err, out, print_json, reports_errors
+from migrate.errors import MigrateError, RefusedError
+from migrate.up.ports import choose_ports
+from migrate.up.state import DEFAULT_STATE_DIR, StateDir
+
+__all__ = ["public_view", "show_up", "up"]
+
+DETACHED_START_S = 120.0
+Port = Annotated[int | None, typer.Option(help="A fixed port; a free one when not given.", show_default=False)]
+
+
+@reports_errors
+def up(
+    detach: Annotated[bool, typer.Option("--detach", help="Return once both stacks are ready.")] = False,
+    json_: JsonOption = False,
+    no_traffic: Annotated[bool, typer.Option("--no-traffic", help="No simulated people.")] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Forget what the local AWS kept at the last clean stop.")
+    ] = False,
+    state_dir: StateDirOption = DEFAULT_STATE_DIR,
+    aws_port: Port = None,
+    gateway_port: Port = None,
+    gateway_tls_port: Port = None,
+    sse_port: Port = None,
+    dashboard_port: Port = None,
+) -> None:
+    """Start the legacy WebSocket stack and the SSE service next to each other, on this machine alone.
+
+    Example: migrate up --detach --json
+    """
+    state = StateDir(state_dir)
+    state.make()
+    if detach:
+        _detach(state, json_)
+        return
+    with state.hold():
+        from migrate.up.supervisor import UpOptions
+
+        ports = choose_ports(
+            {
+                "aws-port": aws_port,
+                "gateway-port": gateway_port,
+                "gateway-tls-port": gateway_tls_port,
+                "sse-port": sse_port,
+                "dashboard-port": dashboard_port,
+                "ministack-port": None,
+            }
+        )
+        options = UpOptions(
+            ports={name.removesuffix("-port"): port for name, port in ports.items()},
+            traffic=not no_traffic,
+            fresh=fresh,
+        )
+        asyncio.run(_run(state, options, json_))
+
+
+async def _run(state: StateDir, options: Any, json_: bool) -> None:
+    from migrate.up.supervisor import Supervisor
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    main_task = asyncio.current_task()
+    signals = 0
+
+    def on_signal() -> None:
+        nonlocal signals
+        signals += 1
+        stop.set()
+        if signals == 1 and main_task is not None and not ready:
+            main_task.cancel()
+        if signals == 1:
+            err.print("stopping (the local AWS saves its state; again to end at once)")
+        else:
+            # The leash ends the children with us.
+            os._exit(130)
+
+    ready = False
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, on_signal)
+    began = time.monotonic()
+    supervisor = Supervisor(
+        state, options, lambda what: err.print(f"  {time.monotonic() - began:5.1f} s  {what}", highlight=False)
+    )
+    try:
+        async with supervisor.stacks() as info:
+            ready = True
+            if json_:
+                print_json(public_view(info))
+                sys.stdout.flush()
+            else:
+                show_up(info)
+            await supervisor.run_until(stop)
+    except asyncio.CancelledError:
+        if not stop.is_set():
+            raise
+    err.print("both stacks are down")
+
+
+def _detach(state: StateDir, json_: bool) -> None:
+    holder = state.holder()
+    if holder is not None:
+        raise RefusedError(
+            f"the stacks in {state.path} are already up (pid {holder})",
+            "see them with `migrate status`, stop them with `migrate down`",
+        )
+    state.remove_up()
+    arguments = [argument for argument in sys.argv[1:] if argument not in ("--detach", "--json")]
+    log = state.logs / "up.log"
+    with log.open("wb") as output:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "migrate", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    deadline = time.monotonic() + DETACHED_START_S
+    with err.status("starting both stacks"):
+        while time.monotonic() < deadline:
+            info = state.read_up()
+            if info is not None and info.get("status") == "ready" and info["pids"].get("up") == child.pid:
+                if json_:
+                    print_json(public_view(info))
+                else:
+                    show_up(info)
+                return
+            if child.poll() is not None:
+                sys.stderr.write(log.read_text(encoding="utf-8", errors="replace"))
+                raise typer.Exit(child.returncode or 1)
+            time.sleep(0.05)
+    child.terminate()
+    raise MigrateError(f"the stacks were not ready after {DETACHED_START_S:g} s", f"look at {log}")
+
+
+def public_view(info: dict[str, Any]) -> dict[str, Any]:
+    """What `--json` prints: up.json as it is; it holds addresses and no secret."""
+    return info
+
+
+def show_up(info: dict[str, Any]) -> None:
+    """Addresses, and commands to paste."""
+    me = _command()
+    websocket = next(iter(info["legacy_ws_url"].values()))
+    state_option = "" if Path(info["jwt"]["secret_file"]).parent == DEFAULT_STATE_DIR.resolve() else (
+        f" --state-dir {shlex.quote(str(Path(info['jwt']['secret_file']).parent))}"
+    )
+    lines = f"""
+Both stacks are up after {info["ready_after_s"]:.1f} s.
+
+  live page     {info["dashboard_url"]}
+  WebSocket     {websocket}
+  SSE + REST    {info["sse_url"]}   (API: {info["sse_url"]}/docs)
+  local AWS     {info["aws_endpoint_url"]}
+
+Type in one, see it in the other, from other terminals:
+
+  TOKEN=$({me} token --user you --tenant {info["tenant"]}{state_option})
+  npx wscat -c "{websocket}?token=$TOKEN"
+  > {{"action":"sendMessage","message":"hello from WebSocket"}}
+
+  curl -N -H "Authorization: Bearer $TOKEN" {info["sse_url"]}/api/chat/stream
+  curl -H "Authorization: Bearer $TOKEN" -H "Content-Type: application/json" {info["sse_url"]}/api/chat/send \\
+       -d '{{"conversationId":"main","message":"hello from REST"}}'
+
+  {me} compare{state_option}      did both deliver the same?
+  {me} status{state_option}       what runs
+  {me} down{state_option}         stop"""
+    out.print(lines, markup=False, highlight=False)
+
+
+def _command() -> str:
+    """How the user can call this program: `migrate` when that is on PATH, else its path."""
+    if shutil.which("migrate"):
+        return "migrate"
+    here = Path(sys.executable).parent / "migrate"
+    return os.path.relpath(here) if here.is_relative_to(Path.cwd()) else str(here)

@@ -1,0 +1,326 @@
+"""Starts both stacks in order, keeps them up, and ends them in order. until phase 3
+
+    local AWS -> legacy stack (`legacy-ws deploy rooms`) -> tee
+              -> SSE service's tables                    -> SSE service -> rooms -> bridge -> page, traffic
+
+Whatever way the supervisor ends, its children end with it: by SIGTERM in order on a clean stop, by the leash of
+`migrate.local.children` when it is killed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import httpx
+
+from migrate import live, traffic
+from migrate.errors import MigrateError
+from migrate.tee.install import functions_of_api, install_tee
+from migrate.tokens import mint
+from migrate.up.processes import ManagedProcess, ProcessSpec
+from migrate.up.state import StateDir
+
+__all__ = ["HOST", "REGION", "ROOMS", "STACK", "TENANT", "Supervisor", "UpOptions"]
+
+HOST = "127.0.0.1"
+REGION = "ap-northeast-1"
+STACK = "rooms"
+TENANT = "demo"
+ROOMS = ("main", "random")
+SSE_TABLE_PREFIX = "sse-"
+# How long one part may take to start, seconds: generous, since a laptop may be busy.
+START_TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True)
+class UpOptions:
+    """What `migrate up` was asked for.
+
+    Attributes:
+        ports: aws, gateway, gateway-tls, sse, dashboard.
+        traffic: whether simulated people chat.
+        fresh: whether to start from an empty local AWS instead of the state saved at the last clean stop.
+    """
+
+    ports: dict[str, int]
+    traffic: bool = True
+    fresh: bool = False
+
+
+class Supervisor:
+    """The parent of both stacks.
+
+    Args:
+        state: the state directory; held by the caller.
+        options: see UpOptions.
+        say: told in a few words what has just been done, for a person.
+    """
+
+    def __init__(self, state: StateDir, options: UpOptions, say: Callable[[str], None]) -> None:
+        self._state = state
+        self._options = options
+        self._say = say
+        self._processes: dict[str, ManagedProcess] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._end = asyncio.Event()
+        self._failed: MigrateError | None = None
+        self._up: dict[str, Any] = {"status": "starting", "started_at": time.time(), "pids": {"up": os.getpid()}}
+
+    @contextlib.asynccontextmanager
+    async def stacks(self) -> AsyncIterator[dict[str, Any]]:
+        """Both stacks, up inside the block, down after it. Yields what up.json holds.
+
+        Raises: MigrateError: a part did not start; everything that had started is down again.
+        """
+        try:
+            await self._start()
+            yield self._up
+        finally:
+            await self._stop()
+
+    async def _start(self) -> None:
+        state = self._state
+        if self._options.fresh:
+            shutil.rmtree(state.aws, ignore_errors=True)
+            state.make()
+        state.bridge_held.unlink(missing_ok=True)
+        secret = state.jwt_secret()
+        self._write()
+        aws = await self._start_aws()
+        self._say("local AWS is up")
+        env = aws_environment(aws)
+        deployed, _ = await asyncio.gather(
+            self._run_once(
+                "legacy-ws",
+                [sys.executable, "-m", "legacy_ws", "deploy", STACK, "--json"],
+                {**env, "LEGACY_WS_JWT_SECRET": secret},
+            ),
+            self._run_once(
+                "sse-service-tables",
+                [sys.executable, "-m", "sse_service", "create-tables"],
+                self._sse_environment(env, secret),
+            ),
+        )
+        stack: dict[str, Any] = json.loads(deployed)
+        self._say(f"legacy stack {STACK} is deployed ({len(stack['functions'])} Lambdas)")
+        tee, _ = await asyncio.gather(
+            asyncio.to_thread(self._install_tee, env, stack["api_id"]), self._start_sse(env, secret)
+        )
+        self._say("SSE service is up")
+        ports = self._options.ports
+        self._up.update(
+            aws_endpoint_url=aws["aws_endpoint_url"],
+            legacy_ws_url={STACK: stack["websocket_url"]},
+            management_url=stack["management_url"],
+            sse_url=f"http://{HOST}:{ports['sse']}",
+            dashboard_url=f"http://{HOST}:{ports['dashboard']}/",
+            env=env,
+            jwt={"secret_file": str(state.jwt_secret_file)},
+            tenant=TENANT,
+            rooms=list(ROOMS),
+            stacks={STACK: stack},
+            tee_queue_url=tee,
+            ca_bundle=aws["ca_bundle"],
+        )
+        self._write()
+        await self._make_rooms(secret)
+        await self._process(
+            ProcessSpec(
+                name="bridge",
+                argv=[sys.executable, "-m", "migrate.bridge", "--state-dir", str(state.path)],
+                env={**_base_environment(), **env},
+                announces=True,
+                held=state.bridge_held.exists,
+            )
+        )
+        self._say("bridge is up")
+        self._start_in_process("page", self._serve_page(secret))
+        if self._options.traffic:
+            self._start_in_process("traffic", traffic.run({**self._up, "jwt_secret": secret}, self._end))
+        self._up.update(status="ready", ready_after_s=round(time.time() - self._up["started_at"], 2))
+        self._write()
+
+    async def _start_aws(self) -> dict[str, Any]:
+        ports = self._options.ports
+        return await self._process(
+            ProcessSpec(
+                name="local-aws",
+                argv=[
+                    *(sys.executable, "-m", "migrate.local", "--state-dir", str(self._state.aws)),
+                    *("--port", str(ports["aws"]), "--gateway-port", str(ports["gateway"])),
+                    *("--gateway-tls-port", str(ports["gateway-tls"]), "--ministack-port", str(ports["ministack"])),
+                    *("--region", REGION),
+                ],
+                env=_base_environment(),
+                announces=True,
+                stop_s=20.0,
+            )
+        )
+
+    def _sse_environment(self, env: dict[str, str], secret: str) -> dict[str, str]:
+        return {
+            **env,
+            "SSE_LOG": "dynamodb",
+            "SSE_TABLE_PREFIX": SSE_TABLE_PREFIX,
+            # One history for both stacks: the service reads and writes the legacy stack's messages.
+            "SSE_MESSAGES_TABLE": f"{STACK}-ChatMessages",
+            "SSE_MESSAGES_PARTITION_KEY": "roomId",
+            "SSE_JWT_SECRET": secret,
+            "SSE_CORS_ORIGINS": f"http://{HOST}:{self._options.ports['dashboard']}",
+        }
+
+    async def _start_sse(self, env: dict[str, str], secret: str) -> None:
+        port = self._options.ports["sse"]
+        await self._process(
+            ProcessSpec(
+                name="sse-service",
+                argv=[sys.executable, "-m", "sse_service", "serve", "--host", HOST, "--port", str(port)],
+                env={**_base_environment(), **self._sse_environment(env, secret)},
+            )
+        )
+        await self._wait_for_http("sse-service", f"http://{HOST}:{port}/readyz")
+
+    async def _wait_for_http(self, name: str, url: str) -> None:
+        deadline = time.monotonic() + START_TIMEOUT_S
+        async with httpx.AsyncClient(timeout=2.0, trust_env=False) as client:
+            while time.monotonic() < deadline:
+                with contextlib.suppress(httpx.TransportError):
+                    if (await client.get(url)).status_code == 200:
+                        return
+                if self._processes[name].pid is None:
+                    raise self._processes[name].failure("ended before it was ready")
+                await asyncio.sleep(0.05)
+        raise self._processes[name].failure(f"did not answer on {url} within {START_TIMEOUT_S:g} s")
+
+    def _install_tee(self, env: dict[str, str], api_id: str) -> str:
+        session = boto3.Session(
+            aws_access_key_id=env["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=env["AWS_SECRET_ACCESS_KEY"],
+            region_name=REGION,
+        )
+        clients = _EndpointSession(session, env["AWS_ENDPOINT_URL"])
+        return install_tee(clients, functions_of_api(clients.client("apigatewayv2"), api_id)).queue_url
+
+    async def _make_rooms(self, secret: str) -> None:
+        token = mint("bridge", TENANT, secret, scopes=("events:publish",))
+        async with httpx.AsyncClient(
+            base_url=self._up["sse_url"], timeout=10.0, trust_env=False, headers={"Authorization": f"Bearer {token}"}
+        ) as client:
+            for room in ROOMS:
+                answer = await client.post("/api/conversations", json={"conversationId": room, "open": True})
+                if answer.is_error:
+                    raise MigrateError(f"room {room} could not be made: HTTP {answer.status_code} {answer.text[:200]}")
+
+    async def _serve_page(self, secret: str) -> None:
+        config = live.PageConfig.from_up(self._up, secret)
+        await live.serve(HOST, self._options.ports["dashboard"], config, self._end)
+
+    def _start_in_process(self, name: str, work: Any) -> None:
+        task: asyncio.Task[None] = asyncio.create_task(work, name=name)
+        self._tasks.append(task)
+        task.add_done_callback(self._task_ended)
+
+    def _task_ended(self, task: asyncio.Task[None]) -> None:
+        if task.cancelled() or self._end.is_set():
+            return
+        error = task.exception()
+        self._failed = MigrateError(f"{task.get_name()} ended: {error!r}" if error else f"{task.get_name()} ended")
+        self._end.set()
+
+    async def run_until(self, stop: asyncio.Event) -> None:
+        """Wait until `stop` is set. Raises MigrateError when a part that cannot be restarted has ended."""
+        waits = [asyncio.create_task(stop.wait()), asyncio.create_task(self._end.wait())]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+        if self._failed is not None:
+            raise self._failed
+
+    async def _process(self, spec: ProcessSpec) -> dict[str, Any]:
+        process = ManagedProcess(spec, self._state.logs / f"{spec.name}.log", self._write)
+        self._processes[spec.name] = process
+        return await process.start(START_TIMEOUT_S)
+
+    async def _run_once(self, name: str, argv: list[str], env: dict[str, str]) -> bytes:
+        """Run a command to its end; its stdout is the result. Raises MigrateError with its last words."""
+        process = await asyncio.create_subprocess_exec(
+            *argv,
+            env={**_base_environment(), **env},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            output, messages = await asyncio.wait_for(process.communicate(), START_TIMEOUT_S)
+        except BaseException:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            raise
+        (self._state.logs / f"{name}.log").write_bytes(messages)
+        if process.returncode != 0:
+            tail = "\n".join(f"  | {line}" for line in messages.decode("utf-8", "replace").splitlines()[-8:])
+            raise MigrateError(f"`{' '.join(argv[2:5])}` ended with exit code {process.returncode}:\n{tail}")
+        return output
+
+    def _write(self) -> None:
+        self._up["pids"] = {
+            "up": os.getpid(),
+            **{name: process.pid for name, process in self._processes.items() if process.pid is not None},
+        }
+        self._up["restarts"] = {name: p.restarts for name, p in self._processes.items() if p.restarts}
+        self._state.write_up(self._up)
+
+    async def _stop(self) -> None:
+        self._up["status"] = "stopping"
+        self._end.set()
+        for task in self._tasks:
+            with contextlib.suppress(asyncio.CancelledError, TimeoutError, Exception):
+                await asyncio.wait_for(task, 5.0)
+        # The last started goes first; the local AWS, which all the others use, goes last and saves its state.
+        for process in reversed(self._processes.values()):
+            await process.stop()
+        self._state.remove_up()
+
+
+class _EndpointSession:
+    """A boto3 session whose clients all go to one endpoint."""
+
+    def __init__(self, session: boto3.Session, endpoint_url: str) -> None:
+        self._session = session
+        self._endpoint_url = endpoint_url
+
+    def client(self, name: str) -> Any:
+        return self._session.client(name, endpoint_url=self._endpoint_url)
+
+
+def aws_environment(aws: dict[str, Any]) -> dict[str, str]:
+    """The variables that point boto3, the AWS command line and the Node.js SDK to the local AWS."""
+    return {
+        "AWS_ENDPOINT_URL": aws["aws_endpoint_url"],
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_REGION": REGION,
+        "AWS_CA_BUNDLE": aws["ca_bundle"],
+    }
+
+
+def _base_environment() -> dict[str, str]:
+    """Our own environment without anything of AWS: a real account must not be reached from here."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "SSE_", "LEGACY_WS_"))}
+    # Unset files would be looked for in the home directory, where real credentials may lie.
+    nowhere = str(Path(os.devnull))
+    return {**kept, "AWS_CONFIG_FILE": nowhere, "AWS_SHARED_CREDENTIALS_FILE": nowhere, "PYTHONUNBUFFERED": "1"}
