@@ -22,8 +22,9 @@ LAYER_NAME = "ws2sse-tee"
 QUEUE_NAME = "ws2sse-tee.fifo"
 POLICY_NAME = "ws2sse-tee"
 HANDLER = "ws2sse_tee.handler"
-# What the bridge may take to handle one batch before another consumer would see it again, seconds.
-VISIBILITY_S = 30
+# How long records a dead bridge had received stay hidden from the next one, seconds. A batch that takes longer is seen
+# twice, which is harmless: publishing is idempotent by key.
+VISIBILITY_S = 10
 RETENTION_S = 14 * 24 * 3600
 _FUNCTION_IN_URI = re.compile(r"functions/(arn:[^/]+)/invocations")
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from migrate.errors import MigrateError
-from migrate.local.children import leash
+from migrate.local import children
 
 __all__ = ["ManagedProcess", "ProcessSpec"]
 
@@ -112,15 +112,8 @@ class ManagedProcess:
 
     async def _terminate(self) -> None:
         process = self._process
-        if process is not None and process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.send_signal(signal.SIGTERM)
-            try:
-                await asyncio.wait_for(process.wait(), self.spec.stop_s)
-            except TimeoutError:
-                with contextlib.suppress(ProcessLookupError):
-                    process.kill()
-                await process.wait()
+        if process is not None:
+            await children.stop(process, self.spec.stop_s)
         if self._reader is not None:
             await self._reader
             self._reader = None
@@ -128,14 +121,13 @@ class ManagedProcess:
 
     async def _spawn(self) -> None:
         with self.log.open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                *leash(self.spec.argv),
-                env=dict(self.spec.env),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE if self.spec.announces else log,
-                stderr=log,
-                # Ctrl-C goes to the supervisor alone, which ends its children in order.
-                start_new_session=True,
+            self._process = await children.spawn(
+                self.spec.argv,
+                env=self.spec.env,
+                stdout=asyncio.subprocess.PIPE if self.spec.announces else log.fileno(),
+                stderr=log.fileno(),
+                # Killed or not, we leave nobody behind; SIGTERM so that MiniStack still saves its state.
+                death_signal=signal.SIGTERM,
             )
         self.started_at = time.time()
         if self.spec.announces:

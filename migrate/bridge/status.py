@@ -1,0 +1,42 @@
+"""Counters of the bridge, in a file that `migrate status` reads. until phase 3"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+__all__ = ["BridgeStatus"]
+
+
+@dataclass
+class BridgeStatus:
+    """What has crossed since the bridge was started.
+
+    Attributes:
+        to_sse: messages published on the SSE service.
+        to_legacy: messages posted to WebSocket clients.
+        undelivered: posts that failed for another reason than a gone connection.
+        malformed: records of the tee that could not be read and were put aside.
+        not_captured: records the tee says it could not send.
+        problem: what is wrong now, in words; empty when nothing is.
+        cursors: tenant -> id of the last event that was posted.
+    """
+
+    to_sse: int = 0
+    to_legacy: int = 0
+    undelivered: int = 0
+    malformed: int = 0
+    not_captured: int = 0
+    problem: str = ""
+    started_at: float = field(default_factory=time.time)
+    written_at: float = 0.0
+    cursors: dict[str, str] = field(default_factory=dict)
+
+    def write(self, path: Path) -> None:
+        """Replace the file in one step."""
+        self.written_at = time.time()
+        temporary = path.with_suffix(".json.new")
+        temporary.write_text(json.dumps(asdict(self), ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.replace(path)

@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# The day after phase 3, rehearsed: delete what the migration needed, then build, install and test what stays.
+set -euo pipefail
+VENV="$(cd "${VENV:-.venv}" && pwd)"
+here="$(pwd)"
+work="$(mktemp -d)"
+trap 'rm -rf "$work"' EXIT
+
+say() { printf 'phase3-drill: %s\n' "$*"; }
+
+say "copying the tree"
+git ls-files -z | xargs -0 tar -c --ignore-failed-read 2>/dev/null | tar -x -C "$work"
+cd "$work"
+
+say "deleting legacy_ws, migrate, their tests and load scenarios"
+rm -rf legacy_ws migrate tests/legacy_ws tests/migrate tests/e2e bench loadtests/scenarios/ws_* loadtests/clients/ws.py
+sed -i -E '/^(legacy-ws|migrate) = /d' pyproject.toml
+
+say "import contracts of sse_service"
+"$VENV/bin/lint-imports" --config sse_service/.importlinter
+
+say "building the wheel"
+"$VENV/bin/python" -m hatchling build -t wheel -d dist >/dev/null
+wheel=$(ls dist/*.whl)
+
+say "installing it away from the tree"
+"$VENV/bin/python" -m venv --system-site-packages away
+site=$("$VENV/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+away_site=$(away/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+away/bin/python -m pip install --quiet --no-deps --no-index "$wheel"
+# The locked packages, without the editable install of the whole tree.
+printf '%s\n' "$site" >"$away_site/locked.pth"
+mkdir outside && cp -r tests outside/ && cp pyproject.toml outside/
+cd outside
+../away/bin/python - <<'PY'
+import importlib.util, pathlib, sys
+import sse_service
+assert pathlib.Path(sse_service.__file__).is_relative_to(pathlib.Path(sys.prefix)), sse_service.__file__
+PY
+say "python -m sse_service --help"
+../away/bin/python -m sse_service --help >/dev/null
+say "its own tests, against the installed wheel"
+../away/bin/python -m pytest tests/sse_service -q -p no:cacheprovider
+cd "$here"
+say "sse_service stands alone"
