@@ -12,15 +12,15 @@ help: ## this list
 
 setup: $(STAMP) ## the environment .venv with every extra
 
-$(STAMP): requirements.lock pyproject.toml scripts/setup.sh
-	@VENV=$(VENV) bash scripts/setup.sh
+$(STAMP): requirements.lock pyproject.toml .ci/setup.sh
+	@VENV=$(VENV) bash .ci/setup.sh
 	@touch $@
 
 run: $(STAMP) ## both stacks side by side, sample traffic, live page (Ctrl-C ends it)
 	@$(BIN)/migrate up
 
 browser: ## Chromium from the system's packages, where it is missing (the browser tests need it)
-	@bash scripts/browser.sh
+	@bash .ci/browser.sh
 
 test: $(STAMP) browser ## every test, browser included
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
@@ -31,13 +31,13 @@ check: $(STAMP) ## lint, types, import contracts, freshness of the docs
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/lint-imports --config sse_service/.importlinter
-	$(BIN)/python scripts/docs.py --check
+	$(BIN)/python docs/generate.py --check
 
 bench: $(STAMP) ## benchmarks, as ratios against a peer measured in the same run
-	$(BIN)/python -m bench $(BENCH_ARGS)
+	$(BIN)/python -m loadtests.bench $(BENCH_ARGS)
 
 phase3-drill: $(STAMP) ## prove that sse_service builds and passes its tests once the rest is deleted
-	@VENV=$(VENV) bash scripts/phase3-drill.sh
+	@VENV=$(VENV) bash .ci/phase3-drill.sh
 
 lock: $(STAMP) ## resolve requirements.lock again from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \

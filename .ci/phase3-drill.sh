@@ -13,7 +13,7 @@ git ls-files -z | xargs -0 tar -c --ignore-failed-read 2>/dev/null | tar -x -C "
 cd "$work"
 
 say "deleting legacy_ws, migrate, their tests and load scenarios"
-rm -rf legacy_ws migrate tests/legacy_ws tests/migrate tests/e2e bench loadtests/scenarios/ws_* loadtests/clients/ws.py
+rm -rf legacy_ws migrate tests/legacy_ws tests/migrate tests/e2e loadtests/bench loadtests/scenarios/ws_* loadtests/clients/ws.py
 sed -i -E '/^(legacy-ws|migrate) = /d' pyproject.toml
 
 say "import contracts of sse_service"
