@@ -1,0 +1,54 @@
+"""What the tee sent, read back."""
+
+import json
+
+import pytest
+
+from migrate.tee.records import MalformedRecordError, parse_record
+
+
+def raw(**changes: object) -> dict[str, object]:
+    return {
+        "v": 1,
+        "request_id": "r",
+        "api_id": "api",
+        "stage": "prod",
+        "route_key": "sendMessage",
+        "event_type": "MESSAGE",
+        "connection_id": "c",
+        "connected_at": 1,
+        "user": "alice",
+        "tenant": None,
+        "at": 1.5,
+        "body": "{}",
+        "base64": False,
+        "failed": False,
+        "dropped_before": 2,
+        "posts": [{"data": "x", "base64": False, "at": 1.25, "ok": ["a"], "gone": [], "failed": ["b"]}],
+        **changes,
+    }
+
+
+def test_a_record_is_read() -> None:
+    """Every field comes back with its type."""
+    record = parse_record(json.dumps(raw()))
+    assert (record.user, record.tenant, record.at, record.dropped_before) == ("alice", None, 1.5, 2)
+    assert (record.posts[0].ok, record.posts[0].failed) == (("a",), ("b",))
+    assert record.truncated is False
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("no json", "not JSON"),
+        ("[]", "not an object"),
+        (json.dumps(raw(v=2)), "version 2"),
+        (json.dumps({**raw(), "posts": [{"data": "x"}]}), "base64"),
+        (json.dumps({k: v for k, v in raw().items() if k != "at"}), "'at'"),
+        (json.dumps(raw(posts=[{"data": "", "base64": False, "at": 1, "ok": "a", "gone": [], "failed": []}])), "list"),
+    ],
+)
+def test_a_record_that_cannot_be_read_says_why(text: str, reason: str) -> None:
+    """A record of a newer tee, or a broken one, is an error with its reason and no crash."""
+    with pytest.raises(MalformedRecordError, match=reason):
+        parse_record(text)
