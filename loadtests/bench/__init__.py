@@ -1,0 +1,1 @@
+"""`make bench`: speed as ratios against something measured in the same run, over the network only."""

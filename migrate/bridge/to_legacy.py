@@ -1,0 +1,145 @@
+"""SSE -> legacy: follows a tenant's stream and posts to its WebSocket clients. until phase 3
+
+Events are posted one after the other, so that each client gets them in the order of the log, and the cursor is saved
+after each. A bridge that is killed half-way through one event posts that one again when it is back; every other message
+reaches each client once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol
+
+from legacy_ws.manager import BroadcastResult, Remaining
+from legacy_ws.schema import Item
+from migrate.bridge.core import BridgeRule, frame_for_legacy
+from migrate.bridge.status import BridgeStatus
+from migrate.clients import Backoff, SseClient, SseEvent
+from migrate.state_dynamodb import MigrationState
+from migrate.tokens import mint
+
+__all__ = ["Connections", "SseToLegacy"]
+
+# One event may take this long to reach everybody, seconds; what is left over then is counted as undelivered.
+FAN_OUT_S = 30.0
+TOKEN_TTL_S = 3600
+
+
+class Connections(Protocol):
+    """The legacy stack's connections, as `legacy_ws.manager.ConnectionManager` offers them."""
+
+    def pages(self) -> Iterator[list[Item]]:
+        """Every row, page by page."""
+
+    def broadcast(
+        self, pages: Iterator[list[Item]], frame: Mapping[str, object], *, remaining: Remaining
+    ) -> BroadcastResult:
+        """Post one frame to every connection."""
+
+
+class SseToLegacy:
+    """One direction of the bridge, for one tenant.
+
+    Args:
+        stream_url: `GET /api/streams?topic=*` of the SSE service.
+        tenant: whose stream.
+        secret: signs the tokens the stream is opened with.
+        connections: the legacy stack's connections.
+        state: where the cursor is kept.
+        rule: what crosses.
+        status: counters, shared with the other direction.
+        deadline: makes a function that tells the seconds left for one event.
+    """
+
+    def __init__(
+        self,
+        stream_url: str,
+        tenant: str,
+        secret: str,
+        connections: Connections,
+        state: MigrationState,
+        rule: BridgeRule,
+        status: BridgeStatus,
+        deadline: Callable[[float], Remaining],
+    ) -> None:
+        self._stream_url = stream_url
+        self._tenant = tenant
+        self._secret = secret
+        self._connections = connections
+        self._state = state
+        self._rule = rule
+        self._status = status
+        self._deadline = deadline
+
+    async def run(self, stop: asyncio.Event, live: asyncio.Event) -> None:
+        """Work until `stop` is set; sets `live` once the stream is open for the first time."""
+        backoff = Backoff()
+        failures = 0
+        while not stop.is_set():
+            try:
+                await self._follow(stop, live)
+                failures = 0
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:  # the stream refused, the table away: the cursor has not moved, go on later
+                failures += 1
+                self._status.problem = f"SSE to WebSocket: {type(error).__name__}: {error}"[:300]
+                try:
+                    await asyncio.wait_for(stop.wait(), backoff.delay_s(failures - 1))
+                except TimeoutError:
+                    continue
+
+    async def _follow(self, stop: asyncio.Event, live: asyncio.Event) -> None:
+        cursor = await asyncio.to_thread(self._state.bridge_cursor, self._tenant)
+        async with SseClient(self._stream_url, headers=self._headers, last_event_id=cursor) as stream:
+            closing = asyncio.create_task(self._close_when(stop, stream))
+            try:
+                async for event in stream:
+                    await self._handle(event, known=cursor is not None)
+                    if event.type == "ready":
+                        live.set()
+                    if stop.is_set():
+                        return
+            finally:
+                closing.cancel()
+
+    async def _handle(self, event: SseEvent, *, known: bool) -> None:
+        if event.type == "ready" and not known:
+            # The first start ever: from here on nothing is missed, whatever happens before the first event.
+            await self._save(event.id)
+        if event.type == "reset":
+            self._status.problem = (
+                f"SSE to WebSocket: the event log no longer holds what came after {event.json().get('requested', '?')}; "
+                "messages sent meanwhile did not reach WebSocket clients"
+            )
+            await self._save(event.id)
+        if event.is_control:
+            return
+        envelope: dict[str, Any] = event.json()
+        frame = frame_for_legacy(envelope, self._rule)
+        if frame is not None:
+            result = await asyncio.to_thread(self._post, frame)
+            self._status.to_legacy += 1
+            self._status.undelivered += len(result.failed)
+        await self._save(event.id)
+
+    def _post(self, frame: str) -> BroadcastResult:
+        return self._connections.broadcast(
+            self._connections.pages(), json.loads(frame), remaining=self._deadline(FAN_OUT_S)
+        )
+
+    async def _save(self, cursor: str) -> None:
+        if cursor:
+            await asyncio.to_thread(self._state.save_bridge_cursor, self._tenant, cursor)
+            self._status.cursors[self._tenant] = cursor
+
+    def _headers(self) -> dict[str, str]:
+        token = mint("bridge", self._tenant, self._secret, ("streams:tenant",), TOKEN_TTL_S)
+        return {"Authorization": f"Bearer {token}"}
+
+    @staticmethod
+    async def _close_when(stop: asyncio.Event, stream: SseClient) -> None:
+        await stop.wait()
+        await stream.close()
