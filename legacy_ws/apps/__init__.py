@@ -1,0 +1,1 @@
+"""The three historical applications, on one core. until phase 3"""

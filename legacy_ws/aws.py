@@ -1,0 +1,244 @@
+"""The only module that imports boto3: clients, and AWS's errors in our words. until phase 3
+
+Clients are made once per execution environment and kept (AWS Lambda developer guide, "Best practices for
+working with AWS Lambda functions": initialise SDK clients outside of the handler), with timeouts far below
+Lambda's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionClosedError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    HTTPClientError,
+    InvalidRegionError,
+    NoCredentialsError,
+    NoRegionError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    ReadTimeoutError,
+    TokenRetrievalError,
+)
+
+from legacy_ws.errors import ConnectionGoneError, LegacyWsError, SendFailedError, UsageError
+from legacy_ws.redact import redact_text
+
+__all__ = [
+    "AWS_ERRORS",
+    "AwsSession",
+    "ManagementApi",
+    "clear_clients",
+    "dynamodb",
+    "error_code",
+    "explain",
+    "management",
+]
+
+AWS_ERRORS = (ClientError, BotoCoreError)
+
+_MAX_POOL = 64
+_clients: dict[tuple[str, str | None], Any] = {}
+
+
+def dynamodb() -> Any:
+    """The DynamoDB client of this execution environment."""
+    return _client("dynamodb", None, total_max_attempts=4)
+
+
+def management(url: str) -> ManagementApi:
+    """The `@connections` API at `url`.
+
+    The client does not retry by itself: the connection manager does, with its own limit in time.
+    """
+    return ManagementApi(_client("apigatewaymanagementapi", url, total_max_attempts=1))
+
+
+def clear_clients() -> None:
+    """Forget the clients made so far."""
+    _clients.clear()
+
+
+def _client(service: str, endpoint_url: str | None, *, total_max_attempts: int) -> Any:
+    key = (service, endpoint_url)
+    client = _clients.get(key)
+    if client is None:
+        config = Config(
+            connect_timeout=2,
+            read_timeout=5,
+            max_pool_connections=_MAX_POOL,
+            retries={"mode": "standard", "total_max_attempts": total_max_attempts},
+            tcp_keepalive=True,
+        )
+        client = _clients[key] = boto3.client(service, endpoint_url=endpoint_url, config=config)
+    return client
+
+
+class ManagementApi:
+    """`@connections` of one stage: post, get, disconnect, with AWS's errors in our words.
+
+    Source: API Gateway developer guide, "Use @connections commands in your backend service"; API reference
+    `PostToConnection` (GoneException 410, LimitExceededException 429, PayloadTooLargeException 413,
+    ForbiddenException).
+    """
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def post(self, connection_id: str, data: bytes) -> None:
+        """Send one frame. Raises: ConnectionGoneError, SendFailedError."""
+        self._call("post_to_connection", connection_id, Data=data)
+
+    def get(self, connection_id: str) -> dict[str, object]:
+        """{"ConnectedAt": datetime, "LastActiveAt": datetime, "Identity": {...}}. Raises: as `post`."""
+        answer: dict[str, object] = self._call("get_connection", connection_id)
+        return answer
+
+    def disconnect(self, connection_id: str) -> None:
+        """Close the connection. Raises: as `post`."""
+        self._call("delete_connection", connection_id)
+
+    def _call(self, operation: str, connection_id: str, **arguments: object) -> Any:
+        try:
+            return getattr(self._client, operation)(ConnectionId=connection_id, **arguments)
+        except ClientError as error:
+            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+            code = error_code(error) or str(status)
+            if status == 410 or code == "GoneException":
+                raise ConnectionGoneError(connection_id) from None
+            retryable = status == 429 or status >= 500 or code in _THROTTLED
+            raise SendFailedError(connection_id, code, retryable=retryable) from None
+        except HTTPClientError as error:
+            # Includes a timeout after the frame was sent: trying again may deliver it twice, giving up may
+            # lose it. Frames carry ids, so twice is the lesser evil.
+            raise SendFailedError(connection_id, type(error).__name__, retryable=True) from None
+        except BotoCoreError as error:
+            raise SendFailedError(connection_id, type(error).__name__, retryable=False) from None
+
+
+_THROTTLED = {"LimitExceededException", "ThrottlingException", "TooManyRequestsException"}
+
+
+class AwsSession:
+    """Clients of the command line: one region, profile and endpoint for all of them.
+
+    Args:
+        region: None means AWS_DEFAULT_REGION / AWS_REGION, else ap-northeast-1.
+        profile: None means AWS_PROFILE.
+        endpoint_url: None means AWS_ENDPOINT_URL, else AWS itself.
+    Raises: UsageError: no such profile.
+    """
+
+    def __init__(self, region: str | None, profile: str | None, endpoint_url: str | None) -> None:
+        try:
+            self._session = boto3.session.Session(profile_name=profile)
+        except ProfileNotFound as error:
+            raise UsageError(str(error), "see `aws configure list-profiles`, or unset AWS_PROFILE") from None
+        self.region: str = region or self._session.region_name or "ap-northeast-1"
+        self.endpoint_url = endpoint_url
+        self._made: dict[str, Any] = {}
+
+    def client(self, service: str) -> Any:
+        """The client of one service, made at first use. Raises: UsageError: region or endpoint are no such
+        thing.
+        """
+        if service not in self._made:
+            self._made[service] = self._make(service, self.endpoint_url)
+        return self._made[service]
+
+    def management(self, url: str) -> ManagementApi:
+        """`@connections` at `url`. Raises: UsageError: `url` is no URL."""
+        return ManagementApi(self._make("apigatewaymanagementapi", url))
+
+    def account(self) -> str:
+        """The account's id."""
+        account: str = self.client("sts").get_caller_identity()["Account"]
+        return account
+
+    def _make(self, service: str, endpoint_url: str | None) -> Any:
+        config = Config(
+            connect_timeout=5,
+            read_timeout=60,
+            retries={"mode": "standard", "total_max_attempts": 5},
+            user_agent_extra="legacy-ws",
+        )
+        try:
+            return self._session.client(
+                service, region_name=self.region, endpoint_url=endpoint_url, config=config
+            )
+        except InvalidRegionError:
+            raise UsageError(
+                f"{self.region!r} is no AWS region", "set AWS_DEFAULT_REGION or --region"
+            ) from None
+        except ValueError:  # botocore: "Invalid endpoint: ..."
+            raise UsageError(
+                f"{endpoint_url!r} is no URL", "pass http://HOST:PORT or https://HOST as --endpoint-url"
+            ) from None
+
+
+def error_code(error: BaseException) -> str | None:
+    """AWS's error code of a ClientError ("ResourceNotFoundException"), None for anything else."""
+    response = getattr(error, "response", None)
+    if not isinstance(response, Mapping):
+        return None
+    code = response.get("Error", {}).get("Code")
+    return str(code) if code else None
+
+
+def explain(error: BaseException, endpoint_url: str | None) -> LegacyWsError:
+    """One of botocore's errors as one line and a hint."""
+    if isinstance(error, NoCredentialsError | PartialCredentialsError | TokenRetrievalError):
+        return UsageError(
+            "no usable AWS credentials",
+            "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (any value for the local AWS)",
+        )
+    if isinstance(error, NoRegionError):
+        return UsageError("no AWS region", "set AWS_DEFAULT_REGION")
+    if isinstance(
+        error, EndpointConnectionError | ConnectTimeoutError | ReadTimeoutError | ConnectionClosedError
+    ):
+        target = endpoint_url or "AWS"
+        return UsageError(
+            f"{target} does not answer ({type(error).__name__})",
+            "is the local AWS up (`migrate status`)? check --endpoint-url / AWS_ENDPOINT_URL"
+            if endpoint_url
+            else "check the network, AWS_DEFAULT_REGION and AWS_ENDPOINT_URL",
+        )
+    code = error_code(error)
+    text = redact_text(str(error))
+    if code is None:
+        return LegacyWsError(text)
+    if code in _DENIED:
+        return UsageError(text, "these credentials may not do that: check AWS_PROFILE and its permissions")
+    if code in _NOT_FOUND:
+        return UsageError(text, "check the name and AWS_DEFAULT_REGION")
+    if code in _INVALID:
+        return UsageError(text, "see --help for what the arguments mean")
+    return LegacyWsError(text)
+
+
+_NOT_FOUND = {"ResourceNotFoundException", "NotFoundException", "NoSuchEntity", "404"}
+_INVALID = {
+    "BadRequestException",
+    "InvalidParameterValueException",
+    "ResourceConflictException",
+    "ResourceInUseException",
+    "ValidationException",
+}
+_DENIED = {
+    "AccessDenied",
+    "AccessDeniedException",
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "InvalidClientTokenId",
+    "SignatureDoesNotMatch",
+    "UnauthorizedOperation",
+    "UnrecognizedClientException",
+}
