@@ -13,8 +13,9 @@ __all__ = ["deploy_echo"]
 
 REGION = "ap-northeast-1"
 
-HANDLER = '''
+HANDLER = """
 import json
+import os
 from concurrent.futures import ThreadPoolExecutor
 
 import boto3
@@ -25,9 +26,10 @@ pool = ThreadPoolExecutor(16)
 
 
 def management(context):
-    # ENDPOINT is for MiniStack's own data plane, whose domainName is unusable.
-    import os
-    endpoint = os.environ.get("ENDPOINT") or f"https://{context['domainName']}/{context['stage']}"
+    # ENDPOINT_BASE is for MiniStack's own data plane, whose domainName is unusable.
+    base = os.environ.get("ENDPOINT_BASE")
+    endpoint = f"{base}/{context['apiId']}" if base else f"https://{context['domainName']}"
+    endpoint += f"/{context['stage']}"
     if endpoint not in clients:
         clients[endpoint] = boto3.client(
             "apigatewaymanagementapi", endpoint_url=endpoint, config=Config(max_pool_connections=16)
@@ -51,7 +53,7 @@ def handler(event, context):
     else:
         list(pool.map(post, targets))
     return {"statusCode": 200}
-'''
+"""
 
 
 def deploy_echo(endpoint_url: str, environment: dict[str, str] | None = None) -> tuple[str, str]:
@@ -80,9 +82,7 @@ def deploy_echo(endpoint_url: str, environment: dict[str, str] | None = None) ->
         Environment={"Variables": environment or {}},
     )
     lambda_.get_waiter("function_active_v2").wait(FunctionName="bench-echo")
-    created = api.create_api(
-        Name="bench", ProtocolType="WEBSOCKET", RouteSelectionExpression="$request.body.action"
-    )
+    created = api.create_api(Name="bench", ProtocolType="WEBSOCKET", RouteSelectionExpression="$request.body.action")
     api_id = created["ApiId"]
     uri = f"arn:aws:apigateway:{REGION}:lambda:path/2015-03-31/functions/{function['FunctionArn']}/invocations"
     integration = api.create_integration(ApiId=api_id, IntegrationType="AWS_PROXY", IntegrationUri=uri)

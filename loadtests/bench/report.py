@@ -32,7 +32,16 @@ def spread(values: Sequence[float]) -> str:
 
 def provenance() -> dict[str, object]:
     """Where and with what it was measured."""
-    names = ("ministack", "awslambdaric", "boto3", "fastapi", "uvicorn", "uvloop", "websockets", "sse-starlette")
+    names = (
+        "ministack",
+        "awslambdaric",
+        "boto3",
+        "fastapi",
+        "uvicorn",
+        "uvloop",
+        "websockets",
+        "sse-starlette",
+    )
     try:
         revision = subprocess.run(
             ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
@@ -82,7 +91,10 @@ class Table:
         widths = [max(len(row[index]) for row in self.rows) for index in range(len(self.rows[0]))]
         print(f"\n{self.title}")
         for number, row in enumerate(self.rows):
-            cells = [cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in enumerate(zip(row, widths, strict=True))]
+            cells = [
+                cell.ljust(width) if i == 0 else cell.rjust(width)
+                for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+            ]
             print("  " + "  ".join(cells))
             if number == 0:
                 print("  " + "  ".join("-" * width for width in widths))

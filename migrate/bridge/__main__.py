@@ -49,7 +49,14 @@ async def main(state: StateDir) -> None:
     sqs = boto3.client("sqs", config=Config(read_timeout=LONG_POLL_S + 10, retries={"total_max_attempts": 2}))
     async with httpx.AsyncClient(base_url=up["sse_url"], timeout=10.0, trust_env=False) as http:
         to_sse = LegacyToSse(
-            sqs, up["tee_queue_url"], http, secret, rule, up["tenant"], status, state.path / "bridge-aside.jsonl"
+            sqs,
+            up["tee_queue_url"],
+            http,
+            secret,
+            rule,
+            up["tenant"],
+            status,
+            state.path / "bridge-aside.jsonl",
         )
         to_legacy = SseToLegacy(
             up["sse_url"] + "/api/streams?topic=*",

@@ -56,8 +56,8 @@ class SsePublication:
 def publications(record: TeeRecord, rule: BridgeRule, default_tenant: str) -> list[SsePublication]:
     """What the SSE service must be told of one invocation of a legacy Lambda, in the order it was posted.
 
-    A frame that was posted several times (to several connections, or again after throttling) is one publication. A frame
-    that reached nobody counts as well: it was sent, and the new stack's users are owed it.
+    A frame that was posted several times (to several connections, or again after throttling) is one publication. A
+    frame that reached nobody counts as well: it was sent, and the new stack's users are owed it.
     """
     found: dict[str, SsePublication] = {}
     for post in sorted(record.posts, key=lambda post: post.at):
@@ -71,7 +71,11 @@ def publications(record: TeeRecord, rule: BridgeRule, default_tenant: str) -> li
         found.setdefault(
             key,
             SsePublication(
-                tenant=record.tenant or default_tenant, topic=f"room:{room}", type=str(kind), key=key, data=frame
+                tenant=record.tenant or default_tenant,
+                topic=f"room:{room}",
+                type=str(kind),
+                key=key,
+                data=frame,
             ),
         )
     return list(found.values())

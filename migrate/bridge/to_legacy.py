@@ -111,7 +111,7 @@ class SseToLegacy:
             await self._save(event.id)
         if event.type == "reset":
             self._status.problem = (
-                f"SSE to WebSocket: the event log no longer holds what came after {event.json().get('requested', '?')}; "
+                "SSE to WebSocket: the event log no longer holds what came after the last cursor; "
                 "messages sent meanwhile did not reach WebSocket clients"
             )
             await self._save(event.id)

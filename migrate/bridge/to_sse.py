@@ -98,8 +98,7 @@ class LegacyToSse:
         answer = self._sqs.delete_message_batch(
             QueueUrl=self._queue_url,
             Entries=[
-                {"Id": str(index), "ReceiptHandle": message["ReceiptHandle"]}
-                for index, message in enumerate(messages)
+                {"Id": str(index), "ReceiptHandle": message["ReceiptHandle"]} for index, message in enumerate(messages)
             ],
         )
         if answer.get("Failed"):
@@ -159,5 +158,3 @@ async def _sleep(seconds: float, stop: asyncio.Event) -> None:
         await asyncio.wait_for(stop.wait(), seconds)
     except TimeoutError:
         return
-
-

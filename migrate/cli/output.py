@@ -1,4 +1,4 @@
-"""How every `migrate` command speaks: data on stdout, messages on stderr, a `hint:` line after an error. until phase 3"""
+"""How every `migrate` command speaks: data on stdout, messages on stderr, a `hint:` after an error. until phase 3"""
 
 from __future__ import annotations
 

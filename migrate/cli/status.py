@@ -8,14 +8,13 @@ from typing import Any
 
 import httpx
 import psutil
+import typer
 from rich.table import Table
 
 from migrate.cli.options import JsonOption, StateDirOption
 from migrate.cli.output import err, out, print_json, reports_errors
 from migrate.errors import ExitCode
 from migrate.up.state import DEFAULT_STATE_DIR, StateDir
-
-import typer
 
 __all__ = ["status"]
 
@@ -36,7 +35,10 @@ def status(state_dir: StateDirOption = DEFAULT_STATE_DIR, json_: JsonOption = Fa
     elif up is None:
         view = {"status": "starting", "pids": {"up": holder}}
     if view["status"] == "ready":
-        view["health"] = {"sse_service": _healthy(view["sse_url"] + "/readyz"), "local_aws": _healthy(view["aws_endpoint_url"] + "/_ministack/health")}
+        view["health"] = {
+            "sse_service": _healthy(view["sse_url"] + "/readyz"),
+            "local_aws": _healthy(view["aws_endpoint_url"] + "/_ministack/health"),
+        }
         view["bridge"] = bridge_view(state)
         view["memory_mb"] = _memory_mb(view["pids"])
     if json_:
@@ -114,13 +116,17 @@ def _show(view: dict[str, Any]) -> None:
     processes = Table("process", "pid", "memory MB", "restarts", box=None)
     for name, pid in view["pids"].items():
         processes.add_row(
-            name, str(pid), f"{view['memory_mb'].get(name, 0):.0f}", str(view.get("restarts", {}).get(name, 0))
+            name,
+            str(pid),
+            f"{view['memory_mb'].get(name, 0):.0f}",
+            str(view.get("restarts", {}).get(name, 0)),
         )
     processes.add_row("all", "", f"{view['memory_mb']['total']:.0f}", "")
     out.print(processes)
     bridge = view["bridge"]
     out.print(
-        f"bridge: {bridge['state']}, WebSocket to SSE {bridge.get('to_sse', 0)}, SSE to WebSocket {bridge.get('to_legacy', 0)}"
+        f"bridge: {bridge['state']}, "
+        f"WebSocket to SSE {bridge.get('to_sse', 0)}, SSE to WebSocket {bridge.get('to_legacy', 0)}"
     )
     for name, well in view["health"].items():
         if not well:

@@ -97,7 +97,9 @@ async def _run(state: StateDir, options: Any, json_: bool) -> None:
         loop.add_signal_handler(number, on_signal)
     began = time.monotonic()
     supervisor = Supervisor(
-        state, options, lambda what: err.print(f"  {time.monotonic() - began:5.1f} s  {what}", highlight=False)
+        state,
+        options,
+        lambda what: err.print(f"  {time.monotonic() - began:5.1f} s  {what}", highlight=False),
     )
     try:
         async with supervisor.stacks() as info:
@@ -159,8 +161,10 @@ def show_up(info: dict[str, Any]) -> None:
     """Addresses, and commands to paste."""
     me = _command()
     websocket = next(iter(info["legacy_ws_url"].values()))
-    state_option = "" if Path(info["jwt"]["secret_file"]).parent == DEFAULT_STATE_DIR.resolve() else (
-        f" --state-dir {shlex.quote(str(Path(info['jwt']['secret_file']).parent))}"
+    state_option = (
+        ""
+        if Path(info["jwt"]["secret_file"]).parent == DEFAULT_STATE_DIR.resolve()
+        else (f" --state-dir {shlex.quote(str(Path(info['jwt']['secret_file']).parent))}")
     )
     lines = f"""
 Both stacks are up after {info["ready_after_s"]:.1f} s.

@@ -147,11 +147,7 @@ def _redirect(lambda_: Any, configuration: dict[str, Any], layer_arn: str, queue
 
 
 def _layers_without_tee(configuration: dict[str, Any]) -> list[str]:
-    return [
-        layer["Arn"]
-        for layer in configuration.get("Layers", [])
-        if f":layer:{LAYER_NAME}:" not in layer["Arn"]
-    ]
+    return [layer["Arn"] for layer in configuration.get("Layers", []) if f":layer:{LAYER_NAME}:" not in layer["Arn"]]
 
 
 def _ensure_layer(lambda_: Any) -> str:
@@ -184,6 +180,4 @@ def _allow(iam: Any, role_arn: str, queue_arn: str) -> None:
 
 
 def _wait_updated(lambda_: Any, name: str) -> None:
-    lambda_.get_waiter("function_updated_v2").wait(
-        FunctionName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
-    )
+    lambda_.get_waiter("function_updated_v2").wait(FunctionName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})

@@ -1,13 +1,13 @@
 """The state directory of `migrate up`: what runs, where, and who holds it. until phase 3
 
-    up.json       addresses and pids of the running stacks (no secret)
-    up.lock       held by the supervisor as long as it lives; the system lets go of it however it ends
-    jwt-secret    the HS256 secret both stacks were started with, mode 0600
-    bridge.held   exists while `migrate bridge stop` keeps the bridge down
-    bridge.json   counters of the bridge
-    aws/          the local AWS: MiniStack's state, certificates, caches
-    logs/         one file a process
-    records/      what `migrate compare` recorded
+up.json       addresses and pids of the running stacks (no secret)
+up.lock       held by the supervisor as long as it lives; the system lets go of it however it ends
+jwt-secret    the HS256 secret both stacks were started with, mode 0600
+bridge.held   exists while `migrate bridge stop` keeps the bridge down
+bridge.json   counters of the bridge
+aws/          the local AWS: MiniStack's state, certificates, caches
+logs/         one file a process
+records/      what `migrate compare` recorded
 """
 
 from __future__ import annotations

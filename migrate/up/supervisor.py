@@ -75,7 +75,11 @@ class Supervisor:
         self._tasks: list[asyncio.Task[None]] = []
         self._end = asyncio.Event()
         self._failed: MigrateError | None = None
-        self._up: dict[str, Any] = {"status": "starting", "started_at": time.time(), "pids": {"up": os.getpid()}}
+        self._up: dict[str, Any] = {
+            "status": "starting",
+            "started_at": time.time(),
+            "pids": {"up": os.getpid()},
+        }
 
     @contextlib.asynccontextmanager
     async def stacks(self) -> AsyncIterator[dict[str, Any]]:
@@ -159,7 +163,12 @@ class Supervisor:
                 argv=[
                     *(sys.executable, "-m", "migrate.local", "--state-dir", str(self._state.aws)),
                     *("--port", str(ports["aws"]), "--gateway-port", str(ports["gateway"])),
-                    *("--gateway-tls-port", str(ports["gateway-tls"]), "--ministack-port", str(ports["ministack"])),
+                    *(
+                        "--gateway-tls-port",
+                        str(ports["gateway-tls"]),
+                        "--ministack-port",
+                        str(ports["ministack"]),
+                    ),
                     *("--region", REGION),
                 ],
                 env=_base_environment(),
@@ -215,7 +224,10 @@ class Supervisor:
     async def _make_rooms(self, secret: str) -> None:
         token = mint("bridge", TENANT, secret, scopes=("events:publish",))
         async with httpx.AsyncClient(
-            base_url=self._up["sse_url"], timeout=10.0, trust_env=False, headers={"Authorization": f"Bearer {token}"}
+            base_url=self._up["sse_url"],
+            timeout=10.0,
+            trust_env=False,
+            headers={"Authorization": f"Bearer {token}"},
         ) as client:
             for room in ROOMS:
                 answer = await client.post("/api/conversations", json={"conversationId": room, "open": True})
@@ -323,4 +335,9 @@ def _base_environment() -> dict[str, str]:
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "SSE_", "LEGACY_WS_"))}
     # Unset files would be looked for in the home directory, where real credentials may lie.
     nowhere = str(Path(os.devnull))
-    return {**kept, "AWS_CONFIG_FILE": nowhere, "AWS_SHARED_CREDENTIALS_FILE": nowhere, "PYTHONUNBUFFERED": "1"}
+    return {
+        **kept,
+        "AWS_CONFIG_FILE": nowhere,
+        "AWS_SHARED_CREDENTIALS_FILE": nowhere,
+        "PYTHONUNBUFFERED": "1",
+    }

@@ -1,8 +1,8 @@
 """Runs inside a legacy Lambda, from a layer: copies what enters and every PostToConnection to a queue. until phase 3
 
 The function's handler is redirected here by configuration; the original one is named in WS2SSE_TEE_HANDLER and runs
-unchanged. One record per invocation goes to the FIFO queue WS2SSE_TEE_QUEUE_URL after the original handler has returned
-and before its answer leaves, because Lambda may freeze the environment once the answer is out.
+unchanged. One record per invocation goes to the FIFO queue WS2SSE_TEE_QUEUE_URL after the original handler has
+returned and before its answer leaves, because Lambda may freeze the environment once the answer is out.
 
 It fails open. Whatever goes wrong here (the queue away, slow, denied or full) is logged once in a while and counted in the
 next record; the handler's result or exception is passed on untouched. The time it may take is bounded by
@@ -20,8 +20,8 @@ Record, version 1 (JSON)::
                 "gone": [connection id, ...], "failed": [connection id, ...]}]}
 
 Sources: botocore.register_initializer and the client events provide-client-params, after-call and after-call-error
-(botocore documentation, "Extensibility guide" of boto3); Lambda's environment life cycle (AWS Lambda guide, "Understanding
-the Lambda execution environment lifecycle"); SendMessage's 1 MiB limit (Amazon SQS guide, "message quotas").
+(boto3 documentation, "Extensibility guide"); Lambda's environment life cycle (AWS Lambda guide, "Understanding the
+Lambda execution environment lifecycle"); the size of a message (Amazon SQS guide, "message quotas").
 """
 
 from __future__ import annotations
@@ -116,9 +116,7 @@ def _queue() -> Any:
         timeout = float(os.environ.get("WS2SSE_TEE_TIMEOUT_S", "0.3"))
         _client = botocore.session.get_session().create_client(
             "sqs",
-            config=Config(
-                connect_timeout=timeout / 2, read_timeout=timeout / 2, retries={"total_max_attempts": 1}
-            ),
+            config=Config(connect_timeout=timeout / 2, read_timeout=timeout / 2, retries={"total_max_attempts": 1}),
         )
     return _client
 

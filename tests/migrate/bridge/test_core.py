@@ -67,7 +67,14 @@ def test_a_sender_without_tenant_belongs_to_the_default() -> None:
 
 
 def envelope(**changes: Any) -> dict[str, Any]:
-    return {"id": "e-1", "topic": "room:main", "type": "message", "origin": "rest", "data": MESSAGE, **changes}
+    return {
+        "id": "e-1",
+        "topic": "room:main",
+        "type": "message",
+        "origin": "rest",
+        "data": MESSAGE,
+        **changes,
+    }
 
 
 def test_an_event_of_the_service_becomes_the_same_frame() -> None:

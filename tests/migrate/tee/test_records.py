@@ -45,7 +45,10 @@ def test_a_record_is_read() -> None:
         (json.dumps(raw(v=2)), "version 2"),
         (json.dumps({**raw(), "posts": [{"data": "x"}]}), "base64"),
         (json.dumps({k: v for k, v in raw().items() if k != "at"}), "'at'"),
-        (json.dumps(raw(posts=[{"data": "", "base64": False, "at": 1, "ok": "a", "gone": [], "failed": []}])), "list"),
+        (
+            json.dumps(raw(posts=[{"data": "", "base64": False, "at": 1, "ok": "a", "gone": [], "failed": []}])),
+            "list",
+        ),
     ],
 )
 def test_a_record_that_cannot_be_read_says_why(text: str, reason: str) -> None:
