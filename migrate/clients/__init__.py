@@ -6,6 +6,7 @@ from migrate.clients.backoff import Backoff
 from migrate.clients.errors import ClientError, NotConnectedError, RefusedByServerError
 from migrate.clients.sse import CONTROL_EVENTS, SseClient, SseEvent, new_http_client
 from migrate.clients.states import ConnectionState, StateChange
+from migrate.clients.upinfo import UpInfo
 from migrate.clients.ws import WsClient, WsFrame
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "SseClient",
     "SseEvent",
     "StateChange",
+    "UpInfo",
     "WsClient",
     "WsFrame",
     "new_http_client",

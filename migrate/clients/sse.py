@@ -243,12 +243,7 @@ class SseClient:
                     if parser.retry_ms is not None:
                         self._retry_s = parser.retry_ms / 1000
                     control = parsed.type in CONTROL_EVENTS
-                    if (
-                        parsed.has_id
-                        and parsed.last_event_id
-                        and not control
-                        and self._repeated(parsed.last_event_id)
-                    ):
+                    if parsed.has_id and parsed.last_event_id and not control and self._repeated(parsed.last_event_id):
                         self.duplicates_dropped += 1
                         continue
                     self.last_event_id = parsed.last_event_id
@@ -298,9 +293,7 @@ class SseClient:
         task = asyncio.ensure_future(work)
         closing = asyncio.ensure_future(self._closing.wait())
         try:
-            done, _ = await asyncio.wait(
-                {task, closing}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED
-            )
+            done, _ = await asyncio.wait({task, closing}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
             if task in done:
                 return task.result()
             if closing in done:

@@ -236,11 +236,7 @@ class WsClient:
             raise RefusedByServerError(self.address, None, "this is no WebSocket server") from error
         if isinstance(error, TimeoutError):
             return "no connection in time"
-        return (
-            "the connection was refused"
-            if isinstance(error, ConnectionRefusedError)
-            else "the connection failed"
-        )
+        return "the connection was refused" if isinstance(error, ConnectionRefusedError) else "the connection failed"
 
     def _change(self, state: ConnectionState, reason: str = "", *, delay_s: float | None = None) -> None:
         if state is self.state is ConnectionState.CLOSED:

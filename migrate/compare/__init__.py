@@ -1,0 +1,31 @@
+"""Whether both stacks delivered the same: record, match, judge. until phase 3
+
+model.py    facts: sends, deliveries, gaps in the capture
+stats.py    exact binomial bounds, percentiles, means with their intervals
+order.py    which messages were overtaken
+match.py    (message, recipient) by (message, recipient): matched, missing, extra, duplicate, changed
+verdict.py  counts in; pass, fail or inconclusive out, with reasons in words
+core.py     the whole comparison, pure
+render.py   a report as text and as JSON
+records.py  record files (JSON lines)
+probe.py    clients that connect to both stacks and record; the only module here that talks to a network
+"""
+
+from __future__ import annotations
+
+from migrate.compare.core import Report, compare
+from migrate.compare.model import Capture, Delivery, Gap, Path, Send, Stack
+from migrate.compare.verdict import Thresholds, Verdict
+
+__all__ = [
+    "Capture",
+    "Delivery",
+    "Gap",
+    "Path",
+    "Report",
+    "Send",
+    "Stack",
+    "Thresholds",
+    "Verdict",
+    "compare",
+]
