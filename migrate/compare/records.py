@@ -189,12 +189,10 @@ def _lines(
 
 def _parsed(path: FilePath, number: int, line: bytes, make: Callable[[dict[str, Any]], T]) -> T:
     try:
-        value = json.loads(line)
-        if not isinstance(value, dict):
-            raise TypeError("no object")
-        return make(value)
+        return make(json.loads(line))
     except (ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{path}, line {number} is damaged: {type(error).__name__}", "record the run again") from None
+        message = f"{path}, line {number} is damaged: {type(error).__name__}"
+        raise UsageError(message, "record the run again") from None
 
 
 def _check_header(path: FilePath, header: dict[str, Any], kind: str, stack: Stack | None) -> None:
