@@ -64,9 +64,7 @@ class Authorizer:
             "principalId": user,
             "policyDocument": {
                 "Version": "2012-10-17",
-                "Statement": [
-                    {"Action": "execute-api:Invoke", "Effect": "Allow", "Resource": event["methodArn"]}
-                ],
+                "Statement": [{"Action": "execute-api:Invoke", "Effect": "Allow", "Resource": event["methodArn"]}],
             },
             "context": {"userId": user, "tenantId": tenant},
         }

@@ -170,13 +170,9 @@ class AwsSession:
             user_agent_extra="legacy-ws",
         )
         try:
-            return self._session.client(
-                service, region_name=self.region, endpoint_url=endpoint_url, config=config
-            )
+            return self._session.client(service, region_name=self.region, endpoint_url=endpoint_url, config=config)
         except InvalidRegionError:
-            raise UsageError(
-                f"{self.region!r} is no AWS region", "set AWS_DEFAULT_REGION or --region"
-            ) from None
+            raise UsageError(f"{self.region!r} is no AWS region", "set AWS_DEFAULT_REGION or --region") from None
         except ValueError:  # botocore: "Invalid endpoint: ..."
             raise UsageError(
                 f"{endpoint_url!r} is no URL", "pass http://HOST:PORT or https://HOST as --endpoint-url"
@@ -201,9 +197,7 @@ def explain(error: BaseException, endpoint_url: str | None) -> LegacyWsError:
         )
     if isinstance(error, NoRegionError):
         return UsageError("no AWS region", "set AWS_DEFAULT_REGION")
-    if isinstance(
-        error, EndpointConnectionError | ConnectTimeoutError | ReadTimeoutError | ConnectionClosedError
-    ):
+    if isinstance(error, EndpointConnectionError | ConnectTimeoutError | ReadTimeoutError | ConnectionClosedError):
         target = endpoint_url or "AWS"
         return UsageError(
             f"{target} does not answer ({type(error).__name__})",

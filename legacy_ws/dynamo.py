@@ -81,9 +81,7 @@ class Table:
                 UpdateExpression="SET " + ", ".join(f"#v{n} = :v{n}" for n in range(len(values))),
                 ConditionExpression=" AND ".join(conditions),
                 ExpressionAttributeNames=names,
-                ExpressionAttributeValues={
-                    f":v{n}": to_attribute(value) for n, value in enumerate(values.values())
-                },
+                ExpressionAttributeValues={f":v{n}": to_attribute(value) for n, value in enumerate(values.values())},
             )
         except self._client.exceptions.ConditionalCheckFailedException:
             return False
@@ -126,9 +124,7 @@ class Table:
             "TableName": self._name,
             "KeyConditionExpression": " AND ".join(f"#e{n} = :e{n}" for n in range(len(equals))),
             "ExpressionAttributeNames": {f"#e{n}": name for n, name in enumerate(equals)},
-            "ExpressionAttributeValues": {
-                f":e{n}": to_attribute(value) for n, value in enumerate(equals.values())
-            },
+            "ExpressionAttributeValues": {f":e{n}": to_attribute(value) for n, value in enumerate(equals.values())},
         }
 
     def _paged(self, operation: Any, arguments: dict[str, Any]) -> Iterator[list[Item]]:

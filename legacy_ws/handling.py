@@ -28,9 +28,7 @@ Response = dict[str, object]
 class FrameSender(Protocol):
     """Sends a frame to one connection (the connection manager does)."""
 
-    def send(
-        self, connection_id: str, frame: Mapping[str, object], *, remaining: Callable[[], float]
-    ) -> None:
+    def send(self, connection_id: str, frame: Mapping[str, object], *, remaining: Callable[[], float]) -> None:
         """Raises: ConnectionGoneError, SendFailedError."""
 
 

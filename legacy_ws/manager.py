@@ -126,9 +126,7 @@ class ConnectionManager:
             (schema.name, name),
             (schema.metadata, metadata),
         ]
-        row |= {
-            attribute: value for attribute, value in optional if attribute is not None and value is not None
-        }
+        row |= {attribute: value for attribute, value in optional if attribute is not None and value is not None}
         if schema.last_activity is not None:
             row[schema.last_activity] = schema.time_value(now)
         self._table.put(row)
@@ -158,9 +156,7 @@ class ConnectionManager:
         index = _present(self.schema.tenant_index, "tenant index")
         return self._table.index_pages(index, {_present(self.schema.tenant, "tenant"): tenant})
 
-    def update(
-        self, connection_id: str, values: Mapping[str, object], *, only_if_absent: Collection[str] = ()
-    ) -> bool:
+    def update(self, connection_id: str, values: Mapping[str, object], *, only_if_absent: Collection[str] = ()) -> bool:
         """Set attributes of a row that exists (and lacks `only_if_absent`); False when there is none."""
         return self._table.update_existing(
             {self.schema.key: connection_id}, values, only_if_absent=tuple(only_if_absent)
@@ -263,9 +259,7 @@ class ConnectionManager:
         try:
             self.remove(connection_id)
         except Exception as error:
-            self._log(
-                "WARNING", "row_not_removed", connectionId=connection_id, errorType=type(error).__name__
-            )
+            self._log("WARNING", "row_not_removed", connectionId=connection_id, errorType=type(error).__name__)
 
     def _wanted(self) -> list[str]:
         schema = self.schema

@@ -86,6 +86,4 @@ class Router:
     def _unknown(self) -> ClientInputError:
         # The client's own text is not repeated: it may be long, and it may hold a secret sent by mistake.
         known = ", ".join(sorted({*self._known, *self._handlers}))
-        return ClientInputError(
-            "unknown_action", f"No such action. Known: {known}." if known else "No such action."
-        )
+        return ClientInputError("unknown_action", f"No such action. Known: {known}." if known else "No such action.")

@@ -57,12 +57,8 @@ class Settings:
             connections_table=environ.get("LEGACY_WS_CONNECTIONS_TABLE") or None,
             messages_table=environ.get("LEGACY_WS_MESSAGES_TABLE") or None,
             management_url=url.rstrip("/") if url else None,
-            connection_ttl_s=_number(
-                environ, "LEGACY_WS_CONNECTION_TTL_S", cls.connection_ttl_s, MIN_CONNECTION_TTL_S
-            ),
-            max_message_bytes=_number(
-                environ, "LEGACY_WS_MAX_MESSAGE_BYTES", cls.max_message_bytes, 1, 128 * 1024
-            ),
+            connection_ttl_s=_number(environ, "LEGACY_WS_CONNECTION_TTL_S", cls.connection_ttl_s, MIN_CONNECTION_TTL_S),
+            max_message_bytes=_number(environ, "LEGACY_WS_MAX_MESSAGE_BYTES", cls.max_message_bytes, 1, 128 * 1024),
             history_limit=_number(environ, "LEGACY_WS_HISTORY_LIMIT", cls.history_limit, 1, 1000),
             history_max_limit=_number(environ, "LEGACY_WS_HISTORY_MAX_LIMIT", cls.history_max_limit, 1, 1000),
             fanout_workers=_number(environ, "LEGACY_WS_FANOUT_WORKERS", cls.fanout_workers, 1, 256),

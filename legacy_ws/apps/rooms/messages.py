@@ -123,9 +123,7 @@ class MessageStore:
                 if len(messages) == limit or (messages and size > MAX_FRAME_BYTES):
                     oldest = messages[-1]["timestamp"]
                     messages.reverse()
-                    return HistoryPage(
-                        messages, oldest if isinstance(oldest, Decimal) else Decimal(str(oldest))
-                    )
+                    return HistoryPage(messages, oldest if isinstance(oldest, Decimal) else Decimal(str(oldest)))
                 messages.append(frame)
         messages.reverse()
         return HistoryPage(messages, None)

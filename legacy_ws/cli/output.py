@@ -1,0 +1,96 @@
+"""How every `legacy-ws` command speaks: data on stdout, messages on stderr, a `hint:` line after an error.
+until phase 3
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from legacy_ws.aws import AWS_ERRORS, explain
+from legacy_ws.errors import LegacyWsError, RefusedError
+
+__all__ = ["confirm", "err", "out", "print_json", "print_table", "reports_errors", "say"]
+
+out = Console(soft_wrap=True)
+err = Console(stderr=True, soft_wrap=True)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def print_json(value: object) -> None:
+    """Write one JSON document to stdout, without colour or wrapping."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, default=_plain) + "\n")
+
+
+def print_table(columns: Iterable[str], rows: Iterable[Iterable[object]], title: str | None = None) -> None:
+    """Write a table to stdout; cells are plain text, whatever they contain."""
+    table = Table(title=title, title_justify="left")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row))
+    Console().print(table, markup=False)
+
+
+def say(message: str) -> None:
+    """A message for people, on stderr."""
+    err.print(message, markup=False, highlight=False)
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask before something is lost. Raises: RefusedError: not confirmed."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise RefusedError("not confirmed: there is no terminal to ask on", "pass --yes")
+    if not typer.confirm(question, err=True):
+        raise RefusedError("nothing was deleted")
+
+
+def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
+    """Turn an error of ours or of AWS into its message, its hint and its exit code; never a traceback."""
+
+    @wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except LegacyWsError as error:
+            failure = error
+        except AWS_ERRORS as error:
+            endpoint = kwargs.get("endpoint_url")
+            failure = explain(error, endpoint if isinstance(endpoint, str) else None)
+        err.print(f"error: {failure.message}", style="bold red", markup=False, highlight=False)
+        if failure.hint:
+            say(f"hint: {failure.hint}")
+        raise typer.Exit(failure.exit_code)
+
+    return run
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, set | frozenset | tuple):
+        return list(value)
+    return str(value)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, Mapping | list):
+        return json.dumps(value, ensure_ascii=False, default=_plain)
+    return str(value)

@@ -1,0 +1,196 @@
+"""`legacy-ws deploy`, `destroy` and `status` (CL1). until phase 3"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from legacy_ws.cli.options import Endpoint, Json, Profile, Region, Yes, open_session
+from legacy_ws.cli.output import confirm, err, out, print_json, print_table, reports_errors, say
+from legacy_ws.deploy.apps import app_named
+from legacy_ws.deploy.destroy import destroy as destroy_resources
+from legacy_ws.deploy.inventory import Resource, stacks, take
+from legacy_ws.deploy.stack import Deployment, DeployOptions, names_of
+from legacy_ws.deploy.stack import deploy as deploy_stack
+from legacy_ws.deploy.status import StackStatus, status_of
+from legacy_ws.deploy.steps import Done
+from legacy_ws.errors import UsageError
+
+__all__ = ["register"]
+
+Name = Annotated[str, typer.Argument(help="Name of the stack; its resources begin with it.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("deploy")(deploy)
+    app.command("destroy")(destroy)
+    app.command("status")(status)
+
+
+@reports_errors
+def deploy(
+    name: Name,
+    app: Annotated[str | None, typer.Option(help="Application; by default the one called NAME, else rooms.")] = None,
+    stage: Annotated[str, typer.Option(help="Name of the stage.")] = "prod",
+    runtime: Annotated[str, typer.Option(help="python3.11, python3.12 or python3.13.")] = "python3.13",
+    jwt_secret: Annotated[
+        str | None,
+        typer.Option(
+            envvar="LEGACY_WS_JWT_SECRET",
+            show_envvar=True,
+            help="Key of the tokens (HS256), 32 bytes or more; arguments are visible to others.",
+        ),
+    ] = None,
+    jwt_issuer: Annotated[
+        str | None, typer.Option(envvar="LEGACY_WS_JWT_ISSUER", help="Demanded of the tokens' iss.")
+    ] = None,
+    jwt_audience: Annotated[
+        str | None, typer.Option(envvar="LEGACY_WS_JWT_AUDIENCE", help="Demanded of the tokens' aud.")
+    ] = None,
+    env: Annotated[
+        list[str] | None, typer.Option("--env", help="NAME=VALUE for every function; may be repeated.")
+    ] = None,
+    throttle_rate: Annotated[float, typer.Option(help="Messages per second of the stage.")] = 5000.0,
+    throttle_burst: Annotated[int, typer.Option(help="Messages at once.")] = 2500,
+    json_output: Json = False,
+    region: Region = None,
+    profile: Profile = None,
+    endpoint_url: Endpoint = None,
+) -> None:
+    """Create the whole stack, or bring it up to date; continues where an earlier run stopped.
+
+    Example: legacy-ws deploy rooms --endpoint-url http://127.0.0.1:4566
+    """
+    options = DeployOptions(
+        stage=stage,
+        runtime=runtime,
+        jwt_secret=jwt_secret,
+        jwt_issuer=jwt_issuer,
+        jwt_audience=jwt_audience,
+        environment=_environment(env or []),
+        throttle_rate=throttle_rate,
+        throttle_burst=throttle_burst,
+    )
+    session = open_session(region, profile, endpoint_url)
+    result = deploy_stack(session, name, app_named(app, name), options, report=_report_step, secret_made=_tell_secret)
+    counts = Counter(done.action for done in result.done)
+    say(
+        f"{name}: {counts['created']} created, {counts['updated']} updated, {counts['unchanged']} unchanged"
+        f" in {sum(done.seconds for done in result.done):.1f} s; Lambda package {result.zip_bytes / 1024:.0f} KB"
+    )
+    if json_output:
+        print_json(_as_json(result))
+    else:
+        _show(result)
+
+
+@reports_errors
+def destroy(
+    name: Name,
+    yes: Yes = False,
+    region: Region = None,
+    profile: Profile = None,
+    endpoint_url: Endpoint = None,
+) -> None:
+    """Delete everything that carries the stack's tag, messages and logs included, after showing it.
+
+    Example: legacy-ws destroy rooms --yes
+    """
+    session = open_session(region, profile, endpoint_url)
+    inventory = take(session, names_of(session, name))
+    for resource in inventory.foreign:
+        say(f"left alone: {resource.kind} {resource.name} is not tagged as part of {name}")
+    if not inventory.owned:
+        say(f"nothing to delete: nothing is tagged ws2sse:stack={name} in {session.region}")
+        return
+    say(f"to be deleted in {session.region}:")
+    for resource in inventory.owned:
+        say(f"  {resource.kind:10} {resource.name}" + (f" ({resource.id})" if resource.id != resource.name else ""))
+    confirm(f"Delete these {len(inventory.owned)} resources and the data in them?", yes=yes)
+    destroy_resources(session, inventory.owned, _report_removed)
+    say(f"{name}: {len(inventory.owned)} deleted")
+
+
+@reports_errors
+def status(
+    name: Annotated[str | None, typer.Argument(help="Name of the stack; without it, every stack.")] = None,
+    json_output: Json = False,
+    region: Region = None,
+    profile: Profile = None,
+    endpoint_url: Endpoint = None,
+) -> None:
+    """Show every part of a stack and its state.
+
+    Example: legacy-ws status rooms --json
+    """
+    session = open_session(region, profile, endpoint_url)
+    names = [name] if name else stacks(session)
+    found = [one for stack in names if (one := status_of(session, names_of(session, stack))) is not None]
+    if name and not found:
+        raise UsageError(
+            f"there is no stack {name!r} in {session.region}", "`legacy-ws status` lists the stacks that exist"
+        )
+    if json_output:
+        print_json(asdict(found[0]) if name else {"stacks": [asdict(one) for one in found]})
+        return
+    if not found:
+        say(f"no stack in {session.region}")
+    for one in found:
+        _show_status(one)
+
+
+def _environment(pairs: list[str]) -> dict[str, str]:
+    environment = {}
+    for pair in pairs:
+        key, separator, value = pair.partition("=")
+        if not separator or not key.isidentifier():
+            raise UsageError("--env takes NAME=VALUE", "for example --env LEGACY_WS_MAX_MESSAGE_BYTES=32768")
+        environment[key] = value
+    return environment
+
+
+def _tell_secret(secret: str) -> None:
+    say("no JWT secret was given: one was made, and is kept in the settings of the authorizer function")
+    say(f"hint: sign tokens (HS256) with LEGACY_WS_JWT_SECRET={secret}  (shown this once)")
+
+
+def _report_step(done: Done, number: int, total: int) -> None:
+    style = {"created": "green", "updated": "yellow", "unchanged": "dim", "done": "dim"}[done.action]
+    err.print(
+        f"[{number:2}/{total}] {done.action:9} {done.kind} {done.name}", style=style, markup=False, highlight=False
+    )
+
+
+def _report_removed(resource: Resource, seconds: float, number: int, total: int) -> None:
+    say(f"[{number:2}/{total}] deleted   {resource.kind} {resource.name} ({seconds:.1f} s)")
+
+
+def _as_json(result: Deployment) -> dict[str, object]:
+    document = asdict(result)
+    document["steps"] = document.pop("done")
+    return document
+
+
+def _show(result: Deployment) -> None:
+    out.print(f"WebSocket    {result.websocket_url}", markup=False, highlight=False)
+    out.print(f"@connections {result.management_url}", markup=False, highlight=False)
+    for kind, name in result.tables.items():
+        out.print(f"table        {name} ({kind})", markup=False, highlight=False)
+    say(f"hint: connect with a token: {result.websocket_url}?token=...&userName=alice")
+
+
+def _show_status(one: StackStatus) -> None:
+    state = "complete" if one.complete else "incomplete: run `legacy-ws deploy` again"
+    print_table(
+        ("part", "name", "state", ""),
+        ((part.kind, part.name, part.state, part.detail) for part in one.parts),
+        title=f"{one.stack} in {one.region}: {state}",
+    )
+    for route, function in one.routes.items():
+        out.print(f"route        {route} -> {function}", markup=False, highlight=False)
+    for stage, url in one.stages.items():
+        out.print(f"stage        {stage}  {url}", markup=False, highlight=False)

@@ -1,0 +1,197 @@
+"""Ensure-steps of the WebSocket API: API, authorizer, integrations, routes, deployment, stage. until phase 3
+
+Source: Amazon API Gateway V2 API reference (CreateApi ... CreateStage). A deployment is a snapshot of the
+routes: a stage goes on serving the old ones until it is given a new deployment. So each deployment carries
+a fingerprint of what it is a snapshot of, and a new one is made exactly when none has the fingerprint of
+what is there now.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from typing import Any
+
+from legacy_ws.deploy.spec import TAG, StackNames
+from legacy_ws.deploy.steps import Action
+from legacy_ws.errors import RefusedError
+
+__all__ = [
+    "StageSettings",
+    "ensure_api",
+    "ensure_authorizer",
+    "ensure_deployment",
+    "ensure_integration",
+    "ensure_route",
+    "ensure_stage",
+    "find_api",
+    "listed",
+]
+
+AUTHORIZER_NAME = "jwt"
+_INTEGRATION_TIMEOUT_MS = 29_000
+
+StageSettings = dict[str, object]
+"""DefaultRouteSettings of a stage: throttling and metrics."""
+
+
+def listed(client: Any, operation: str, **arguments: object) -> list[dict[str, Any]]:
+    """Every item of a `get_*` call, all pages."""
+    pages = client.get_paginator(operation).paginate(**arguments)
+    return [item for page in pages for item in page.get("Items", [])]
+
+
+def find_api(client: Any, stack: str) -> dict[str, Any] | None:
+    """The WebSocket API of a stack; None when there is none. Raises: RefusedError: there are several."""
+    found = [
+        api
+        for api in listed(client, "get_apis")
+        if api.get("ProtocolType") == "WEBSOCKET" and api.get("Tags", {}).get(TAG) == stack
+    ]
+    if len(found) > 1:
+        ids = ", ".join(sorted(api["ApiId"] for api in found))
+        raise RefusedError(
+            f"stack {stack} has several APIs: {ids}", "delete the ones you do not need: legacy-ws ws-delete API"
+        )
+    return found[0] if found else None
+
+
+def ensure_api(client: Any, names: StackNames, route_selection: str, found: Callable[[str], None]) -> Action:
+    """The API exists and chooses routes by `route_selection`; its id goes to `found`."""
+    api = find_api(client, names.stack)
+    if api is None:
+        api = client.create_api(
+            Name=names.stack,
+            ProtocolType="WEBSOCKET",
+            RouteSelectionExpression=route_selection,
+            Tags=names.tags,
+        )
+        found(api["ApiId"])
+        return "created"
+    found(api["ApiId"])
+    if api.get("RouteSelectionExpression") != route_selection:
+        client.update_api(ApiId=api["ApiId"], RouteSelectionExpression=route_selection)
+        return "updated"
+    return "unchanged"
+
+
+def ensure_authorizer(client: Any, api_id: str, uri: str, found: Callable[[str], None]) -> Action:
+    """The API's REQUEST authorizer calls `uri`; its id goes to `found`.
+
+    No identity source is named: API Gateway demands every one that is named, and answers 401 by itself when
+    one is missing, but a token comes either in the query or in a header.
+    """
+    for authorizer in listed(client, "get_authorizers", ApiId=api_id):
+        if authorizer["Name"] == AUTHORIZER_NAME:
+            found(authorizer["AuthorizerId"])
+            if authorizer.get("AuthorizerUri") == uri and not authorizer.get("IdentitySource"):
+                return "unchanged"
+            client.update_authorizer(
+                ApiId=api_id, AuthorizerId=authorizer["AuthorizerId"], AuthorizerUri=uri, IdentitySource=[]
+            )
+            return "updated"
+    created = client.create_authorizer(
+        ApiId=api_id,
+        Name=AUTHORIZER_NAME,
+        AuthorizerType="REQUEST",
+        AuthorizerUri=uri,
+        IdentitySource=[],
+    )
+    found(created["AuthorizerId"])
+    return "created"
+
+
+def ensure_integration(client: Any, api_id: str, uri: str, found: Callable[[str], None]) -> Action:
+    """The API has a Lambda proxy integration with `uri`; its id goes to `found`."""
+    for integration in listed(client, "get_integrations", ApiId=api_id):
+        if integration.get("IntegrationUri") == uri and integration.get("IntegrationType") == "AWS_PROXY":
+            found(integration["IntegrationId"])
+            return "unchanged"
+    created = client.create_integration(
+        ApiId=api_id,
+        IntegrationType="AWS_PROXY",
+        IntegrationMethod="POST",
+        IntegrationUri=uri,
+        TimeoutInMillis=_INTEGRATION_TIMEOUT_MS,
+    )
+    found(created["IntegrationId"])
+    return "created"
+
+
+def ensure_route(client: Any, api_id: str, key: str, integration_id: str, authorizer_id: str | None) -> Action:
+    """Route `key` goes to the integration, through the authorizer when there is one."""
+    wanted: dict[str, object] = {
+        "Target": f"integrations/{integration_id}",
+        "AuthorizationType": "CUSTOM" if authorizer_id else "NONE",
+    }
+    if authorizer_id:
+        wanted["AuthorizerId"] = authorizer_id
+    for route in listed(client, "get_routes", ApiId=api_id):
+        if route["RouteKey"] == key:
+            if all(route.get(name, "NONE") == value for name, value in wanted.items()):
+                return "unchanged"
+            client.update_route(ApiId=api_id, RouteId=route["RouteId"], **wanted)
+            return "updated"
+    client.create_route(ApiId=api_id, RouteKey=key, **wanted)
+    return "created"
+
+
+def ensure_deployment(client: Any, api_id: str, found: Callable[[str], None]) -> Action:
+    """There is a deployment of the API as it is now; its id goes to `found`."""
+    description = f"routes {_fingerprint(client, api_id)}"
+    for deployment in listed(client, "get_deployments", ApiId=api_id):
+        if deployment.get("Description") == description and deployment.get("DeploymentStatus", "DEPLOYED") != "FAILED":
+            found(deployment["DeploymentId"])
+            return "unchanged"
+    created = client.create_deployment(ApiId=api_id, Description=description)
+    found(created["DeploymentId"])
+    return "created"
+
+
+def ensure_stage(
+    client: Any, names: StackNames, api_id: str, stage: str, deployment_id: str, settings: StageSettings
+) -> Action:
+    """The stage serves the deployment, with these settings."""
+    try:
+        current = client.get_stage(ApiId=api_id, StageName=stage)
+    except client.exceptions.NotFoundException:
+        client.create_stage(
+            ApiId=api_id,
+            StageName=stage,
+            DeploymentId=deployment_id,
+            DefaultRouteSettings=settings,
+            Tags=names.tags,
+        )
+        return "created"
+    now = current.get("DefaultRouteSettings", {})
+    if current.get("DeploymentId") == deployment_id and all(now.get(k) == v for k, v in settings.items()):
+        return "unchanged"
+    client.update_stage(ApiId=api_id, StageName=stage, DeploymentId=deployment_id, DefaultRouteSettings=settings)
+    return "updated"
+
+
+def _fingerprint(client: Any, api_id: str) -> str:
+    api = client.get_api(ApiId=api_id)
+    parts = {
+        "selection": api.get("RouteSelectionExpression"),
+        "routes": _picked(
+            listed(client, "get_routes", ApiId=api_id),
+            ("RouteKey", "Target", "AuthorizationType", "AuthorizerId", "RouteResponseSelectionExpression"),
+        ),
+        "integrations": _picked(
+            listed(client, "get_integrations", ApiId=api_id),
+            ("IntegrationId", "IntegrationType", "IntegrationUri", "TimeoutInMillis"),
+        ),
+        "authorizers": _picked(
+            listed(client, "get_authorizers", ApiId=api_id),
+            ("AuthorizerId", "AuthorizerType", "AuthorizerUri", "IdentitySource"),
+        ),
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _picked(items: list[dict[str, Any]], names: tuple[str, ...]) -> list[dict[str, Any]]:
+    # What is absent on one control plane and empty on another is the same.
+    picked = [{name: item.get(name) or None for name in names} for item in items]
+    return sorted(picked, key=lambda item: json.dumps(item, sort_keys=True))

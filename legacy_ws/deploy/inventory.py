@@ -1,0 +1,120 @@
+"""What a stack owns, found by its tag and not by what somebody remembers. until phase 3"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from legacy_ws.aws import AwsSession, error_code
+from legacy_ws.deploy import tables
+from legacy_ws.deploy.api import listed
+from legacy_ws.deploy.spec import TAG, StackNames
+
+__all__ = ["Inventory", "Resource", "gone", "stacks", "take"]
+
+
+@dataclass(frozen=True)
+class Resource:
+    """One thing of a stack: `kind` is "api", "function", "log group", "role" or "table"; `id` is what AWS
+    calls it by.
+    """
+
+    kind: str
+    name: str
+    id: str
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """What carries a stack's tag, in the order in which it can be deleted, and what only looks like it."""
+
+    owned: list[Resource]
+    foreign: list[Resource]
+
+
+def take(session: AwsSession, names: StackNames) -> Inventory:
+    """Everything of one stack in one region."""
+    owned: list[Resource] = []
+    foreign: list[Resource] = []
+    for resource, tags in _candidates(session, names):
+        if tags.get(TAG) == names.stack:
+            owned.append(resource)
+        elif resource.kind != "api":  # API names are not unique and mean nothing
+            foreign.append(resource)
+    return Inventory(owned, foreign)
+
+
+def stacks(session: AwsSession) -> list[str]:
+    """Names of the stacks that have something in this region."""
+    found = {
+        api.get("Tags", {}).get(TAG)
+        for api in listed(session.client("apigatewayv2"), "get_apis")
+        if api.get("ProtocolType") == "WEBSOCKET"
+    }
+    dynamodb = session.client("dynamodb")
+    # A stack whose deployment stopped early has tables and no API yet.
+    for name in _table_names(dynamodb, ""):
+        description = tables.describe(dynamodb, name)
+        if description is not None:
+            found.add(tables.table_tags(dynamodb, description["TableArn"]).get(TAG))
+    return sorted(name for name in found if name)
+
+
+def _candidates(session: AwsSession, names: StackNames) -> Iterator[tuple[Resource, dict[str, str]]]:
+    for api in listed(session.client("apigatewayv2"), "get_apis"):
+        if api.get("ProtocolType") == "WEBSOCKET":
+            yield Resource("api", api["Name"], api["ApiId"]), api.get("Tags", {})
+    yield from _functions(session.client("lambda"), names)
+    yield from _log_groups(session.client("logs"), names)
+    yield from _roles(session.client("iam"), names)
+    dynamodb = session.client("dynamodb")
+    for name in _table_names(dynamodb, names.prefix):
+        description = tables.describe(dynamodb, name)
+        if description is not None and description["TableStatus"] != "DELETING":
+            yield Resource("table", name, name), tables.table_tags(dynamodb, description["TableArn"])
+
+
+def _functions(client: Any, names: StackNames) -> Iterator[tuple[Resource, dict[str, str]]]:
+    for page in client.get_paginator("list_functions").paginate():
+        for function in page["Functions"]:
+            name = function["FunctionName"]
+            if name.startswith(names.prefix):
+                try:
+                    tags = client.list_tags(Resource=function["FunctionArn"]).get("Tags", {})
+                except client.exceptions.ResourceNotFoundException:
+                    continue
+                yield Resource("function", name, name), tags
+
+
+def _log_groups(client: Any, names: StackNames) -> Iterator[tuple[Resource, dict[str, str]]]:
+    pages = client.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=f"/aws/lambda/{names.prefix}")
+    for page in pages:
+        for group in page["logGroups"]:
+            name = group["logGroupName"]
+            try:
+                tags = client.list_tags_for_resource(resourceArn=group["arn"].removesuffix(":*"))["tags"]
+            except client.exceptions.ResourceNotFoundException:
+                continue
+            yield Resource("log group", name, name), tags
+
+
+def _roles(client: Any, names: StackNames) -> Iterator[tuple[Resource, dict[str, str]]]:
+    for page in client.get_paginator("list_roles").paginate(PathPrefix=names.role_path):
+        for role in page["Roles"]:
+            name = role["RoleName"]
+            try:
+                tags = client.list_role_tags(RoleName=name)["Tags"]
+            except client.exceptions.NoSuchEntityException:
+                continue
+            yield Resource("role", name, name), {tag["Key"]: tag["Value"] for tag in tags}
+
+
+def _table_names(client: Any, prefix: str) -> Iterator[str]:
+    for page in client.get_paginator("list_tables").paginate():
+        yield from (name for name in page["TableNames"] if name.startswith(prefix))
+
+
+def gone(error: BaseException) -> bool:
+    """Does this error say that the thing is not there (any more)?"""
+    return error_code(error) in {"ResourceNotFoundException", "NotFoundException", "NoSuchEntity"}

@@ -1,0 +1,147 @@
+"""What an application consists of: tables, functions, routes and who may do what. until phase 3
+
+Pure. One `AppSpec` per application; `apps.py` lists them. Resource names are made here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from legacy_ws.errors import UsageError
+
+__all__ = ["TAG", "AppSpec", "FunctionSpec", "Grant", "StackNames", "TableSpec"]
+
+TAG = "ws2sse:stack"
+"""Tag of everything a stack owns; its value is the stack's name. `destroy` removes nothing without it."""
+
+_STACK_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,31}")
+
+
+@dataclass(frozen=True)
+class Grant:
+    """Permission of one function: `actions` on table `on` (a TableSpec's name), or on "management"."""
+
+    on: str
+    actions: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class TableSpec:
+    """One DynamoDB table; `keys` are (attribute, type) pairs: partition key, then perhaps the sort key.
+
+    Args:
+        name: short name, as grants and the JSON output call it.
+        suffix: the table is called `{stack}-{suffix}`.
+        env: environment variable that tells the functions its name.
+        ttl: TTL attribute.
+        indexes: index name -> its (attribute, type) pairs; everything is projected.
+    """
+
+    name: str
+    suffix: str
+    env: str
+    keys: tuple[tuple[str, str], ...]
+    ttl: str | None = None
+    indexes: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FunctionSpec:
+    """One Lambda function, called `{stack}-{name}`.
+
+    Args:
+        handler: module and attribute, as Lambda wants them.
+        routes: route keys it serves.
+        grants: what it may do.
+        authorizer: it authorizes `$connect` (and gets the JWT settings).
+        timeout_s, memory_mb: of the function.
+    """
+
+    name: str
+    handler: str
+    routes: tuple[str, ...] = ()
+    grants: tuple[Grant, ...] = ()
+    authorizer: bool = False
+    timeout_s: int = 10
+    memory_mb: int = 256
+
+
+@dataclass(frozen=True)
+class AppSpec:
+    """One application."""
+
+    name: str
+    tables: tuple[TableSpec, ...]
+    functions: tuple[FunctionSpec, ...]
+    route_selection: str = "$request.body.action"
+
+
+@dataclass(frozen=True)
+class StackNames:
+    """Names and ARNs of one stack in one account and region.
+
+    Raises: UsageError: the stack's name does not fit into the names made of it.
+    """
+
+    stack: str
+    region: str
+    account: str
+    partition: str = "aws"
+
+    def __post_init__(self) -> None:
+        if not _STACK_NAME.fullmatch(self.stack):
+            raise UsageError(
+                f"{self.stack!r} is no stack name",
+                "use a letter, then up to 31 letters, digits and hyphens",
+            )
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """Tags of every resource of the stack."""
+        return {TAG: self.stack}
+
+    @property
+    def prefix(self) -> str:
+        """Tables and functions begin with it."""
+        return f"{self.stack}-"
+
+    @property
+    def role_path(self) -> str:
+        """IAM path of the stack's roles. IAM is global, so the region is part of it and of the names."""
+        return f"/ws2sse/{self.stack}/{self.region}/"
+
+    def table(self, table: TableSpec) -> str:
+        """Name of a table."""
+        return f"{self.stack}-{table.suffix}"
+
+    def table_arn(self, table: TableSpec) -> str:
+        """ARN of a table."""
+        return f"arn:{self.partition}:dynamodb:{self.region}:{self.account}:table/{self.table(table)}"
+
+    def function(self, function: FunctionSpec) -> str:
+        """Name of a function."""
+        return f"{self.stack}-{function.name}"
+
+    def role(self, function: FunctionSpec) -> str:
+        """Name of a function's role."""
+        return f"{self.stack}-{function.name}-{self.region}"
+
+    def log_group(self, function: FunctionSpec) -> str:
+        """Where Lambda writes a function's output."""
+        return f"/aws/lambda/{self.function(function)}"
+
+    def log_group_arn(self, function: FunctionSpec) -> str:
+        """ARN of a function's log group."""
+        return f"arn:{self.partition}:logs:{self.region}:{self.account}:log-group:{self.log_group(function)}"
+
+    def execute_api_arn(self, api_id: str, tail: str) -> str:
+        """ARN of a part of an API, `tail` being `{stage}/{route}` or `authorizers/{id}`."""
+        return f"arn:{self.partition}:execute-api:{self.region}:{self.account}:{api_id}/{tail}"
+
+    def invocation_uri(self, function_arn: str) -> str:
+        """How API Gateway wants a Lambda function named."""
+        return (
+            f"arn:{self.partition}:apigateway:{self.region}:lambda:path/2015-03-31/functions/{function_arn}/invocations"
+        )
