@@ -209,16 +209,23 @@ def _resolved(capture: Capture, by_id: Mapping[str, list[Delivery]]) -> Iterator
     unique.
     """
     told = {send.message_id for send in capture.sends if send.message_id}
-    by_text: dict[tuple[str, str], list[tuple[float, str]]] = defaultdict(list)
+    by_text: dict[str, list[tuple[float, str]]] = defaultdict(list)
     for message_id, deliveries in by_id.items():
-        first = min(deliveries, key=lambda d: d.received_at)
-        by_text[first.sender, first.text].append((first.received_at, message_id))
+        # Any of its deliveries may be the spoilt one.
+        for text in {delivery.text for delivery in deliveries}:
+            by_text[text].append((min(d.received_at for d in deliveries), message_id))
     for number, send in enumerate(capture.sends):
         found = send.message_id
         if found is None:
-            seen = sorted(by_text.get((send.sender, send.text), []))
-            found = next((message_id for _, message_id in seen if message_id not in told), None)
+            seen = by_text.get(send.text) or _marked(send, by_text)
+            found = next((message_id for _, message_id in sorted(seen) if message_id not in told), None)
         yield found or f"unseen-{number + 1}", send
+
+
+def _marked(send: Send, by_text: Mapping[str, list[tuple[float, str]]]) -> list[tuple[float, str]]:
+    if not send.marker:
+        return []
+    return [seen for text, found in by_text.items() if send.marker in text for seen in found]
 
 
 def _with_arrivals(message: Message, deliveries: list[Delivery]) -> Message:

@@ -82,6 +82,8 @@ class Send:
     Args:
         message_id: what the server called it; None when the sender was not told (WebSocket) or got no answer.
         sender, room, text: as sent; the text is unique within the run.
+        marker: a part of the text that no other message holds, by which it is known even when the rest was
+            spoilt.
         path: how it was sent.
         sent_at: epoch seconds by the recorder's clock.
         recipients: who should get it on each stack; None means every recipient of the capture.
@@ -96,6 +98,7 @@ class Send:
     sent_at: float
     recipients: frozenset[str] | None = None
     refused: str = ""
+    marker: str = ""
 
 
 @dataclass(frozen=True, slots=True)

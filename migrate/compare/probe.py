@@ -287,14 +287,15 @@ class _Probe:
                 self._progress("sending", number, plan.messages)
                 user = self._users[number // 2 % plan.users]
                 room = plan.rooms[(number // 2 + number // 2 // plan.users) % len(plan.rooms)]
-                text = f"probe {self._run_id} #{number + 1}{TAILS[number // 2 % len(TAILS)]}"
+                marker = f"probe {self._run_id} #{number + 1:05d}"
+                text = f"{marker}{TAILS[number // 2 % len(TAILS)]}"
                 if number % 2 == 0:
-                    sending.create_task(self._send_websocket(user, room, text))
+                    sending.create_task(self._send_websocket(user, room, text, marker))
                 else:
-                    sending.create_task(self._send_rest(http, user, room, text))
+                    sending.create_task(self._send_rest(http, user, room, text, marker))
         self._progress("sending", plan.messages, plan.messages)
 
-    async def _send_websocket(self, user: str, room: str, text: str) -> None:
+    async def _send_websocket(self, user: str, room: str, text: str, marker: str) -> None:
         frame = {"action": "sendMessage", "userName": user, "message": text, "roomId": room}
         stream = self._streams[Stack.WEBSOCKET, user]
         refused = ""
@@ -305,11 +306,11 @@ class _Probe:
             await self._sockets[user].send_json(frame)
         except NotConnectedError:
             refused = stream.reason or "the connection was lost"
-        self._sent(Send(None, user, room, text, Path.WEBSOCKET, sent_at, None, refused))
+        self._sent(Send(None, user, room, text, Path.WEBSOCKET, sent_at, None, refused, marker))
 
-    async def _send_rest(self, http: httpx.AsyncClient, user: str, room: str, text: str) -> None:
+    async def _send_rest(self, http: httpx.AsyncClient, user: str, room: str, text: str, marker: str) -> None:
         # The key makes repeating harmless, the lock keeps what one user sends in its order.
-        body = {"conversationId": room, "message": text, "userName": user, "idempotencyKey": text}
+        body = {"conversationId": room, "message": text, "userName": user, "idempotencyKey": marker}
         message_id: str | None = None
         refused = ""
         async with self._rest_turn[user]:
@@ -324,7 +325,7 @@ class _Probe:
                     if message_id is not None or (answer.status_code < 500 and answer.status_code != 429):
                         break
                 await asyncio.sleep(QUICK.delay_s(attempt + 1))
-        self._sent(Send(message_id, user, room, text, Path.REST, sent_at, None, refused))
+        self._sent(Send(message_id, user, room, text, Path.REST, sent_at, None, refused, marker))
 
     def _sent(self, send: Send) -> None:
         self._sends.append(send)

@@ -248,6 +248,7 @@ def _send(value: dict[str, Any]) -> Send:
         sent_at=float(value["sent_at"]),
         recipients=None if recipients is None else frozenset(recipients),
         refused=str(value.get("refused", "")),
+        marker=str(value.get("marker", "")),
     )
 
 

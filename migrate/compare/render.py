@@ -93,6 +93,7 @@ def print_report(report: Report, console: Console) -> None:
     )
     console.print(_counts_table(report))
     if counts.directions:
+        console.print()
         console.print(_directions_table(report))
     if report.offenders:
         _print_offenders(report, console)
