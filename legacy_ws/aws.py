@@ -27,6 +27,7 @@ from botocore.exceptions import (
     ReadTimeoutError,
     TokenRetrievalError,
 )
+from botocore.exceptions import ConnectionError as BotoConnectionError
 
 from legacy_ws.errors import ConnectionGoneError, LegacyWsError, SendFailedError, UsageError
 from legacy_ws.redact import redact_text
@@ -115,7 +116,7 @@ class ManagementApi:
                 raise ConnectionGoneError(connection_id) from None
             retryable = status == 429 or status >= 500 or code in _THROTTLED
             raise SendFailedError(connection_id, code, retryable=retryable) from None
-        except HTTPClientError as error:
+        except (BotoConnectionError, HTTPClientError) as error:
             # Includes a timeout after the frame was sent: trying again may deliver it twice, giving up may
             # lose it. Frames carry ids, so twice is the lesser evil.
             raise SendFailedError(connection_id, type(error).__name__, retryable=True) from None
@@ -130,7 +131,7 @@ class AwsSession:
     """Clients of the command line: one region, profile and endpoint for all of them.
 
     Args:
-        region: None means AWS_DEFAULT_REGION / AWS_REGION, else ap-northeast-1.
+        region: None means AWS_DEFAULT_REGION or the profile's, else ap-northeast-1.
         profile: None means AWS_PROFILE.
         endpoint_url: None means AWS_ENDPOINT_URL, else AWS itself.
     Raises: UsageError: no such profile.
@@ -152,6 +153,10 @@ class AwsSession:
         if service not in self._made:
             self._made[service] = self._make(service, self.endpoint_url)
         return self._made[service]
+
+    def endpoint(self, service: str) -> str:
+        """The address the service is called at."""
+        return str(self.client(service).meta.endpoint_url)
 
     def management(self, url: str) -> ManagementApi:
         """`@connections` at `url`. Raises: UsageError: `url` is no URL."""
@@ -188,7 +193,7 @@ def error_code(error: BaseException) -> str | None:
     return str(code) if code else None
 
 
-def explain(error: BaseException, endpoint_url: str | None) -> LegacyWsError:
+def explain(error: BaseException, endpoint_url: str | None = None) -> LegacyWsError:
     """One of botocore's errors as one line and a hint."""
     if isinstance(error, NoCredentialsError | PartialCredentialsError | TokenRetrievalError):
         return UsageError(
@@ -198,6 +203,7 @@ def explain(error: BaseException, endpoint_url: str | None) -> LegacyWsError:
     if isinstance(error, NoRegionError):
         return UsageError("no AWS region", "set AWS_DEFAULT_REGION")
     if isinstance(error, EndpointConnectionError | ConnectTimeoutError | ReadTimeoutError | ConnectionClosedError):
+        endpoint_url = endpoint_url or _own_endpoint(error)
         target = endpoint_url or "AWS"
         return UsageError(
             f"{target} does not answer ({type(error).__name__})",
@@ -216,6 +222,12 @@ def explain(error: BaseException, endpoint_url: str | None) -> LegacyWsError:
     if code in _INVALID:
         return UsageError(text, "see --help for what the arguments mean")
     return LegacyWsError(text)
+
+
+def _own_endpoint(error: BaseException) -> str | None:
+    """The address botocore could not reach, when it is not AWS's own."""
+    address = str(getattr(error, "kwargs", {}).get("endpoint_url") or "")
+    return None if not address or ".amazonaws.com" in address or ".api.aws" in address else address.rstrip("/")
 
 
 _NOT_FOUND = {"ResourceNotFoundException", "NotFoundException", "NoSuchEntity", "404"}

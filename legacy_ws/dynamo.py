@@ -149,7 +149,7 @@ def to_attribute(value: object) -> dict[str, object]:
         case str():
             return {"S": value}
         case int() | Decimal():
-            return {"N": format(value, "f") if isinstance(value, Decimal) else str(value)}
+            return {"N": _number_text(value)}
         case bytes():
             return {"B": value}
         case Mapping():
@@ -184,6 +184,12 @@ def _from_attribute(attribute: Mapping[str, Any]) -> object:
             return [_number(item) for item in value]
         case _:
             return value
+
+
+def _number_text(value: int | Decimal) -> str:
+    """DynamoDB's own form, without trailing zeros: stand-ins for it may compare keys as text."""
+    text = format(value, "f") if isinstance(value, Decimal) else str(value)
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def _number(text: str) -> int | Decimal:

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from legacy_ws.cli import stack
+from legacy_ws.cli import connections, functions, stack, tables, websocket
 
 __all__ = ["app", "main"]
 
@@ -18,7 +18,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-stack.register(app)
+for group in (stack, websocket, connections, functions, tables):
+    group.register(app)
 
 
 def main() -> None:

@@ -7,7 +7,8 @@ from __future__ import annotations
 import base64
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from decimal import Decimal
 from functools import wraps
 from typing import ParamSpec, TypeVar
@@ -19,7 +20,7 @@ from rich.table import Table
 from legacy_ws.aws import AWS_ERRORS, explain
 from legacy_ws.errors import LegacyWsError, RefusedError
 
-__all__ = ["confirm", "err", "out", "print_json", "print_table", "reports_errors", "say"]
+__all__ = ["confirm", "err", "out", "print_json", "print_table", "progress", "reports_errors", "say"]
 
 out = Console(soft_wrap=True)
 err = Console(stderr=True, soft_wrap=True)
@@ -46,6 +47,16 @@ def print_table(columns: Iterable[str], rows: Iterable[Iterable[object]], title:
 def say(message: str) -> None:
     """A message for people, on stderr."""
     err.print(message, markup=False, highlight=False)
+
+
+@contextmanager
+def progress(message: str) -> Iterator[Callable[[str], None]]:
+    """Show on stderr what is going on, as long as it goes on; silent when stderr is no terminal."""
+    if not err.is_terminal:
+        yield lambda _: None
+        return
+    with err.status(message) as status:
+        yield status.update
 
 
 def confirm(question: str, *, yes: bool) -> None:

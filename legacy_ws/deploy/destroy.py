@@ -32,7 +32,7 @@ def destroy(session: AwsSession, owned: Sequence[Resource], removed: Removed) ->
             _delete(session, resource)
         except AWS_ERRORS as error:
             if not gone(error):
-                why = explain(error, None)
+                why = explain(error)
                 raise StepFailedError(f"{resource.kind} {resource.name}", why.message) from None
         removed(resource, time.monotonic() - started, number, len(owned))
 

@@ -19,6 +19,7 @@ from legacy_ws.errors import RefusedError, StepFailedError
 __all__ = [
     "FunctionConfig",
     "configuration",
+    "create_function",
     "ensure_function",
     "ensure_log_group",
     "ensure_permission",
@@ -132,7 +133,15 @@ def ensure_function(
     }
     current = configuration(client, name)
     if current is None:
-        created = _create(client, names, name, wanted, config.code, sleep)
+        created = create_function(
+            client,
+            config.code,
+            sleep=sleep,
+            FunctionName=name,
+            Tags=names.tags,
+            Architectures=["arm64"],
+            **wanted,
+        )
         found(created["FunctionArn"])
         return "created"
     if client.list_tags(Resource=current["FunctionArn"])["Tags"].get(TAG) != names.stack:
@@ -196,20 +205,14 @@ def configuration(client: Any, name: str) -> dict[str, Any] | None:
     return found
 
 
-def _create(
-    client: Any,
-    names: StackNames,
-    name: str,
-    wanted: Mapping[str, object],
-    code: bytes,
-    sleep: Callable[[float], None],
+def create_function(
+    client: Any, code: bytes, *, sleep: Callable[[float], None] = time.sleep, **arguments: object
 ) -> dict[str, Any]:
+    """CreateFunction, tried again for as long as its role has not reached Lambda yet."""
     waited_s, pause_s = 0.0, 0.5
     while True:
         try:
-            created: dict[str, Any] = client.create_function(
-                FunctionName=name, Code={"ZipFile": code}, Tags=names.tags, Architectures=["arm64"], **wanted
-            )
+            created: dict[str, Any] = client.create_function(Code={"ZipFile": code}, **arguments)
         except client.exceptions.InvalidParameterValueException as error:
             if "assumed" not in str(error) or waited_s >= _ROLE_PROPAGATION_S:
                 raise

@@ -40,7 +40,8 @@ def take(session: AwsSession, names: StackNames) -> Inventory:
     for resource, tags in _candidates(session, names):
         if tags.get(TAG) == names.stack:
             owned.append(resource)
-        elif resource.kind != "api":  # API names are not unique and mean nothing
+        # What another stack owns is none of our business; API names are not unique and mean nothing.
+        elif TAG not in tags and resource.kind != "api":
             foreign.append(resource)
     return Inventory(owned, foreign)
 

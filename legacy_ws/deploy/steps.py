@@ -52,7 +52,7 @@ def run_steps(steps: Sequence[Step], report: Reporter, *, clock: Callable[[], fl
         try:
             action = step.ensure()
         except AWS_ERRORS as error:
-            why = explain(error, None)
+            why = explain(error)
             failed = StepFailedError(f"{step.kind} {step.name}", why.message)
             failed.exit_code = why.exit_code
             if why.hint and why.exit_code != 1:
