@@ -1,0 +1,5 @@
+"""`python -m sse_service` is `sse-service`."""
+
+from sse_service.cli import main
+
+main()

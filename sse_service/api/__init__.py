@@ -1,0 +1,1 @@
+"""The HTTP face of the service: routes, what surrounds them, and how errors look."""

@@ -1,0 +1,130 @@
+"""What surrounds every request: its id, its log line, its size limit, its count. Plain ASGI.
+
+A middleware on tasks or streams of its own would hold events back and cost a delivery its speed; this one
+passes `receive` and `send` through.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import time
+import uuid
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from sse_service.logs import redact, request_fields
+from sse_service.metrics import Metrics
+
+__all__ = ["RequestContext"]
+
+logger = logging.getLogger("sse_service.access")
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+_QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
+
+
+class RequestContext:
+    def __init__(self, app: ASGIApp, metrics: Metrics, max_body_bytes: int) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._max_body_bytes = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        given = headers.get(b"x-request-id", b"")
+        request_id = given.decode() if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        fields = {"requestId": request_id}
+        token = request_fields.set(fields)
+        began = time.perf_counter()
+        status = 0
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+            await send(message)
+
+        try:
+            if self._declares_too_much(headers):
+                await self._refuse(send_with_id, request_id)
+            else:
+                await self._app(scope, self._limited(receive), send_with_id)
+        except Exception:
+            # Text of exceptions is for the log only. A response that has begun can only be cut off.
+            logger.exception("request failed")
+            if status:
+                raise
+            await self._fail(send_with_id, request_id)
+        finally:
+            request_fields.reset(token)
+            path = scope["path"]
+            self._metrics.requests.labels(_method(scope), str(status)).inc()
+            if path not in _QUIET:
+                logger.info(
+                    "%s %s %s",
+                    scope["method"],
+                    redact(path[:512]),
+                    status,
+                    # Never the query: it may hold what must not be logged.
+                    extra={"ms": round((time.perf_counter() - began) * 1000, 1), "status": status, **fields},
+                )
+
+    def _declares_too_much(self, headers: dict[bytes, bytes]) -> bool:
+        length = headers.get(b"content-length", b"0")
+        return length.isdigit() and int(length) > self._max_body_bytes
+
+    def _limited(self, receive: Receive) -> Receive:
+        seen = 0
+
+        async def limited() -> Message:
+            nonlocal seen
+            message = await receive()
+            if message["type"] == "http.request":
+                seen += len(message.get("body", b""))
+                if seen > self._max_body_bytes:
+                    raise HTTPException(413, f"the body is larger than {self._max_body_bytes} bytes")
+            return message
+
+        return limited
+
+    async def _refuse(self, send: Send, request_id: str) -> None:
+        detail = f"the body is larger than {self._max_body_bytes} bytes"
+        # The rest of the body is not read, so the connection cannot be used again.
+        await _problem(send, request_id, 413, "too_large", "Content Too Large", detail, close=True)
+
+    async def _fail(self, send: Send, request_id: str) -> None:
+        detail = "the service failed; its log has the reason under this request id"
+        await _problem(send, request_id, 500, "internal", "Internal Server Error", detail, close=False)
+
+
+async def _problem(
+    send: Send, request_id: str, status: int, code: str, title: str, detail: str, *, close: bool
+) -> None:
+    body = json.dumps(
+        {
+            "type": f"urn:sse-service:{code}",
+            "title": title,
+            "status": status,
+            "detail": detail,
+            "requestId": request_id,
+        }
+    ).encode()
+    headers = [(b"content-type", b"application/problem+json"), (b"content-length", str(len(body)).encode())]
+    if close:
+        headers.append((b"connection", b"close"))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _method(scope: dict[str, Any] | Scope) -> str:
+    # A label for each invented method would grow without bound.
+    method: str = scope["method"]
+    return method if method in {"GET", "POST", "PUT", "DELETE", "OPTIONS", "HEAD", "PATCH"} else "other"

@@ -1,0 +1,90 @@
+"""Errors as application/problem+json (RFC 9457). The one place where an error becomes an HTTP answer.
+
+{"type": "urn:sse-service:<code>", "title", "status", "detail", "requestId", ...}. Text of unexpected
+exceptions never leaves the process: the client gets the request id, the log the rest.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from sse_service.errors import RequestError, UnauthorizedError
+from sse_service.logs import request_fields
+
+__all__ = ["install", "problem"]
+
+logger = logging.getLogger("sse_service.api")
+
+_TITLES = {400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed", 413: "Content Too Large"}
+
+
+def problem(
+    status: int,
+    code: str,
+    title: str,
+    detail: str,
+    *,
+    extra: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    fields = request_fields.get() or {}
+    body = {
+        "type": f"urn:sse-service:{code}",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "requestId": fields.get("requestId", ""),
+        **(extra or {}),
+    }
+    return Response(
+        # ASCII: a detail may quote text that no UTF-8 can carry.
+        json.dumps(body, ensure_ascii=True),
+        status_code=status,
+        media_type="application/problem+json",
+        headers=dict(headers or {}),
+    )
+
+
+def of_request_error(error: RequestError) -> Response:
+    headers: dict[str, str] = {}
+    if error.retry_after_s is not None:
+        headers["retry-after"] = str(error.retry_after_s)
+    if isinstance(error, UnauthorizedError):
+        # RFC 6750, 3: no error code where no token was sent.
+        parameters = "" if error.missing else ', error="invalid_token"'
+        headers["www-authenticate"] = f'Bearer realm="sse-service"{parameters}'
+    return problem(error.status, error.code, error.title, error.detail, extra=error.extra, headers=headers)
+
+
+async def _request_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestError)  # noqa: S101 - registered for this class
+    return of_request_error(error)
+
+
+async def _validation_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class
+    first = error.errors()[0] if error.errors() else {"loc": (), "msg": "is not valid"}
+    where = ".".join(str(part) for part in first["loc"] if part not in {"body", "query", "header"})
+    return problem(
+        400, "invalid_input", "Bad Request", f"{where or 'body'}: {first['msg']}", extra={"field": where or "body"}
+    )
+
+
+async def _http_exception(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class
+    title = _TITLES.get(error.status_code, "Error")
+    code = title.lower().replace(" ", "_")
+    return problem(error.status_code, code, title, str(error.detail), headers=error.headers)
+
+
+def install(app: FastAPI) -> None:
+    app.add_exception_handler(RequestError, _request_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(HTTPException, _http_exception)

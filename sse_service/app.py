@@ -1,0 +1,209 @@
+"""create_app(settings): wiring, and nothing else."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from starlette.middleware.cors import CORSMiddleware
+
+from sse_service.adapters.memory import (
+    MemoryBroker,
+    MemoryClaims,
+    MemoryConversations,
+    MemoryEventLog,
+    MemoryMessages,
+)
+from sse_service.api import problems
+from sse_service.api.context import RequestContext
+from sse_service.api.routes import chat_router, health_router
+from sse_service.api.streams import stream_router
+from sse_service.auth import TokenVerifier
+from sse_service.chat import ChatService
+from sse_service.errors import SettingsError
+from sse_service.hub import Hub
+from sse_service.metrics import Metrics
+from sse_service.ports import (
+    Batch,
+    Broker,
+    ClaimStore,
+    Clock,
+    ConversationStore,
+    EventLog,
+    MessageStore,
+)
+from sse_service.publisher import Publisher
+from sse_service.services import Services
+from sse_service.settings import Settings
+
+__all__ = ["Backends", "create_app", "make_backends"]
+
+logger = logging.getLogger("sse_service")
+
+
+@dataclass(frozen=True, slots=True)
+class Backends:
+    """What the settings choose; tests hand in their own."""
+
+    log: EventLog
+    broker: Broker
+    messages: MessageStore
+    conversations: ConversationStore
+    claims: ClaimStore
+
+
+def make_backends(settings: Settings, clock: Clock) -> Backends:
+    broker = MemoryBroker().for_instance()
+    if not settings.is_durable:
+        return Backends(
+            MemoryEventLog(clock, retention_s=settings.retention_s, max_bytes=settings.memory_log_bytes),
+            broker,
+            MemoryMessages(),
+            MemoryConversations(),
+            MemoryClaims(),
+        )
+    # Imported here: the embedded default starts without the AWS SDK.
+    from sse_service.adapters.dynamodb import Dynamo
+    from sse_service.adapters.dynamodb_log import DynamoEventLog
+    from sse_service.adapters.dynamodb_stores import DynamoClaims, DynamoConversations, DynamoMessages
+
+    dynamo, prefix = Dynamo(settings), settings.table_prefix
+    return Backends(
+        DynamoEventLog(dynamo, f"{prefix}-events", clock, retention_s=settings.retention_s),
+        broker,
+        DynamoMessages(
+            dynamo,
+            settings.effective_messages_table,
+            settings.messages_partition_key,
+            settings.messages_tenant,
+        ),
+        DynamoConversations(dynamo, f"{prefix}-conversations"),
+        DynamoClaims(dynamo, f"{prefix}-claims"),
+    )
+
+
+def create_app(settings: Settings, backends: Backends | None = None, clock: Clock = time.time) -> FastAPI:
+    """The ASGI application. Raises SettingsError when there is no key to check tokens with."""
+    if not settings.jwt_secret:
+        raise SettingsError(["SSE_JWT_SECRET is not set"])
+    chosen = backends or make_backends(settings, clock)
+    metrics = Metrics()
+    hub = Hub(settings, chosen.log, metrics, clock=clock)
+
+    def deliver(batch: Batch) -> None:
+        hub.accept(batch)
+        chosen.broker.notify(batch)
+
+    publisher = Publisher(
+        chosen.log,
+        deliver,
+        metrics,
+        clock=clock,
+        max_event_bytes=settings.max_event_bytes,
+        timeout_s=settings.publish_timeout_s,
+    )
+    chat = ChatService(
+        publisher,
+        chosen.messages,
+        chosen.conversations,
+        chosen.claims,
+        clock=clock,
+        keep_s=settings.retention_s,
+        max_event_bytes=settings.max_event_bytes,
+    )
+    verifier = TokenVerifier(settings.jwt_secret, settings.jwt_issuer, settings.jwt_audience, settings.jwt_leeway_s)
+    services = Services(settings, verifier, hub, chat, metrics, clock)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await chosen.log.start()
+        await chosen.broker.start(hub.accept)
+        hub.start()
+        services.is_started = True
+        try:
+            yield
+        finally:
+            services.is_started = False
+            # Under our own server the streams have ended already; under another one they end here.
+            await hub.drain(settings.grace_s)
+            await publisher.close()
+            await chosen.broker.close()
+            await hub.close()
+            await chosen.log.close()
+
+    app = FastAPI(title="sse-service", version="1", lifespan=lifespan, redoc_url=None)
+    app.state.services = services
+    problems.install(app)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(settings.cors_origins),
+            allow_methods=["GET", "POST"],
+            allow_headers=["authorization", "content-type", "last-event-id", "x-request-id"],
+            expose_headers=["x-request-id", "retry-after"],
+            max_age=600,
+        )
+    app.add_middleware(RequestContext, metrics=metrics, max_body_bytes=settings.max_body_bytes)
+    app.include_router(chat_router, tags=["chat"])
+    app.include_router(stream_router, tags=["streams"])
+    app.include_router(health_router, tags=["operation"])
+    app.openapi = _openapi_of(app)  # type: ignore[method-assign]
+    return app
+
+
+def _openapi_of(app: FastAPI) -> Callable[[], dict[str, Any]]:
+    """The schema with what FastAPI cannot see: the token, and how errors look."""
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema:
+            return app.openapi_schema
+        schema = get_openapi(
+            title="sse-service",
+            version=app.version,
+            description="Server-Sent Events with resume, chat and publishing. "
+            "Errors are application/problem+json; every answer carries X-Request-Id.",
+            routes=app.routes,
+        )
+        components = schema.setdefault("components", {})
+        components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
+        components.setdefault("schemas", {})["Problem"] = {
+            "type": "object",
+            "required": ["type", "title", "status", "detail", "requestId"],
+            "properties": {
+                "type": {"type": "string"},
+                "title": {"type": "string"},
+                "status": {"type": "integer"},
+                "detail": {"type": "string"},
+                "requestId": {"type": "string"},
+            },
+        }
+        content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+        for path, operations in schema["paths"].items():
+            if not path.startswith("/api/"):
+                continue
+            for operation in operations.values():
+                operation["security"] = [{"bearer": []}]
+                answers = operation["responses"]
+                answers.pop("422", None)
+                for status, description in _ERRORS.items():
+                    answers[status] = {"description": description, "content": content}
+        app.openapi_schema = schema
+        return schema
+
+    return openapi
+
+
+_ERRORS = {
+    "400": "a field is not what it must be",
+    "401": "no token, or not a valid one",
+    "403": "the token does not permit this",
+    "413": "larger than the limit",
+    "429": "too many open streams; see Retry-After",
+    "503": "a store is away or the service goes down; repeat after Retry-After",
+}

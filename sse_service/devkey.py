@@ -1,0 +1,54 @@
+"""A key for trying the service out: made once, readable by its owner only, used where none is set.
+
+Only for the memory log on a loopback address; anything that serves real users has SSE_JWT_SECRET.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+
+from sse_service.errors import SettingsError, StartupError
+from sse_service.settings import Secret, Settings
+
+__all__ = ["is_loopback", "key_file", "with_key"]
+
+
+def is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def key_file(environ: Mapping[str, str]) -> Path:
+    state = environ.get("XDG_STATE_HOME")
+    base = Path(state) if state else Path.home() / ".local" / "state"
+    return base / "sse-service" / "jwt-secret"
+
+
+def with_key(settings: Settings, environ: Mapping[str, str]) -> Settings:
+    """`settings` with a key to check tokens with. Raises SettingsError, StartupError."""
+    if settings.jwt_secret:
+        return settings
+    if not is_loopback(settings.host):
+        raise SettingsError(
+            [f"SSE_JWT_SECRET is not set: needed to listen on SSE_HOST={settings.host!r}, which others can reach"]
+        )
+    path = key_file(environ)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            return settings.replace(jwt_secret=Secret(path.read_text().strip()))
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_hex(32))
+        return settings.replace(jwt_secret=Secret(path.read_text().strip()))
+    except OSError as error:
+        raise StartupError(f"no key at {path}: {error.strerror}", "set SSE_JWT_SECRET") from None

@@ -1,0 +1,299 @@
+"""What a tenant's open streams on this instance are fed from.
+
+The feed follows the tenant's log: batches come from the publisher or the broker, in order or not, and what is
+missing is read from the log, so a lost notification costs a read and never an event. Events are encoded once,
+kept in a ring for resuming streams, and written in one go per loop iteration: everything that is pending of
+a topic is joined once and the same bytes go to all its streams.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from sse_service.errors import HistoryGoneError
+from sse_service.events import Event, EventId, Topic, room_topic
+from sse_service.metrics import Metrics
+from sse_service.ports import Batch, Clock, EventLog, Page, Tail
+from sse_service.ring import EncodedEvent, RecentEvents
+from sse_service.stream import Recovery
+from sse_service.writer import BodyMessage, StreamWriter, body_message, conversation_of
+
+__all__ = ["Located", "TenantFeed"]
+
+logger = logging.getLogger("sse_service.feed")
+
+PAGE_BYTES = 512 << 10
+
+Index = dict[str, dict[StreamWriter, None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """Where a stream begins, and the first page of its replay where that had to be read already."""
+
+    recovery: Recovery
+    page: Page | None = None
+
+
+class TenantFeed:
+    def __init__(
+        self,
+        tenant: str,
+        tail: Tail,
+        log: EventLog,
+        metrics: Metrics,
+        *,
+        clock: Clock,
+        ring_bytes: int,
+        schedule_flush: Callable[[TenantFeed], None],
+    ) -> None:
+        self.tenant = tenant
+        self.position = tail.position
+        self.writers: dict[StreamWriter, None] = {}
+        self.idle_since = time.monotonic()
+        self._trusted_until = tail.trusted_until
+        self._log = log
+        self._metrics = metrics
+        self._clock = clock
+        self._ring_bytes = ring_bytes
+        self._ring = RecentEvents(tail.position.seq, ring_bytes)
+        self._schedule_flush = schedule_flush
+        self._plain: Index = {}
+        self._envelope: Index = {}
+        self._all: dict[StreamWriter, None] = {}
+        self._fresh: list[EncodedEvent] = []
+        self._catching_up: asyncio.Task[None] | None = None
+        self._reads: dict[EventId, asyncio.Task[Page]] = {}
+
+    # What the log and the broker say ------------------------------------------------------------------
+
+    def accept(self, batch: Batch) -> None:
+        """Take a batch that was appended by somebody; never waits."""
+        first, end = batch.events[0].id, batch.end
+        if first.epoch != self.position.epoch or first.seq > self.position.seq + 1:
+            self._metrics.gaps.inc()
+            self._start_catching_up()
+        elif end.seq > self.position.seq:
+            self._absorb(batch.events, batch.trusted_until)
+
+    def _absorb(self, events: Sequence[Event], trusted_until: float) -> None:
+        """Events that follow the position without a hole, perhaps with some that are known already."""
+        new = [EncodedEvent(event) for event in events if event.id.seq > self.position.seq]
+        if not new:
+            return
+        self._ring.append(new)
+        self.position = new[-1].event.id
+        self._trusted_until = trusted_until
+        for event in new:
+            conversation = conversation_of(event)
+            if conversation is not None:
+                self._join(event.event.topic, room_topic(conversation))
+        if self.writers:
+            self._fresh.extend(new)
+            self._schedule_flush(self)
+
+    def _join(self, told: str, room: Topic) -> None:
+        for writer in list(self._plain.get(told, ())) + list(self._envelope.get(told, ())):
+            if writer.joins and writer.topics is not None and room not in writer.topics:
+                writer.topics.add(room)
+                self._index(writer).setdefault(room, {})[writer] = None
+
+    def _start_catching_up(self) -> asyncio.Task[None]:
+        task = self._catching_up
+        if task is None:
+            task = self._catching_up = asyncio.create_task(self._catch_up())
+            task.add_done_callback(self._caught_up)
+        return task
+
+    def _caught_up(self, task: asyncio.Task[None]) -> None:
+        self._catching_up = None
+        if not task.cancelled() and (error := task.exception()) is not None:
+            # The next batch, or the periodic check, tries again.
+            logger.warning("could not read the event log: %s", error, extra={"tenant": self.tenant})
+
+    async def catch_up(self) -> None:
+        """Read the log up to its end. Raises UnavailableError."""
+        await asyncio.shield(self._start_catching_up())
+
+    async def _catch_up(self) -> None:
+        if self._clock() >= self._trusted_until:
+            # All that was known may have expired, and the log may have begun anew meanwhile.
+            tail = await self._log.tail(self.tenant)
+            if tail.position.epoch != self.position.epoch or tail.position.seq < self.position.seq:
+                self._restart(tail, "expired")
+                return
+            if tail.position == self.position:
+                self._trusted_until = tail.trusted_until
+        more = True
+        while more:
+            try:
+                page = await self._log.read(self.tenant, self.position, max_bytes=PAGE_BYTES, aligned=True)
+            except HistoryGoneError as gone:
+                self._restart(await self._log.tail(self.tenant), gone.reason)
+                return
+            self._metrics.log_reads.labels("gap").inc()
+            # Meanwhile a batch may have brought the feed further than the page: _absorb skips what is known.
+            if page.events and page.events[0].id.seq <= self.position.seq + 1:
+                self._absorb(page.events, page.trusted_until)
+            more = page.more
+
+    def _restart(self, tail: Tail, reason: str) -> None:
+        """The log that the streams followed is gone; say so and follow the new one."""
+        self.flush()
+        self.position = tail.position
+        self._trusted_until = tail.trusted_until
+        self._ring = RecentEvents(tail.position.seq, self._ring_bytes)
+        for writer in list(self.writers):
+            writer.reset(reason, self.position)
+            self._metrics.resets.labels(reason).inc()
+
+    # Resume -------------------------------------------------------------------------------------------
+
+    async def locate(self, cursor: str | None) -> Located:
+        """Where a stream with this Last-Event-ID begins. Raises UnavailableError."""
+        if cursor is None:
+            return Located(Recovery(False, "fresh", self.position))
+        event_id = EventId.parse(cursor)
+        if event_id is None:
+            return self._reset_at("invalid_id")
+        if event_id.epoch != self.position.epoch or event_id.seq > self.position.seq:
+            # Another instance may be ahead of what this one was told.
+            await self.catch_up()
+        if event_id.epoch != self.position.epoch:
+            return self._reset_at("unknown_log")
+        if event_id.seq > self.position.seq:
+            return self._reset_at("ahead")
+        resumed = Recovery(True, "resumed", event_id)
+        if self._ring.covers(event_id.seq):
+            return Located(resumed)
+        try:
+            return Located(resumed, await self.read(event_id))
+        except HistoryGoneError as gone:
+            return self._reset_at(gone.reason)
+
+    def _reset_at(self, reason: str) -> Located:
+        self._metrics.resets.labels(reason).inc()
+        return Located(Recovery(False, reason, self.position))
+
+    async def read(self, after: EventId) -> Page:
+        """A page of the log; streams that ask for the same one share the read."""
+        task = self._reads.get(after)
+        if task is None:
+            self._metrics.log_reads.labels("resume").inc()
+            task = asyncio.create_task(self._log.read(self.tenant, after, max_bytes=PAGE_BYTES))
+            self._reads[after] = task
+            task.add_done_callback(lambda _: self._reads.pop(after, None))
+        # Shielded: one reader's cancellation must not take the page from the others.
+        return await asyncio.shield(task)
+
+    def recent(self, after: EventId, limit: int) -> Sequence[EncodedEvent] | None:
+        """Events after `after` out of the ring, or None when it does not reach back so far."""
+        if after.epoch != self.position.epoch or not self._ring.covers(after.seq):
+            return None
+        return self._ring.since(after.seq, limit)
+
+    # Streams ------------------------------------------------------------------------------------------
+
+    def attach(self, writer: StreamWriter) -> None:
+        """From now on `writer` gets every event it wants. It has everything up to `position`."""
+        # What is not flushed yet is in the ring as well, so this writer has it already.
+        self.flush()
+        self.writers[writer] = None
+        if writer.topics is None:
+            self._all[writer] = None
+            return
+        index = self._index(writer)
+        for topic in writer.topics:
+            index.setdefault(topic, {})[writer] = None
+
+    def detach(self, writer: StreamWriter) -> None:
+        if writer not in self.writers:
+            return
+        del self.writers[writer]
+        self.idle_since = time.monotonic()
+        self._all.pop(writer, None)
+        index = self._index(writer)
+        for topic in writer.topics or ():
+            writers = index.get(topic)
+            if writers is not None:
+                writers.pop(writer, None)
+                if not writers:
+                    del index[topic]
+
+    def _index(self, writer: StreamWriter) -> Index:
+        return self._envelope if writer.envelope else self._plain
+
+    def flush(self) -> None:
+        """Write everything that came since the last flush."""
+        fresh, self._fresh = self._fresh, []
+        if not fresh:
+            return
+        delivered = _fan_out(self._plain, fresh, _plain)
+        delivered += _fan_out(self._envelope, fresh, _envelope)
+        if self._all:
+            message = body_message(b"".join(event.envelope for event in fresh))
+            for writer in self._all:
+                writer.push(message)
+            delivered += len(fresh) * len(self._all)
+        if delivered:
+            self._metrics.deliveries.inc(delivered)
+
+    async def close(self) -> None:
+        tasks = [task for task in (self._catching_up, *self._reads.values()) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _plain(event: EncodedEvent) -> bytes:
+    return event.plain
+
+
+def _envelope(event: EncodedEvent) -> bytes:
+    return event.envelope
+
+
+def _fan_out(index: Index, fresh: Iterable[EncodedEvent], encode: Callable[[EncodedEvent], bytes]) -> int:
+    """Give each stream of `index` its part of `fresh` in one message. Returns the number of deliveries.
+
+    Streams that get the same events get the same bytes object: one join for all subscribers of a topic, and
+    one for each combination of topics that really occurs.
+    """
+    if not index:
+        return 0
+    by_topic: dict[str, list[EncodedEvent]] = {}
+    for event in fresh:
+        topic = event.event.topic
+        if topic in index:
+            by_topic.setdefault(topic, []).append(event)
+    delivered = 0
+    if len(by_topic) == 1:
+        ((topic, events),) = by_topic.items()
+        message = body_message(b"".join([encode(event) for event in events]))
+        writers = index[topic]
+        for writer in writers:
+            writer.push(message)
+        return len(events) * len(writers)
+    parts: dict[StreamWriter, tuple[str, ...]] = {}
+    for topic in by_topic:
+        for writer in index[topic]:
+            parts[writer] = (*parts.get(writer, ()), topic)
+    messages: dict[tuple[str, ...], tuple[BodyMessage, int]] = {}
+    for writer, topics in parts.items():
+        made = messages.get(topics)
+        if made is None:
+            mixed = [event for topic in topics for event in by_topic[topic]]
+            mixed.sort(key=_seq)
+            made = messages[topics] = body_message(b"".join([encode(event) for event in mixed])), len(mixed)
+        message, count = made
+        writer.push(message)
+        delivered += count
+    return delivered
+
+
+def _seq(event: EncodedEvent) -> int:
+    return event.event.id.seq

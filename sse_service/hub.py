@@ -1,0 +1,254 @@
+"""All open streams of this instance: their feeds, heartbeats, ages, limits and their common end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable
+
+from sse_service.auth import Principal
+from sse_service.errors import UnavailableError
+from sse_service.events import Topic
+from sse_service.feed import TenantFeed
+from sse_service.limits import OpenStreams
+from sse_service.metrics import Metrics
+from sse_service.ports import Batch, Clock, EventLog
+from sse_service.settings import Settings
+from sse_service.stream import EndReason, State, StreamLimits, SubscriberStream
+from sse_service.wire import HEARTBEAT
+from sse_service.writer import StreamWriter, body_message
+
+__all__ = ["Hub"]
+
+logger = logging.getLogger("sse_service.hub")
+
+SLOTS = 15
+"""Heartbeats are spread over so many moments of an interval."""
+IDLE_FEED_S = 300.0
+JITTER = 0.1
+DRAIN_AT_ONCE = 200
+
+
+class Hub:
+    def __init__(
+        self,
+        settings: Settings,
+        log: EventLog,
+        metrics: Metrics,
+        *,
+        clock: Clock,
+        monotonic: Clock = time.monotonic,
+        rng: random.Random | None = None,
+    ) -> None:
+        self.limits = OpenStreams(settings.max_streams_per_user, settings.max_streams_per_address, settings.max_streams)
+        self.is_draining = False
+        self._settings = settings
+        self._log = log
+        self._metrics = metrics
+        self._clock = clock
+        self._monotonic = monotonic
+        self._rng = rng or random.Random()  # noqa: S311 - jitter
+        self._feeds: dict[str, TenantFeed] = {}
+        self._starting: dict[str, asyncio.Task[TenantFeed]] = {}
+        self._dirty: dict[TenantFeed, None] = {}
+        self._writers: dict[StreamWriter, TenantFeed] = {}
+        self._slots: list[dict[StreamWriter, None]] = [{} for _ in range(SLOTS)]
+        self._slot_of: dict[StreamWriter, int] = {}
+        self._slot = 0
+        self._blocked: dict[StreamWriter, None] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        self._tasks = [asyncio.create_task(self._beat()), asyncio.create_task(self._watch())]
+        if self._settings.is_durable and self._settings.log_check_s:
+            self._tasks.append(asyncio.create_task(self._check_logs()))
+
+    async def close(self) -> None:
+        tasks = [*self._tasks, *self._starting.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for feed in list(self._feeds.values()):
+            await feed.close()
+
+    # Events -------------------------------------------------------------------------------------------
+
+    def accept(self, batch: Batch) -> None:
+        """A batch was appended, here or elsewhere. Nobody follows the tenant: nothing to do."""
+        feed = self._feeds.get(batch.tenant)
+        if feed is not None:
+            feed.accept(batch)
+
+    def _schedule_flush(self, feed: TenantFeed) -> None:
+        if not self._dirty:
+            # Everything that is published in this iteration of the loop goes out in one write per stream.
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._dirty[feed] = None
+
+    def _flush(self) -> None:
+        dirty, self._dirty = self._dirty, {}
+        for feed in dirty:
+            feed.flush()
+
+    async def feed(self, tenant: str) -> TenantFeed:
+        """The feed of a tenant, started where its log ends. Raises UnavailableError."""
+        if self.is_draining:
+            raise UnavailableError("the service is going down; another instance will answer", retry_after_s=1)
+        task = self._starting.get(tenant)
+        feed = self._feeds.get(tenant)
+        if feed is not None and task is None:
+            return feed
+        if task is None:
+            task = self._starting[tenant] = asyncio.create_task(self._start_feed(tenant))
+            task.add_done_callback(lambda _: self._starting.pop(tenant, None))
+        return await asyncio.shield(task)
+
+    async def _start_feed(self, tenant: str) -> TenantFeed:
+        tail = await self._log.tail(tenant)
+        feed = TenantFeed(
+            tenant,
+            tail,
+            self._log,
+            self._metrics,
+            clock=self._clock,
+            ring_bytes=self._settings.ring_bytes,
+            schedule_flush=self._schedule_flush,
+        )
+        self._feeds[tenant] = feed
+        try:
+            # What was appended between the look at the tail and now was told to nobody.
+            await feed.catch_up()
+        except BaseException:
+            del self._feeds[tenant]
+            raise
+        return feed
+
+    # Streams ------------------------------------------------------------------------------------------
+
+    def writer_for(
+        self, principal: Principal, topics: set[Topic] | None, *, envelope: bool, joins: bool
+    ) -> StreamWriter:
+        """A stream that has not begun: its limits, and when it will end."""
+        settings, now = self._settings, self._monotonic()
+        max_age_s = settings.effective_max_age_s * (1 + JITTER * (2 * self._rng.random() - 1))
+        limits = StreamLimits(
+            buffer_bytes=settings.stream_buffer_bytes,
+            end_at=now + max_age_s,
+            token_expires_at=now + max(0.0, principal.expires_at - self._clock()),
+            send_timeout_s=settings.send_timeout_s,
+            # Streams that end together do not come back together.
+            retry_ms=int(settings.retry_ms * (1 + 2 * self._rng.random())),
+        )
+        writer = StreamWriter(
+            SubscriberStream(limits), user=principal.user, topics=topics, envelope=envelope, joins=joins
+        )
+        writer.on_blocked = self._note_blocked
+        return writer
+
+    def _note_blocked(self, writer: StreamWriter) -> None:
+        self._blocked[writer] = None
+
+    def enter(self, writer: StreamWriter, feed: TenantFeed) -> None:
+        """The response has begun; the stream counts, ages and can be drained."""
+        self._writers[writer] = feed
+        slot = (self._slot - 1) % SLOTS
+        self._slots[slot][writer] = None
+        self._slot_of[writer] = slot
+        loop = asyncio.get_running_loop()
+        delay_s = max(0.0, writer.stream.next_deadline - self._monotonic())
+        writer.timer = loop.call_later(delay_s, self._deadline, writer)
+        self._metrics.open_streams.inc()
+        if self.is_draining:
+            writer.end(EndReason.SHUTDOWN)
+
+    def leave(self, writer: StreamWriter) -> None:
+        feed = self._writers.pop(writer, None)
+        if feed is None:
+            return
+        feed.detach(writer)
+        self._slots[self._slot_of.pop(writer)].pop(writer, None)
+        self._blocked.pop(writer, None)
+        reason = writer.stream.end_reason
+        self._metrics.open_streams.dec()
+        self._metrics.streams_ended.labels(reason.value if reason else "disconnect").inc()
+        if reason is EndReason.SLOW:
+            self._metrics.evictions.labels("cut" if writer.gave_up else "told").inc()
+
+    def end(self, writer: StreamWriter, reason: EndReason) -> None:
+        """End one stream, after everything that was published before."""
+        feed = self._writers.get(writer)
+        if feed is not None:
+            feed.flush()
+            writer.end(reason, feed.position)
+
+    def _deadline(self, writer: StreamWriter) -> None:
+        reason = writer.stream.due(self._monotonic())
+        if reason is not None:
+            self.end(writer, reason)
+        elif writer.timer is not None:  # the timer was early by a rounding
+            writer.timer = asyncio.get_running_loop().call_later(0.05, self._deadline, writer)
+
+    @property
+    def open_streams(self) -> int:
+        return len(self._writers)
+
+    # The clockwork ------------------------------------------------------------------------------------
+
+    async def _beat(self) -> None:
+        message = body_message(HEARTBEAT)
+        interval_s = self._settings.effective_heartbeat_s / SLOTS
+        while True:
+            await asyncio.sleep(interval_s)
+            for writer in list(self._slots[self._slot]):
+                if writer.stream.state is State.LIVE:
+                    writer.push(message)
+            self._slot = (self._slot + 1) % SLOTS
+
+    async def _watch(self) -> None:
+        """Stalled clients are cut off; feeds that nobody follows are let go."""
+        while True:
+            await asyncio.sleep(min(1.0, self._settings.send_timeout_s / 4))
+            now = self._monotonic()
+            for writer in list(self._blocked):
+                if not writer.is_busy:
+                    del self._blocked[writer]
+                elif writer.stream.is_stalled(now):
+                    del self._blocked[writer]
+                    writer.stream.end_reason = EndReason.SLOW
+                    writer.abort()
+            for tenant, feed in list(self._feeds.items()):
+                if not feed.writers and now - feed.idle_since > IDLE_FEED_S:
+                    del self._feeds[tenant]
+                    await feed.close()
+
+    async def _check_logs(self) -> None:
+        """Look for what no broker told of; one small read per tenant with open streams."""
+        while True:
+            await asyncio.sleep(self._settings.log_check_s)
+            for feed in list(self._feeds.values()):
+                if feed.writers:
+                    try:
+                        await feed.catch_up()
+                    except UnavailableError:
+                        continue  # the feed has said so in the log; the next round tries again
+
+    # The end ------------------------------------------------------------------------------------------
+
+    async def drain(self, grace_s: float, on_progress: Callable[[int], None] | None = None) -> int:
+        """Tell every stream goodbye and wait until they are gone. Returns how many had to be cut off."""
+        self.is_draining = True
+        deadline = self._monotonic() + grace_s
+        for count, writer in enumerate(list(self._writers), start=1):
+            self.end(writer, EndReason.SHUTDOWN)
+            if count % DRAIN_AT_ONCE == 0:
+                await asyncio.sleep(0)
+        while self._writers and self._monotonic() < deadline:
+            if on_progress is not None:
+                on_progress(len(self._writers))
+            await asyncio.sleep(0.02)
+        left = list(self._writers)
+        for writer in left:
+            writer.abort()
+        return len(left)

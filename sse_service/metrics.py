@@ -1,0 +1,48 @@
+"""Counters and gauges in Prometheus' text format. One registry per application: tests have their own."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+__all__ = ["CONTENT_TYPE", "Metrics"]
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+_LATENCY = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+
+
+class Metrics:
+    """Names start with `sse_`; times are seconds."""
+
+    def __init__(self) -> None:
+        registry = self.registry = CollectorRegistry()
+        self.open_streams = Gauge("sse_open_streams", "Streams open now", registry=registry)
+        self.streams_opened = Counter(
+            "sse_streams_opened", "Streams opened, by how they began", ["recovery"], registry=registry
+        )
+        self.streams_ended = Counter("sse_streams_ended", "Streams ended, by reason", ["reason"], registry=registry)
+        self.evictions = Counter(
+            "sse_evictions", "Streams ended because the client was too slow", ["how"], registry=registry
+        )
+        self.events = Counter("sse_events", "Events appended to the log by this process", registry=registry)
+        self.deliveries = Counter("sse_deliveries", "Events handed to streams", registry=registry)
+        self.replayed = Counter("sse_replayed_events", "Events replayed to resuming streams", registry=registry)
+        self.log_reads = Counter("sse_log_reads", "Pages read from the event log", ["why"], registry=registry)
+        self.gaps = Counter("sse_gaps", "Gaps noticed in what the broker told, read from the log", registry=registry)
+        self.resets = Counter("sse_resets", "Streams told to start anew, by reason", ["reason"], registry=registry)
+        self.conflicts = Counter(
+            "sse_append_conflicts", "Appends that another writer was first with", registry=registry
+        )
+        self.publish_failures = Counter("sse_publish_failures", "Appends given up", registry=registry)
+        self.publish_seconds = Histogram(
+            "sse_publish_seconds",
+            "From a publish to its place in the log",
+            registry=registry,
+            buckets=_LATENCY,
+        )
+        self.requests = Counter(
+            "sse_http_requests", "HTTP requests, by status", ["method", "status"], registry=registry
+        )
+
+    def exposition(self) -> bytes:
+        return generate_latest(self.registry)

@@ -1,0 +1,197 @@
+"""What the service needs from the outside, as protocols. Adapters are in adapters/; app.py chooses them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol, runtime_checkable
+
+from sse_service.events import Draft, Event, EventId
+
+__all__ = [
+    "Batch",
+    "Broker",
+    "Claim",
+    "ClaimStore",
+    "Clock",
+    "Conversation",
+    "ConversationStore",
+    "EventLog",
+    "ImmediateEventLog",
+    "Message",
+    "MessageStore",
+    "Page",
+    "Tail",
+]
+
+Clock = Callable[[], float]
+"""Seconds: UNIX time where a stored or signed time is meant, monotonic where a duration is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """The end of a tenant's log as somebody has seen it.
+
+    trusted_until: UNIX seconds; after it the log may have begun anew, so that it must be asked again.
+    is_unused: nothing was ever appended in this epoch.
+    """
+
+    position: EventId
+    trusted_until: float
+    is_unused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Events that were appended together: consecutive sequence numbers, at least one event."""
+
+    tenant: str
+    events: tuple[Event, ...]
+    batch_id: str
+    trusted_until: float
+
+    @property
+    def end(self) -> EventId:
+        return self.events[-1].id
+
+    @property
+    def tail(self) -> Tail:
+        return Tail(self.end, self.trusted_until)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A piece of a log: events after the cursor, in order. `end`: the cursor for the next page.
+    batch_ids: those of the batches the events came from, so that a writer recognises its own."""
+
+    events: tuple[Event, ...]
+    end: EventId
+    more: bool
+    trusted_until: float
+    batch_ids: frozenset[str] = frozenset()
+
+
+class EventLog(Protocol):
+    """One dense sequence of events per tenant (docs/decisions/0003)."""
+
+    async def start(self) -> None:
+        """Connect and check. Raises StartupError."""
+
+    async def close(self) -> None: ...
+
+    async def tail(self, tenant: str) -> Tail:
+        """Where the log ends now; makes the log of a tenant that has none. Raises UnavailableError."""
+
+    async def append(self, tenant: str, tail: Tail, drafts: Sequence[Draft], batch_id: str) -> Batch:
+        """Give `drafts` the numbers after `tail`, all of them or none, in one conditional write.
+
+        Raises AppendConflictError (the number is taken; it may have been taken by this very batch, when an
+        earlier attempt was carried out but not answered), UnavailableError (carried out or not: unknown).
+        """
+
+    async def read(self, tenant: str, after: EventId, *, max_bytes: int, aligned: bool = False) -> Page:
+        """Events after a cursor; an empty page when there are none yet.
+
+        aligned: the caller knows that a batch ends at `after`, which saves a look-up.
+        Raises HistoryGoneError, UnavailableError.
+        """
+
+
+@runtime_checkable
+class ImmediateEventLog(Protocol):
+    """A log that appends without waiting (the memory log): no queue, no task, no conflict."""
+
+    def append_now(self, tenant: str, drafts: Sequence[Draft]) -> Batch: ...
+
+
+class Broker(Protocol):
+    """How an instance learns of events that another one appended.
+
+    It may lose, repeat and reorder: the log is what counts, and a gap is read from there.
+    """
+
+    async def start(self, on_batch: Callable[[Batch], None]) -> None: ...
+
+    def notify(self, batch: Batch) -> None:
+        """Tell the other instances; never waits, never raises."""
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A chat message. timestamp_us: UNIX microseconds, unique in its conversation."""
+
+    conversation_id: str
+    message_id: str
+    user_name: str
+    text: str
+    timestamp_us: int
+
+
+class MessageStore(Protocol):
+    async def put(self, tenant: str, message: Message) -> Message:
+        """Store at its timestamp or, where that is taken by another message, microseconds later.
+
+        Putting the same message (same id, same proposed timestamp) again finds the same place and changes
+        nothing. Raises UnavailableError.
+        """
+
+    async def page(
+        self, tenant: str, conversation_id: str, *, limit: int, before_us: int | None, after_us: int | None
+    ) -> tuple[list[Message], bool]:
+        """The latest `limit` messages between the two (exclusive), oldest first, and whether there are older
+        ones in that range. Raises UnavailableError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """participants: user ids. is_open: every user of the tenant may read, send and stream it."""
+
+    conversation_id: str
+    participants: frozenset[str]
+    is_open: bool
+    creator: str
+
+    def admits(self, user: str) -> bool:
+        return self.is_open or user in self.participants
+
+
+class ConversationStore(Protocol):
+    """Reads are consistent: what was written before a read began is seen by it."""
+
+    async def get(self, tenant: str, conversation_id: str) -> Conversation | None: ...
+
+    async def save(self, tenant: str, conversation: Conversation) -> Conversation:
+        """Make the conversation or widen it (participants are added, `is_open` is only ever turned on).
+        Repeating it changes nothing. Returns what is stored now."""
+
+    async def of_user(self, tenant: str, user: str) -> frozenset[str]:
+        """Ids of the conversations `user` takes part in, and of the tenant's open ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The answer to a claim.
+
+    mine: nobody did this before, do it. taken_over: somebody began and did not finish in time; do it, knowing
+    `facts` of the first attempt. busy: somebody is at it. done: it was done, with this `result`.
+    """
+
+    state: Literal["mine", "taken_over", "busy", "done"]
+    facts: Mapping[str, str]
+    result: Mapping[str, str]
+
+
+class ClaimStore(Protocol):
+    """Who does a thing that must be done once (idempotency records); all values are text."""
+
+    async def claim(
+        self, key: str, owner: str, facts: Mapping[str, str], *, now: float, lease_s: float, keep_s: float
+    ) -> Claim:
+        """Raises UnavailableError. `keep_s`: how long the record is kept at least."""
+
+    async def complete(self, key: str, result: Mapping[str, str]) -> None: ...
+
+    async def release(self, key: str, owner: str) -> None:
+        """Give up a claim, so that the next attempt need not wait for its lease to run out."""

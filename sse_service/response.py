@@ -1,0 +1,154 @@
+"""The response of a stream: headers, replay, then the hub's.
+
+Where one request has one reader, sse-starlette serves it, and this is the one file that may import it (that
+comes with the POST stream). A stream with fan-out is written by the hub instead: docs/decisions/0002.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from sse_service.errors import HistoryGoneError, UnavailableError
+from sse_service.events import EventId
+from sse_service.feed import Located, TenantFeed
+from sse_service.hub import Hub
+from sse_service.metrics import Metrics
+from sse_service.ports import Page
+from sse_service.ring import EncodedEvent
+from sse_service.stream import EndReason
+from sse_service.wire import MEDIA_TYPE
+from sse_service.writer import StreamWriter, body_message
+
+__all__ = ["ABORT_EXTENSION", "STREAM_HEADERS", "EventStreamResponse"]
+
+ABORT_EXTENSION = "sse_service.abort"
+"""ASGI extension of our own server (server.py): cut the connection at once. Without it the task ends."""
+
+STREAM_HEADERS = {
+    # no-transform keeps proxies from compressing, which holds events back; nginx reads X-Accel-Buffering.
+    "cache-control": "no-store, no-transform",
+    "x-accel-buffering": "no",
+}
+
+CHUNK_EVENTS = 256
+CHUNK_BYTES = 128 << 10
+
+
+class EventStreamResponse(Response):
+    """Streams events to one client until somebody ends it."""
+
+    media_type = MEDIA_TYPE
+
+    def __init__(
+        self,
+        hub: Hub,
+        feed: TenantFeed,
+        located: Located,
+        writer: StreamWriter,
+        metrics: Metrics,
+        *,
+        on_close: Callable[[], None],
+    ) -> None:
+        self.status_code = 200
+        self.background = None  # and no `body`: it would bring a content-length
+        self.init_headers(STREAM_HEADERS)
+        self._hub = hub
+        self._feed = feed
+        self._located = located
+        self._writer = writer
+        self._metrics = metrics
+        self._on_close = on_close
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        writer = self._writer
+        extension = (scope.get("extensions") or {}).get(ABORT_EXTENSION) or {}
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            writer.connect(send, extension.get("abort"), asyncio.current_task())
+            self._hub.enter(writer, self._feed)
+            try:
+                await self._replay(send)
+                writer.release()
+                while (await receive())["type"] != "http.disconnect":
+                    pass
+            except asyncio.CancelledError:
+                task = asyncio.current_task()
+                if not writer.gave_up or task is None:
+                    raise
+                task.uncancel()
+            finally:
+                self._hub.leave(writer)
+        finally:
+            writer.closed()
+            self._on_close()
+
+    async def _replay(self, send: Send) -> None:
+        """Say where the stream stands, send what it missed, and hand it to the feed without a gap."""
+        writer, feed, stream = self._writer, self._feed, self._writer.stream
+        recovery = self._located.recovery
+        self._metrics.streams_opened.labels(recovery.reason).inc()
+        if stream.is_ending:
+            return
+        stream.opened(recovery)
+        position, page = recovery.position, self._located.page
+        while not stream.is_ending:
+            recent = feed.recent(position, CHUNK_EVENTS)
+            try:
+                events = list(recent) if recent is not None else await self._read_log(position, page)
+            except HistoryGoneError as gone:
+                # It went while we were reading; say so and go on from here.
+                position = feed.position
+                stream.reset(gone.reason, position)
+                self._metrics.resets.labels(gone.reason).inc()
+                continue
+            except UnavailableError:
+                writer.end(EndReason.FAILED)  # the client comes back with what it has
+                return
+            finally:
+                page = None
+            frames = writer.collect(events)
+            self._metrics.replayed.inc(len(frames))
+            if events:
+                position = events[-1].event.id
+            is_last = recent is not None and position == feed.position
+            room = min(CHUNK_BYTES, stream.limits.buffer_bytes - stream.pending_bytes)
+            if is_last and sum(map(len, frames)) <= room:
+                # No await between the look at the ring and the attachment: nothing can come in between.
+                for frame in frames:
+                    stream.offer(frame)
+                stream.position = position
+                feed.attach(writer)
+                stream.caught_up()
+                return
+            if not await self._send_now(send, stream.take() + b"".join(frames), position):
+                return
+
+    async def _read_log(self, position: EventId, page: Page | None) -> list[EncodedEvent]:
+        """The page after `position`. Raises HistoryGoneError, UnavailableError."""
+        if page is None:
+            page = await self._feed.read(position)
+        if not page.events:
+            # Neither in the ring nor in the log, and yet behind the feed.
+            raise HistoryGoneError(self._feed.tenant, "expired")
+        return [EncodedEvent(event) for event in page.events]
+
+    async def _send_now(self, send: Send, data: bytes, position: EventId) -> bool:
+        """Write a part of the replay from this task, waiting for a slow client. False: it was cut off."""
+        writer = self._writer
+        if data:
+            try:
+                async with asyncio.timeout(writer.stream.limits.send_timeout_s):
+                    await send(body_message(data))
+            except TimeoutError:
+                writer.stream.end_reason = EndReason.SLOW
+                writer.abort()
+                return False
+        if not writer.stream.is_ending:
+            writer.stream.position = position
+        # A replay that never waits (everything in memory, a fast client) must not hold up everybody else.
+        await asyncio.sleep(0)
+        return True

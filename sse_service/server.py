@@ -1,0 +1,158 @@
+"""uvicorn, with an end that streams survive.
+
+uvicorn waits on SIGTERM for responses that never end, then cuts them without a chunk terminator. Here the
+order is: readiness down, listening sockets closed, a farewell and a clean terminator on every stream, then
+uvicorn's own shutdown. A second signal ends at once.
+
+What is touched of uvicorn 0.54 (pinned in pyproject.toml; tests/sse_service/test_server.py notices a change):
+`Server.capture_signals`, `Server.startup`, `Server.servers`, `Server.server_state.connections`, and of its
+HTTP protocol class `on_message_begin`, `connection_made`, `shutdown`, `scope`, `transport`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import threading
+from collections.abc import Generator
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from sse_service.errors import StartupError
+from sse_service.response import ABORT_EXTENSION
+from sse_service.services import Services
+from sse_service.settings import Settings
+
+__all__ = ["StreamProtocol", "StreamServer", "listen", "make_server"]
+
+logger = logging.getLogger("sse_service.server")
+
+UNSENT_BYTES = 128 << 10
+"""The kernel takes up to 4 MB for a client that does not read before anybody notices; this much is enough."""
+
+
+class StreamProtocol(HttpToolsProtocol):
+    """Offers streams a way to cut their connection, and notices slow clients early."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        sock = transport.get_extra_info("socket")
+        option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+        if sock is not None and option is not None:
+            with contextlib.suppress(OSError):  # a hint only; some kernels do not know it
+                sock.setsockopt(socket.IPPROTO_TCP, option, UNSENT_BYTES)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope["extensions"] = {ABORT_EXTENSION: {"abort": self.transport.abort}}
+
+
+class StreamServer(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, services: Services) -> None:
+        super().__init__(config)
+        self._services = services
+        self._leaving: asyncio.Task[None] | None = None
+
+    @property
+    def was_forced(self) -> bool:
+        return self.force_exit
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if not self.started or not sockets:
+            return
+        host, port = sockets[0].getsockname()[:2]
+        shown = f"[{host}]" if ":" in host else host
+        settings = self._services.settings
+        kept = (
+            f"events in DynamoDB ({settings.table_prefix}-events)"
+            if settings.is_durable
+            else "events in this process's memory only, gone when it ends (SSE_LOG=dynamodb keeps them)"
+        )
+        logger.info("ready on http://%s:%d, %s", shown, port, kept, extra={"url": f"http://{shown}:{port}"})
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        # uvicorn's raises the signal again afterwards, so that a clean end looks like a crash to a supervisor.
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        loop = asyncio.get_running_loop()
+        signals = (signal.SIGINT, signal.SIGTERM)
+        for number in signals:
+            loop.add_signal_handler(number, self.leave)
+        try:
+            yield
+        finally:
+            for number in signals:
+                loop.remove_signal_handler(number)
+
+    def leave(self) -> None:
+        """Begin to end; called again: end at once."""
+        if self._leaving is None:
+            self._services.is_leaving = True
+            self._leaving = asyncio.get_running_loop().create_task(self._leave())
+            return
+        self.force_exit = self.should_exit = True
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+
+    async def _leave(self) -> None:
+        settings, hub = self._services.settings, self._services.hub
+        try:
+            await asyncio.sleep(settings.drain_delay_s)
+            # A client that comes now must be refused by the kernel and try elsewhere: an HTTP error would
+            # end a browser's EventSource for good.
+            for server in self.servers:
+                server.close()
+            for connection in list(self.server_state.connections):
+                connection.shutdown()
+            count = hub.open_streams
+            cut = await hub.drain(settings.grace_s)
+            logger.info("ended %d streams, %d of them cut off", count, cut)
+        finally:
+            self.should_exit = True
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises StartupError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, port))
+    except (OSError, OverflowError) as error:
+        sock.close()
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise StartupError(
+            f"cannot listen on {host}:{port}: {reason}", "choose another one with --port (0: any free one)"
+        ) from None
+    return sock
+
+
+def make_server(app: FastAPI, settings: Settings) -> StreamServer:
+    options: dict[str, Any] = {}
+    if settings.forwarded_allow_ips:
+        options = {"proxy_headers": True, "forwarded_allow_ips": settings.forwarded_allow_ips}
+    else:
+        options = {"proxy_headers": False}
+    config = uvicorn.Config(
+        app,
+        http=StreamProtocol,
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        # Its lines contain the query. Ours do not (api/context.py).
+        access_log=False,
+        server_header=False,
+        backlog=4096,
+        timeout_graceful_shutdown=max(1, int(settings.grace_s)),
+        **options,
+    )
+    return StreamServer(config, app.state.services)
