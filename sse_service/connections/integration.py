@@ -67,8 +67,8 @@ def _status(value: Any) -> int:
 
 def _headers(answer: Mapping[str, Any]) -> dict[str, str]:
     headers: dict[str, str] = {}
-    multi = answer.get("multiValueHeaders") or {}
-    single = answer.get("headers") or {}
+    multi = {} if answer.get("multiValueHeaders") is None else answer["multiValueHeaders"]
+    single = {} if answer.get("headers") is None else answer["headers"]
     if not isinstance(multi, dict) or not isinstance(single, dict):
         raise MalformedProxyResponseError("headers are not an object")
     for name, values in multi.items():

@@ -20,6 +20,8 @@ MAX_BODY_BYTES = 10 * 1024 * 1024
 """API Gateway's largest payload; what an operation allows is checked by the operation."""
 EARLY_BYTES = 64 * 1024
 """What a client may send before its handshake is answered."""
+REJECT_LINGER_S = 0.2
+"""How long a refused client may go on sending before the socket is closed."""
 IDLE_S = 75.0
 """Keep-alive: a socket without a request is closed after this time; a half-sent request, too."""
 
@@ -98,6 +100,7 @@ class HttpSocket(asyncio.Protocol):
         self._body_bytes = 0
         self._early = bytearray()
         self._accepted = False
+        self._rejected = False
         self._active_s = loop.time()
         self._timer: asyncio.TimerHandle | None = None
         self.transport: asyncio.Transport | None = None
@@ -131,6 +134,8 @@ class HttpSocket(asyncio.Protocol):
             self.connection.resume_reading(UNREAD)
 
     def data_received(self, data: bytes) -> None:
+        if self._rejected:
+            return
         if self._parser is None:
             if self._accepted and self.connection is not None:
                 self.connection.data_received(data)
@@ -233,10 +238,15 @@ class HttpSocket(asyncio.Protocol):
 
     def _reject(self, response: Response) -> None:
         self._parser = None
+        self._rejected = True
         self._cancel_timer()
-        if self.transport is not None:
-            self.transport.write(response.encode(keep_alive=False))
-            self.transport.close()
+        if self.transport is None:
+            return
+        self.transport.write(response.encode(keep_alive=False))
+        # Closing with unread bytes in the kernel would reset the connection before the answer is read.
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._timer = self._loop.call_later(REJECT_LINGER_S, self.close)
 
     def _on_idle(self) -> None:
         left = self._active_s + IDLE_S - self._loop.time()

@@ -1,4 +1,5 @@
-"""A real control plane (MiniStack child), a gateway on free ports, and functions that are Python callables."""
+"""A real control plane (MiniStack child), a gateway on free ports, and functions that are Python
+callables."""
 
 import datetime
 import ipaddress

@@ -36,7 +36,8 @@ class HandlerError(Exception):
 
 @dataclass
 class FakeInvoker:
-    """Functions by name; each gets the event and returns its answer, awaits, or raises HandlerError(message)."""
+    """Functions by name; each gets the event and returns its answer, awaits, or raises
+    HandlerError(message)."""
 
     functions: dict[str, Handler] = field(default_factory=dict)
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
