@@ -17,7 +17,7 @@ import boto3
 import httpx
 from botocore.config import Config
 
-from legacy_ws.apps.rooms import SCHEMA
+from legacy_ws.apps.rooms.schema import CONNECTIONS as SCHEMA
 from legacy_ws.aws import dynamodb, management
 from legacy_ws.dynamo import Table
 from legacy_ws.manager import ConnectionManager, Remaining

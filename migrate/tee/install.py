@@ -26,6 +26,8 @@ HANDLER = "ws2sse_tee.handler"
 # twice, which is harmless: publishing is idempotent by key.
 VISIBILITY_S = 10
 RETENTION_S = 14 * 24 * 3600
+# The waiter's own second between two looks would be most of the time this takes.
+_OFTEN = {"Delay": 0.1, "MaxAttempts": 600}
 _FUNCTION_IN_URI = re.compile(r"functions/(arn:[^/]+)/invocations")
 
 

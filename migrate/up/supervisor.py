@@ -38,7 +38,7 @@ REGION = "ap-northeast-1"
 STACK = "rooms"
 TENANT = "demo"
 ROOMS = ("main", "random")
-SSE_TABLE_PREFIX = "sse-"
+SSE_TABLE_PREFIX = "sse"
 # How long one part may take to start, seconds: generous, since a laptop may be busy.
 START_TIMEOUT_S = 60.0
 
@@ -185,6 +185,7 @@ class Supervisor:
             # One history for both stacks: the service reads and writes the legacy stack's messages.
             "SSE_MESSAGES_TABLE": f"{STACK}-ChatMessages",
             "SSE_MESSAGES_PARTITION_KEY": "roomId",
+            "SSE_MESSAGES_TENANT": TENANT,
             "SSE_JWT_SECRET": secret,
             "SSE_CORS_ORIGINS": f"http://{HOST}:{self._options.ports['dashboard']}",
         }
