@@ -22,6 +22,7 @@ class _TenantLog:
     epoch: str
     start: int = 0
     events: deque[Event] = field(default_factory=deque)
+    appended_at: deque[float] = field(default_factory=deque)
     batch_ids: dict[int, str] = field(default_factory=dict)
     size: int = 0
 
@@ -66,6 +67,7 @@ class MemoryEventLog:
         first = log.end + 1
         events = tuple(Event.of(draft, tenant, EventId(log.epoch, first + i)) for i, draft in enumerate(drafts))
         log.events.extend(events)
+        log.appended_at.extend([self._clock()] * len(events))
         log.size += sum(_cost(event) for event in events)
         if batch_id:
             log.batch_ids[first] = batch_id
@@ -103,8 +105,9 @@ class MemoryEventLog:
     def _trim(self, log: _TenantLog) -> None:
         oldest = self._clock() - self._retention_s
         events = log.events
-        while events and (log.size > self._max_bytes or events[0].time < oldest):
+        while events and (log.size > self._max_bytes or log.appended_at[0] < oldest):
             log.size -= _cost(events.popleft())
+            log.appended_at.popleft()
             log.start += 1
             log.batch_ids.pop(log.start, None)
 

@@ -14,7 +14,7 @@ import httpx
 import pytest
 from moto.server import ThreadedMotoServer
 
-from sse_service.app import Backends, create_app
+from sse_service.app import Backends, create_app, make_backends
 from sse_service.server import StreamServer, listen, make_server
 from sse_service.settings import Secret, Settings
 from sse_service.testing import Frame, SseReader, make_token
@@ -63,15 +63,23 @@ async def dynamo_tables(dynamo_settings: Settings) -> Settings:
     return dynamo_settings
 
 
+@pytest.fixture(name="bearer")
+def bearer_fixture() -> Callable[..., dict[str, str]]:
+    """Authorization headers: bearer("ann", "demo", scope=...)."""
+    return bearer
+
+
+@pytest.fixture
+def jwt_secret() -> str:
+    return SECRET
+
+
 def token_for(user: str, tenant: str = "demo", *, ttl_s: float = 3600, **claims: object) -> str:
     return make_token(SECRET, user, tenant, expires_at=time.time() + ttl_s, **claims)
 
 
 def bearer(user: str, tenant: str = "demo", **claims: object) -> dict[str, str]:
     return {"authorization": f"Bearer {token_for(user, tenant, **claims)}"}
-
-
-BACK_END = "events:publish streams:tenant"
 
 
 @dataclass
@@ -122,6 +130,65 @@ class OpenStream:
 
     def of_type(self, kind: str) -> list[Frame]:
         return [frame for frame in self.frames if frame.type == kind]
+
+
+class Api:
+    """The application without a socket."""
+
+    def __init__(self, app: Any, client: httpx.AsyncClient, backends: Backends) -> None:
+        self.app = app
+        self.client = client
+        self.backends = backends
+
+    async def post(self, path: str, user: str, body: object, tenant: str = "demo", **claims: Any) -> httpx.Response:
+        return await self.client.post(path, json=body, headers=bearer(user, tenant, **claims))
+
+    async def get(self, path: str, user: str, tenant: str = "demo", **claims: Any) -> httpx.Response:
+        return await self.client.get(path, headers=bearer(user, tenant, **claims))
+
+    async def room(self, conversation_id: str, *people: str, is_open: bool = False) -> None:
+        body = {"conversationId": conversation_id, "participants": list(people), "open": is_open}
+        answer = await self.post("/api/conversations", "service", body, scope="events:publish")
+        assert answer.status_code in {200, 201}, answer.text
+
+    async def events(self, tenant: str = "demo") -> list[Any]:
+        """Everything in the log of a tenant."""
+        log = self.backends.log
+        tail = await log.tail(tenant)
+        first = tail.position._replace(seq=0)
+        return list((await log.read(tenant, first, max_bytes=1 << 30)).events)
+
+
+@pytest.fixture
+async def start_api() -> AsyncIterator[Callable[..., Any]]:
+    async with AsyncExitStack() as stack:
+
+        async def start(settings: Settings, backends: Backends | None = None) -> Api:
+            chosen = backends or make_backends(settings, time.time)
+            app = create_app(settings, chosen)
+            await stack.enter_async_context(app.router.lifespan_context(app))
+            transport = httpx.ASGITransport(app)
+            client = await stack.enter_async_context(
+                httpx.AsyncClient(transport=transport, base_url="http://service", timeout=WAIT_S)
+            )
+            return Api(app, client, chosen)
+
+        yield start
+
+
+@pytest.fixture(params=["memory", "dynamodb"])
+async def api(request: pytest.FixtureRequest, start_api: Any, settings: Settings) -> Api:
+    """The application on each of the back ends."""
+    if request.param == "dynamodb":
+        settings = await _tables(request)
+    made: Api = await start_api(settings)
+    return made
+
+
+@pytest.fixture
+async def memory_api(start_api: Any, settings: Settings) -> Api:
+    made: Api = await start_api(settings)
+    return made
 
 
 @dataclass

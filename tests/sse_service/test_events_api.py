@@ -1,0 +1,143 @@
+"""Publishing as a back end: POST /api/events."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+SCOPE = "events:publish"
+PATH = "/api/events"
+
+
+def event(**changes: Any) -> dict[str, Any]:
+    return {"topic": "room:main", "type": "message", "data": {"text": "hi"}, **changes}
+
+
+async def publish(api: Any, *events: dict[str, Any], tenant: str = "demo", scope: str = SCOPE) -> Any:
+    return await api.post(PATH, "bridge", {"events": list(events)}, tenant, scope=scope)
+
+
+async def test_mg8_events_get_ids_in_their_order(api: Any) -> None:
+    answer = await publish(api, *(event(data=n, key=f"k{n}", origin="legacy") for n in range(5)))
+    assert answer.status_code == 201
+    body = answer.json()
+    events = await api.events()
+    assert body["ids"] == [str(e.id) for e in events]
+    assert body["events"] == [{"id": i, "duplicate": False} for i in body["ids"]]
+    assert [(e.data, e.key, e.origin) for e in events] == [(str(n), f"k{n}", "legacy") for n in range(5)]
+
+
+async def test_mg8_a_known_key_keeps_its_first_id(api: Any) -> None:
+    first = (await publish(api, event(key="a"), event(key="b"))).json()
+    again = (await publish(api, event(key="b", data=1), event(key="c"), event(key="a"), event(key="c"))).json()
+    assert again["ids"][0] == first["ids"][1] and again["ids"][2] == first["ids"][0]
+    assert again["ids"][1] == again["ids"][3]
+    assert [one["duplicate"] for one in again["events"]] == [True, False, True, True]
+    assert [e.key for e in await api.events()] == ["a", "b", "c"]
+
+
+async def test_mg8_racing_publishers_of_the_same_keys_append_once(api: Any) -> None:
+    batch = [event(key=f"k{n}") for n in range(6)]
+    answers = await asyncio.gather(*(publish(api, *batch) for _ in range(4)))
+    assert {a.status_code for a in answers} == {201}
+    assert len({tuple(a.json()["ids"]) for a in answers}) == 1
+    assert sorted(e.key for e in await api.events()) == sorted(f"k{n}" for n in range(6))
+
+
+async def test_ensure_conversation_makes_an_open_room(api: Any) -> None:
+    ensure = {"conversationId": "new", "open": True}
+    assert (await publish(api, event(topic="room:new", ensureConversation=ensure))).status_code == 201
+    assert (await publish(api, event(topic="room:new", ensureConversation=ensure))).status_code == 201
+    assert (await api.get("/api/chat/history?conversationId=new", "anybody")).status_code == 200
+    assert [e.type for e in await api.events()] == ["conversation", "message", "message"]
+
+
+async def test_without_the_scope_nobody_publishes(memory_api: Any) -> None:
+    for scope in ("", "streams:tenant", "events:publishX"):
+        assert (await publish(memory_api, event(), scope=scope)).status_code == 403
+    assert await memory_api.events() == []
+
+
+async def test_another_tenants_topic_is_refused(memory_api: Any) -> None:
+    assert (await publish(memory_api, event(topic="tenant:other"))).status_code == 403
+    assert (await publish(memory_api, event(), event(topic="tenant:other"))).status_code == 403
+    assert await memory_api.events() == []
+    assert (await publish(memory_api, event(topic="tenant:demo"))).status_code == 201
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"type": "x\nevent: ready"},
+        {"type": "x\rdata: y"},
+        {"type": "a\x00"},
+        {"type": ""},
+        {"type": "é"},
+        {"type": "x" * 65},
+        {"type": "ready"},
+        {"type": "farewell"},
+        {"type": "conversation"},
+        {"topic": "room:a\nid: 1"},
+        {"topic": "room:\x00"},
+        {"topic": "room"},
+        {"topic": "*"},
+        {"topic": "ROOM:x"},
+        {"topic": "room:" + "x" * 300},
+        {"topic": 5},
+        {"key": "a\nb"},
+        {"key": "x" * 300},
+        {"origin": "a\r"},
+        {"ensureConversation": {"conversationId": "a\nb"}},
+        {"ensureConversation": {}},
+    ],
+    ids=repr,
+)
+async def test_header_injection_and_nonsense_are_refused(memory_api: Any, changes: dict[str, Any]) -> None:
+    """CR, LF and NUL never reach the wire, and nothing of the batch is published."""
+    answer = await publish(memory_api, event(), event(**changes))
+    assert answer.status_code == 400, answer.text
+    assert answer.json()["requestId"] == answer.headers["x-request-id"]
+    assert await memory_api.events() == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'"x"',
+        b"null",
+        b'{"events": []}',
+        b'{"events": {}}',
+        b'{"events": [1]}',
+        b'{"events": [{"topic": "room:a", "type": "x", "data": NaN}]}',
+        b'{"events": [{"topic": "room:a", "type": "x", "data": "\\ud800"}]}',
+        b'{"events": [{"topic": "room:\\ud800", "type": "x", "data": 1}]}',
+        b'{"events": [{"topic": "room:a", "type": "x", "data": ' + b"[" * 50_000 + b"]" * 50_000 + b"}]}",
+        b'{"events": [{"topic": "room:a", "type": "x", "data": ' + b"9" * 5_000 + b"}]}",
+        b"\xff\xfe",
+    ],
+    ids=lambda body: repr(body[:60]),
+)
+async def test_a_malformed_body_is_a_400(memory_api: Any, bearer: Any, body: bytes) -> None:
+    headers = {**bearer("bridge", scope=SCOPE), "content-type": "application/json"}
+    answer = await memory_api.client.post(PATH, content=body, headers=headers)
+    assert answer.status_code == 400, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_too_many_and_too_large(memory_api: Any) -> None:
+    assert (await publish(memory_api, *[event()] * 501)).status_code == 400
+    assert (await publish(memory_api, event(data="x" * (129 << 10)))).status_code == 413
+    assert (await publish(memory_api, event(data="x" * (1 << 20)))).status_code == 413
+    assert (await publish(memory_api, event(data="x" * (100 << 10)))).status_code == 201
+
+
+async def test_large_batches_fit_into_items(api: Any) -> None:
+    """More than one append's worth: split, still dense and in order."""
+    answer = await publish(api, *(event(data="日" * 20_000, key=f"k{n}") for n in range(12)))
+    assert answer.status_code == 201, answer.text
+    assert [e.key for e in await api.events()] == [f"k{n}" for n in range(12)]
