@@ -11,9 +11,12 @@ import sys
 from datetime import UTC, datetime
 from typing import TextIO
 
+FLUSH_S = 0.05
+"""How long lines are collected before they are written in one go."""
+
 
 class AccessLog:
-    """Collects the lines of one loop iteration and writes them at once."""
+    """Collects lines for FLUSH_S and writes them at once: a write per line would cost as much as the event."""
 
     def __init__(self, *, enabled: bool, stream: TextIO | None = None) -> None:
         self._enabled = enabled
@@ -31,7 +34,7 @@ class AccessLog:
         }
         record.update((name, value) for name, value in fields.items() if value is not None)
         if not self._lines:
-            asyncio.get_running_loop().call_soon(self.flush)
+            asyncio.get_running_loop().call_later(FLUSH_S, self.flush)
         self._lines.append(json.dumps(record, separators=(",", ":")))
 
     def flush(self) -> None:

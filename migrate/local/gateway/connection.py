@@ -5,6 +5,7 @@ life cycle and the two deadlines, and calls its `ConnectionOwner` for everything
 """
 
 import asyncio
+import logging
 from collections import deque
 from typing import Protocol
 
@@ -27,6 +28,10 @@ from sse_service.connections.lifecycle import (
     next_deadline,
 )
 from sse_service.connections.limits import ConnectionLimits
+
+WIRE_LOG = logging.getLogger(__name__)
+# The library logs every frame and every header at DEBUG, tokens included: never, whatever the root level is.
+WIRE_LOG.setLevel(logging.WARNING)
 
 LINGER_S = 2.0
 """How long a connection that broke a limit may go on sending before it is cut."""
@@ -116,7 +121,10 @@ class Connection:
         limits = self._owner.limits
         self.state = advance(self.state, Event.ACCEPTED)
         self._wire = ServerProtocol(
-            state=WireState.OPEN, max_size=(limits.message_bytes, limits.frame_bytes), extensions=[]
+            state=WireState.OPEN,
+            max_size=(limits.message_bytes, limits.frame_bytes),
+            extensions=[],
+            logger=WIRE_LOG,
         )
         self.opened_s = self.last_message_s = self._loop.time()
         self._arm()

@@ -20,7 +20,7 @@ from websockets.server import ServerProtocol
 
 from migrate.local.gateway.accesslog import AccessLog
 from migrate.local.gateway.calls import IntegrationCaller
-from migrate.local.gateway.connection import Connection
+from migrate.local.gateway.connection import WIRE_LOG, Connection
 from migrate.local.gateway.control_plane import ControlPlaneReader
 from migrate.local.gateway.definitions import DefinitionStore
 from migrate.local.gateway.errors import ControlPlaneUnavailableError
@@ -102,6 +102,7 @@ class LocalGateway:
         self._tasks: set[asyncio.Task[None]] = set()
         self._servers: list[asyncio.Server] = []
         self._stopping = False
+        self._stopped = False
 
     # --- life --------------------------------------------------------------------------------------------
 
@@ -164,6 +165,8 @@ class LocalGateway:
             connection.cut()
         for socket in list(self._sockets):
             socket.close()
+        await asyncio.sleep(0)  # lets the cut connections report their end
+        self._stopped = True
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -228,6 +231,9 @@ class LocalGateway:
         self._spawn(self._handshake(socket, request))
 
     def _spawn(self, flow: Coroutine[Any, Any, None]) -> None:
+        if self._stopped:
+            flow.close()
+            return
         task = self._loop.create_task(flow)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -237,7 +243,7 @@ class LocalGateway:
     async def _handshake(self, socket: HttpSocket, request: Request) -> None:
         # The library judges the handshake (version, key, headers) and computes the accept key; it does so
         # before any function runs.
-        answer = ServerProtocol().accept(
+        answer = ServerProtocol(logger=WIRE_LOG).accept(
             WebSocketRequest(request.target, Headers((name, value) for name, value in request.headers))
         )
         if answer.status_code != HTTPStatus.SWITCHING_PROTOCOLS:

@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+import logging
 import ssl
 from collections.abc import Callable
 from typing import Any
@@ -319,3 +320,19 @@ async def test_function_arn_alone_is_taken(new_api: Callable[..., Api], invoker:
     await api.deploy()
     async with api.connect() as client:
         assert await say(client, any="thing") == "f"
+
+
+async def test_debug_logging_shows_no_token(
+    start_gateway: Any, new_api: Callable[..., Api], invoker: FakeInvoker, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also with everything logged, the gateway's own loggers keep frames and headers to themselves."""
+    caplog.set_level(logging.DEBUG)
+    gateway = await start_gateway()
+    api = await build_chat(new_api(on=gateway), invoker)
+    client_log = logging.getLogger("test.client")
+    client_log.setLevel(logging.WARNING)
+    async with api.connect("?token=sekrit", logger=client_log) as client:
+        await say(client, action="echo", text="sekrit")
+    await invoker.wait_for("disconnect")
+    ours = [record for record in caplog.records if record.name.startswith(("migrate", "websockets.server"))]
+    assert not [record for record in ours if "sekrit" in record.getMessage()]
