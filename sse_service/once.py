@@ -37,7 +37,14 @@ class Once:
         deadline = loop.time() + WAIT_S
         pause_s = 0.01
         while True:
-            claim = await self._claims.claim(key, owner, facts, now=self._clock(), lease_s=LEASE_S, keep_s=self._keep_s)
+            try:
+                claim = await self._claims.claim(
+                    key, owner, facts, now=self._clock(), lease_s=LEASE_S, keep_s=self._keep_s
+                )
+            except UnavailableError:
+                # Perhaps it was carried out; then nobody must wait for a lease that nobody holds.
+                await self.release(key, owner)
+                raise
             if claim.state != "busy":
                 return claim
             if loop.time() >= deadline:

@@ -252,6 +252,9 @@ class DynamoClaims:
         first_facts: Mapping[str, str] = json.loads(there["facts"]["S"])
         if there["state"]["S"] == "done":
             return Claim("done", first_facts, json.loads(there["result"]["S"]))
+        if there["owner"]["S"] == owner:
+            # Our own put, carried out at an attempt whose answer was lost (the SDK repeats by itself).
+            return Claim("mine", first_facts, {})
         if float(there["lease_until"]["N"]) > now:
             return Claim("busy", first_facts, {})
         try:
