@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from migrate.compare.match import Fault, FaultKind, Message, judged_messages, match_message
+from migrate.compare.match import Fault, FaultKind, Message, judged_messages, match_message, why_unsent
 from migrate.compare.model import Capture, Gap, Path, Stack
 from migrate.compare.order import Arrival, overtaken
 from migrate.compare.stats import Mean, mean, percentile
@@ -107,6 +107,7 @@ def compare(
             gaps[gap.stack, gap.recipient].append(gap)
     counts = Counts()
     refusals: Counter[str] = Counter()
+    unsent: Counter[str] = Counter()
     faults: list[Fault] = []
     for message in messages:
         if message.send is not None and message.send.refused and not message.arrivals:
@@ -115,9 +116,16 @@ def compare(
             blame = message.send.path.stack
             faults.append(Fault(FaultKind.REFUSED, blame, blame, message, "", message.send.refused))
             continue
+        if message.send is not None and (reason := why_unsent(message, gaps)):
+            unsent[f"{message.send.path.stack.label} stack: {reason}"] += 1
+            continue
         faults += _count(message, counts, gaps, reference, ignore)
     faults += _reordered(messages, capture, thresholds, counts)
     incomplete = [*capture.flaws, *_gaps_in_words(capture)]
+    incomplete += [
+        f"{number} message{'' if number == 1 else 's'} could not be handed to the {why}"
+        for why, number in unsent.items()
+    ]
     verdict, reasons, hints = judge(counts, thresholds, incomplete=incomplete, refusals=refusals)
     latency, difference, odd_clock = _latencies(messages)
     notes = list(capture.notes)

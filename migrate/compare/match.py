@@ -11,7 +11,7 @@ from typing import Any
 
 from migrate.compare.model import Capture, Delivery, Gap, Path, Send, Stack
 
-__all__ = ["Fault", "FaultKind", "Message", "changed_fields", "judged_messages", "match_message"]
+__all__ = ["Fault", "FaultKind", "Message", "changed_fields", "judged_messages", "match_message", "why_unsent"]
 
 GAP_SLACK_S = 2.0
 CLOCKS_DIFFER_S = 60.0
@@ -175,6 +175,22 @@ def match_message(
             changed = _changed(message, recipient, got, ignore)
             faults += [changed] if changed is not None else []
         yield recipient, judged, faults
+
+
+def why_unsent(message: Message, gaps: Mapping[tuple[Stack, str], list[Gap]]) -> str:
+    """Why a message of the recorder never entered either stack through no fault of theirs; empty when it did,
+    or may have.
+
+    A frame written to a WebSocket that is just breaking is gone without a word: when nobody saw the message
+        and its sender's
+    connection broke at that moment, it is not known to have been sent.
+    """
+    if message.send is None or message.arrivals:
+        return ""
+    if message.send.unsent:
+        return message.send.unsent
+    own = gaps.get((Stack.WEBSOCKET, message.sender), []) if message.path is Path.WEBSOCKET else []
+    return next((gap.reason or "the connection broke" for gap in own if _in_gap(message.time, [gap])), "")
 
 
 def changed_fields(

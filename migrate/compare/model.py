@@ -87,7 +87,8 @@ class Send:
         path: how it was sent.
         sent_at: epoch seconds by the recorder's clock.
         recipients: who should get it on each stack; None means every recipient of the capture.
-        refused: what the server or the network said when it did not accept the message; empty when it did.
+        refused: what the server answered when it did not accept the message; empty when it did.
+        unsent: why the message could not be handed to a server at all (no connection); empty when it was.
     """
 
     message_id: str | None
@@ -99,6 +100,7 @@ class Send:
     recipients: frozenset[str] | None = None
     refused: str = ""
     marker: str = ""
+    unsent: str = ""
 
 
 @dataclass(frozen=True, slots=True)

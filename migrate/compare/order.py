@@ -7,12 +7,16 @@ Within one recipient's stream on one stack a message is *reordered* when a newer
 came before it:
 
 - per sender: messages of one sender to one room sent the same way (all WebSocket, or all REST), whatever
-their distance.
-  Only messages whose way is known are judged so: nothing orders what one person sends at once over two
-      connections.
-- per room: all messages of a room, when the newer one is newer by more than the slack (1 s by default).
-Closer ones of
-  different senders are concurrent: neither stack promises their order, and crossing a bridge takes its time.
+their
+  distance. Nothing orders what one person sends at once over two connections. Of messages whose way is not
+  known (other people's) the newer one must be newer by more than the slack (1 s by default).
+- per room: messages of different senders sent the same way, when the newer one is newer by more than the
+slack.
+  Closer ones are concurrent: neither stack promises their order.
+
+Messages that took different ways are not held against each other: one of them crossed the bridge, and what it
+    costs
+to cross it is latency, shown as such, not disorder.
 
 A pair that both stacks deliver to the recipient in the same wrong order is no difference between them and not
 counted.
@@ -74,9 +78,10 @@ def overtaken(
     newest: dict[Hashable, Arrival] = {}
     found: list[Overtaken] = []
     for arrival in stream:
-        groups: list[tuple[Hashable, float]] = [(("room", arrival.room), slack_s)]
+        same_sender = ("sender", arrival.room, arrival.sender, arrival.path)
+        groups: list[tuple[Hashable, float]] = [(same_sender, slack_s)]
         if arrival.path is not None:
-            groups.insert(0, (("sender", arrival.room, arrival.sender, arrival.path), 0.0))
+            groups = [(same_sender, 0.0), (("room", arrival.room, arrival.path), slack_s)]
         late: Overtaken | None = None
         for group, slack in groups:
             first = newest.get(group)

@@ -40,7 +40,8 @@ WARM_UP_S = 0.5
 # After everything has arrived: time for a second copy to show up.
 QUIET_S = 0.5
 RECONNECT_WAIT_S = 5.0
-REST_ATTEMPTS = 4
+# With the delays between them about ten seconds: longer than a restart of the service.
+REST_ATTEMPTS = 8
 QUICK = Backoff(base_s=0.1, max_s=2.0)
 
 # Text that a stack may spoil on its way: other scripts, an emoji of several code points, markup, quotes, a
@@ -298,34 +299,35 @@ class _Probe:
     async def _send_websocket(self, user: str, room: str, text: str, marker: str) -> None:
         frame = {"action": "sendMessage", "userName": user, "message": text, "roomId": room}
         stream = self._streams[Stack.WEBSOCKET, user]
-        refused = ""
+        unsent = ""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stream.live.wait(), RECONNECT_WAIT_S)
         sent_at = time.time()
         try:
             await self._sockets[user].send_json(frame)
         except NotConnectedError:
-            refused = stream.reason or "the connection was lost"
-        self._sent(Send(None, user, room, text, Path.WEBSOCKET, sent_at, None, refused, marker))
+            unsent = stream.reason or "the connection was lost"
+        self._sent(Send(None, user, room, text, Path.WEBSOCKET, sent_at, None, "", marker, unsent))
 
     async def _send_rest(self, http: httpx.AsyncClient, user: str, room: str, text: str, marker: str) -> None:
         # The key makes repeating harmless, the lock keeps what one user sends in its order.
         body = {"conversationId": room, "message": text, "userName": user, "idempotencyKey": marker}
         message_id: str | None = None
-        refused = ""
+        refused = unsent = ""
         async with self._rest_turn[user]:
             sent_at = time.time()
             for attempt in range(REST_ATTEMPTS):
                 try:
                     answer = await http.post(self._up.send_url, json=body, headers=self._up.headers(user))
                 except httpx.TransportError:
-                    refused = "no answer"
+                    unsent, refused = "no answer", ""
                 else:
+                    unsent = ""
                     message_id, refused = _accepted(answer)
                     if message_id is not None or (answer.status_code < 500 and answer.status_code != 429):
                         break
                 await asyncio.sleep(QUICK.delay_s(attempt + 1))
-        self._sent(Send(message_id, user, room, text, Path.REST, sent_at, None, refused, marker))
+        self._sent(Send(message_id, user, room, text, Path.REST, sent_at, None, refused, marker, unsent))
 
     def _sent(self, send: Send) -> None:
         self._sends.append(send)
@@ -334,7 +336,7 @@ class _Probe:
     async def _settle(self, stop: float) -> None:
         """Wait until everything sent before `stop` has arrived everywhere, at most for the plan's time."""
         deadline = time.monotonic() + self._plan.settle_s
-        accepted = {send.text for send in self._sends if not send.refused}
+        accepted = {send.text for send in self._sends if not send.refused and not send.unsent}
         everywhere = {where for where, stream in self._streams.items() if stream.live.is_set()}
         quiet_since: float | None = None
         while time.monotonic() < deadline:

@@ -88,6 +88,7 @@ class RecordWriter:
             "notes": notes,
         }
         unfinished = self.directory / "run.json.new"
+        unfinished.touch(mode=0o600)
         unfinished.write_text(json.dumps(value, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
         unfinished.replace(self.directory / "run.json")
 
@@ -249,6 +250,7 @@ def _send(value: dict[str, Any]) -> Send:
         recipients=None if recipients is None else frozenset(recipients),
         refused=str(value.get("refused", "")),
         marker=str(value.get("marker", "")),
+        unsent=str(value.get("unsent", "")),
     )
 
 

@@ -141,37 +141,42 @@ def _directions_table(report: Report) -> Table:
 
 
 def _print_offenders(report: Report, console: Console) -> None:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("what", "stack", "message", "room", "sender", "text", "recipients"):
-        table.add_column(title, overflow="fold")
     for offender in report.offenders:
+        console.print()
+        where = f"on {offender.stack.label}" if offender.stack is not None else "on both"
+        if offender.blame is not None and offender.blame is not offender.stack:
+            where += f", lost by {offender.blame.label}"
+        line = Text(f"{offender.kind.value} {where}", "bold red")
+        # Text, never markup: people wrote this. Control characters do not reach the terminal.
+        line.append(f"  {_printable(offender.message_id)}", "default not bold")
+        over = f" over {offender.path.label}" if offender.path is not None else ""
+        line.append(f"  #{_printable(offender.room)} from {_printable(offender.sender)}{over}", "dim not bold default")
+        console.print(line)
+        if offender.detail:
+            console.print(Text(f"    {_printable(_detail(offender))}"))
         shown = ", ".join(offender.recipients[:RECIPIENTS_SHOWN])
         more = len(offender.recipients) - RECIPIENTS_SHOWN
-        where = offender.stack.label if offender.stack is not None else "both"
-        if offender.blame is not None and offender.blame is not offender.stack:
-            where += f" (by {offender.blame.label})"
-        what = offender.kind.value + (f": {offender.detail}" if offender.detail else "")
-        # Text objects: what people write is never markup here, and control characters do not reach the
-        # terminal.
-        table.add_row(
-            *(
-                Text(_printable(cell))
-                for cell in (
-                    what,
-                    where,
-                    offender.message_id,
-                    offender.room,
-                    offender.sender,
-                    offender.text,
-                    shown + (f" and {more} more" if more > 0 else ""),
-                )
-            )
-        )
-    console.print()
-    console.print(table)
+        at = f"  at {shown}" + (f" and {more} more" if more > 0 else "") if shown else ""
+        console.print(Text(f"    “{_printable(offender.text)}”{_printable(at)}"))
     hidden = sum(report.offenders_total.values()) - len(report.offenders)
     if hidden > 0:
-        console.print(Text(f"... and {hidden} more"))
+        console.print(Text(f"\n... and {hidden} more"))
+    console.print()
+
+
+def _detail(offender: Offender) -> str:
+    """The particulars; of changed fields both values, shortened."""
+    if not offender.fields:
+        return offender.detail
+    return "; ".join(
+        f"{name}: {_shortened(old)} on WebSocket, {_shortened(new)} on SSE"
+        for name, (old, new) in offender.fields.items()
+    )
+
+
+def _shortened(value: object) -> str:
+    text = "nothing" if value is ... else repr(value)
+    return text if len(text) <= 50 else text[:49] + "…"
 
 
 def _printable(text: str) -> str:

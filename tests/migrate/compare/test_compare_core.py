@@ -219,6 +219,37 @@ def test_gap_is_no_loss_but_no_pass_either() -> None:
     assert compare(make(change=lost, gaps=(dataclasses.replace(gap, recovered=True),))).verdict is Verdict.FAIL
 
 
+def test_what_never_left_is_nobodys_loss() -> None:
+    """A frame written to a breaking WebSocket, or never written, is not called lost; unless it arrived after
+    all.
+    """
+    gap = Gap(WS, "ann", 1000.05, 1003.0, recovered=False, reason="closed with code 1006")
+    capture = make(100, lambda d: [] if d.message_id == "id-0" else [d], gaps=(gap,))
+    report = compare(capture)
+    assert report.verdict is Verdict.INCONCLUSIVE
+    assert "1 message could not be handed to the WebSocket stack: closed with code 1006" in report.reasons
+    assert report.offenders == []
+
+    capture = make(100, lambda d: [] if d.message_id == "id-1" else [d])
+    unsent = [
+        dataclasses.replace(s, unsent="no answer") if s.message_id in ("id-1", "id-3") else s for s in capture.sends
+    ]
+    report = compare(dataclasses.replace(capture, sends=unsent))
+    assert report.verdict is Verdict.INCONCLUSIVE
+    assert report.reasons == ["1 message could not be handed to the SSE stack: no answer"]
+    assert report.counts.messages == 99
+
+
+def test_crossing_the_bridge_late_is_latency() -> None:
+    """What comes over the other way two seconds later than the rest, but in its order, is late, not out of
+    order.
+    """
+    slow = replacing(lambda d: d.stack is WS and int(d.message_id[3:]) % 2 == 1, later(2.0))
+    report = compare(make(100, slow))
+    assert report.verdict is Verdict.PASS, report.reasons
+    assert report.latency[WS, Path.REST].p50 == pytest.approx(2.01)
+
+
 def test_fail_beats_incomplete() -> None:
     """What was seen to be wrong is wrong, however incomplete the capture."""
     gap = Gap(SSE, "ann", 1010, 1012, recovered=False)
