@@ -49,9 +49,7 @@ def identity_sources_present(sources: Sequence[str], facts: ConnectionFacts, han
     return True
 
 
-def _source_value(
-    source: str, facts: ConnectionFacts, handshake: Handshake, query: Mapping[str, str]
-) -> str | None:
+def _source_value(source: str, facts: ConnectionFacts, handshake: Handshake, query: Mapping[str, str]) -> str | None:
     found = _SOURCE.fullmatch(source)
     if not found:
         return None
@@ -165,9 +163,7 @@ def _applies(statement: Mapping[str, Any], arn: str) -> bool:
 
 def _matches_any(patterns: Any, text: str, *, ignore_case: bool = False) -> bool:
     candidates = patterns if isinstance(patterns, list) else [patterns]
-    return any(
-        isinstance(item, str) and wildcard_match(item, text, ignore_case=ignore_case) for item in candidates
-    )
+    return any(isinstance(item, str) and wildcard_match(item, text, ignore_case=ignore_case) for item in candidates)
 
 
 def wildcard_match(pattern: str, text: str, *, ignore_case: bool = False) -> bool:

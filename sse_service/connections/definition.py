@@ -127,9 +127,7 @@ class StageSettings:
         return self.route_throttles.get(route_key, self.default_throttle)
 
 
-_STAGE_VARIABLE = re.compile(
-    r"\$\{stageVariables\.([A-Za-z0-9_]+)\}|\$\{stageVariables\['([A-Za-z0-9_]+)'\]\}"
-)
+_STAGE_VARIABLE = re.compile(r"\$\{stageVariables\.([A-Za-z0-9_]+)\}|\$\{stageVariables\['([A-Za-z0-9_]+)'\]\}")
 _LAMBDA_PATH = re.compile(r":lambda:path/\d{4}-\d{2}-\d{2}/functions/(?P<arn>.+)/invocations$")
 
 

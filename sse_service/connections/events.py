@@ -204,9 +204,7 @@ def message_event(
     return event
 
 
-def disconnect_event(
-    facts: ConnectionFacts, status: CloseStatus, *, request_id: str, now_ms: int
-) -> dict[str, Any]:
+def disconnect_event(facts: ConnectionFacts, status: CloseStatus, *, request_id: str, now_ms: int) -> dict[str, Any]:
     """The event of the `$disconnect` route."""
     headers = {"Host": facts.domain_name, "x-api-key": "", "X-Forwarded-For": "", "x-restapi": ""}
     event: dict[str, Any] = {

@@ -53,13 +53,12 @@ class Refusal:
 UNAUTHORIZED = Refusal(401, "Unauthorized", "UnauthorizedException")
 FORBIDDEN = Refusal(403, "Forbidden", "ForbiddenException")
 MISSING_TOKEN = Refusal(403, "Missing Authentication Token", "MissingAuthenticationTokenException")
-DENIED = Refusal(
-    403, "User is not authorized to access this resource with an explicit deny", "AccessDeniedException"
-)
+DENIED = Refusal(403, "User is not authorized to access this resource with an explicit deny", "AccessDeniedException")
 NOT_ALLOWED = Refusal(403, "User is not authorized to access this resource", "AccessDeniedException")
 URI_TOO_LONG = Refusal(414, "Request URI too long", "RequestURITooLongException")
 THROTTLED = Refusal(429, "Too Many Requests", "TooManyRequestsException")
 AUTHORIZER_FAILED = Refusal(500, "Internal server error", "AuthorizerConfigurationException")
 CONFIGURATION = Refusal(500, "Internal server error", "InternalServerErrorException")
 INTEGRATION_FAILED = Refusal(502, "Internal server error", "InternalServerErrorException")
+UNAVAILABLE = Refusal(503, "Service Unavailable", "ServiceUnavailableException")
 INTEGRATION_TIMEOUT = Refusal(504, "Endpoint request timed out", "EndpointRequestTimedOutException")

@@ -104,9 +104,7 @@ CLOSE_STATUS = {
     CloseCause.SHUTDOWN: CloseStatus(1001, "Going away", "Service is stopping"),
     CloseCause.API_DELETED: CloseStatus(1001, "Going away", "API or stage was deleted"),
     # Documented: binary media types page (1003), quotas page (1009).
-    CloseCause.BINARY: CloseStatus(
-        1003, "Binary frames are not supported", "Binary frames are not supported"
-    ),
+    CloseCause.BINARY: CloseStatus(1003, "Binary frames are not supported", "Binary frames are not supported"),
     CloseCause.TOO_BIG: CloseStatus(1009, "Message too big", "Message too big"),
     # RFC 6455, 7.4.1.
     CloseCause.INVALID_TEXT: CloseStatus(1007, "Invalid UTF-8", "Invalid UTF-8"),
@@ -128,9 +126,7 @@ def client_close_status(code: int | None, reason: str) -> CloseStatus:
     return CloseStatus(code, reason)
 
 
-def next_deadline(
-    limits: ConnectionLimits, opened_s: float, last_message_s: float
-) -> tuple[float, CloseCause]:
+def next_deadline(limits: ConnectionLimits, opened_s: float, last_message_s: float) -> tuple[float, CloseCause]:
     """When the connection is to be closed, on the clock of the arguments, if nothing happens before."""
     idle = last_message_s + limits.idle_s
     age = opened_s + limits.lifetime_s

@@ -90,11 +90,7 @@ def _variable(name: str) -> _Variable:
 
 
 def _lookup(variable: _Variable, value: Any) -> str:
-    return (
-        ""
-        if variable.steps is None
-        else stringify(resolve(value, variable.steps) if value is not MISSING else "")
-    )
+    return "" if variable.steps is None else stringify(resolve(value, variable.steps) if value is not MISSING else "")
 
 
 def select_route_key(expression: SelectionExpression, routes: Mapping[str, object], body: str) -> str | None:

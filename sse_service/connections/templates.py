@@ -31,9 +31,7 @@ _REFERENCE = re.compile(
 )
 
 
-def render(
-    template: str, *, body: str, context: Mapping[str, Any], stage_variables: Mapping[str, str]
-) -> str:
+def render(template: str, *, body: str, context: Mapping[str, Any], stage_variables: Mapping[str, str]) -> str:
     """Fill the references of a template; `body` is the raw payload, `context` the event's requestContext.
 
     Raises UnsupportedTemplateError for directives and unknown references.

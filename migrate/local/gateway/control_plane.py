@@ -123,6 +123,8 @@ class _errors:  # noqa: N801 - reads as a clause at its uses
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, BotoCoreError | ClientError):
             raise ControlPlaneUnavailableError(self.url, str(error)) from error
+        if isinstance(error, KeyError | ValueError):
+            raise ControlPlaneUnavailableError(self.url, f"unexpected answer, {error!r}") from error
 
 
 def _items(call: Any, **arguments: str) -> Iterator[dict[str, Any]]:

@@ -4,6 +4,7 @@ Each takes what it needs from `FlowContext`; nothing here listens on a socket.
 """
 
 import asyncio
+import logging
 import os
 import time
 from dataclasses import dataclass, replace
@@ -39,6 +40,8 @@ from sse_service.connections.frames import GatewayError, Refusal, error_frame
 from sse_service.connections.integration import Accept, ProxyResponse, judge_connect, message_for_client
 from sse_service.connections.lifecycle import CloseStatus, State
 from sse_service.connections.limits import ConnectionLimits
+
+log = logging.getLogger(__name__)
 
 _CONNECT_FAILURES = {
     FailureKind.TIMEOUT: frames.INTEGRATION_TIMEOUT,
@@ -83,7 +86,6 @@ class ConnectFlow:
         self.request_id = new_id()
         self._trace_id = new_trace_id()
         self.integration_succeeded = False
-        self.status = 101
         self.detail: str | None = None
         self.latency_ms: float | None = None
 
@@ -222,6 +224,10 @@ class MessageFlow:
             metrics.add("ExecutionError", stage, plan.key)
             timed_out = error.kind is FailureKind.TIMEOUT
             self._tell(connection, GatewayError.TIMEOUT if timed_out else GatewayError.INTERNAL, request_id)
+        except Exception:
+            status = frames.CONFIGURATION.status
+            log.exception("a message failed, request %s", request_id)
+            self._tell(connection, GatewayError.INTERNAL, request_id)
         else:
             status = response.status
             _record(metrics, stage, plan, response, _since(started))
@@ -287,6 +293,8 @@ async def run_disconnect(context: FlowContext, connection: Connection, status: C
         except IntegrationFailureError as error:
             outcome, detail = _CONNECT_FAILURES[error.kind].status, error.detail
             context.metrics.add("ExecutionError", stage, DISCONNECT)
+        except Exception:
+            log.exception("$disconnect failed, request %s", request_id)
         else:
             outcome = response.status
             _record(context.metrics, stage, plan, response, _since(started))

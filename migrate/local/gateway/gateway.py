@@ -1,4 +1,4 @@
-"""The local WebSocket gateway: listeners, handshakes, the book of connections. Until phase 3.
+"""The local WebSocket gateway: listeners, wiring, the book of connections. Until phase 3.
 
 Serves every WebSocket API of the control plane under `ws://host:port/{api id}/{stage}` (also
 `/{stage}` with a Host header `{api id}.execute-api.*`) and the @connections API of all of them under
@@ -14,17 +14,14 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TextIO
 
-from websockets.datastructures import Headers
-from websockets.http11 import Request as WebSocketRequest
-from websockets.server import ServerProtocol
-
 from migrate.local.gateway.accesslog import AccessLog
 from migrate.local.gateway.calls import IntegrationCaller
-from migrate.local.gateway.connection import WIRE_LOG, Connection
+from migrate.local.gateway.connection import Connection
 from migrate.local.gateway.control_plane import ControlPlaneReader
 from migrate.local.gateway.definitions import DefinitionStore
 from migrate.local.gateway.errors import ControlPlaneUnavailableError
-from migrate.local.gateway.flows import ConnectFlow, FlowContext, MessageFlow, epoch_ms, new_id, run_disconnect
+from migrate.local.gateway.flows import FlowContext, MessageFlow, epoch_ms, new_id, run_disconnect
+from migrate.local.gateway.handshakes import Handshakes, refusal_response
 from migrate.local.gateway.http11 import HttpSocket, Request, Response
 from migrate.local.gateway.management import ManagementApi
 from migrate.local.gateway.metrics import Metrics
@@ -33,9 +30,7 @@ from migrate.local.gateway.snapshots import SnapshotStore
 from migrate.local.gateway.stage import Stage
 from migrate.local.ports import FunctionInvoker
 from sse_service.connections import frames
-from sse_service.connections.events import ConnectionFacts, Handshake
-from sse_service.connections.frames import Refusal
-from sse_service.connections.lifecycle import ABNORMAL, CloseCause, CloseStatus, State
+from sse_service.connections.lifecycle import CloseCause, CloseStatus
 from sse_service.connections.limits import AWS_LIMITS
 
 HEALTH_PATH = ["_gateway", "health"]
@@ -101,7 +96,7 @@ class LocalGateway:
         self._sockets: set[HttpSocket] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._servers: list[asyncio.Server] = []
-        self._stopping = False
+        self.stopping = False
         self._stopped = False
 
     # --- life --------------------------------------------------------------------------------------------
@@ -120,6 +115,7 @@ class LocalGateway:
         )
         await self._definitions.start()
         self._messages = MessageFlow(self._context, loop)
+        self._handshakes = Handshakes(self, self._context, self._definitions, loop)
         self._management = ManagementApi(
             self,
             max_bytes=self.limits.message_bytes,
@@ -150,7 +146,7 @@ class LocalGateway:
 
     async def stop(self) -> None:
         """Close every connection with 1001, run `$disconnect` for each, best effort within the set time."""
-        self._stopping = True
+        self.stopping = True
         for server in self._servers:
             server.close()
         for connection in list(self._connections.values()):
@@ -225,12 +221,15 @@ class LocalGateway:
             return self._management.answer(request, path, host_api, new_id())
         if path == HEALTH_PATH:
             return Response(HTTPStatus.OK, b'{"status":"running","connections":%d}' % len(self._connections))
-        return self._refusal(frames.FORBIDDEN, "", new_id())
+        return refusal_response(frames.FORBIDDEN, "", new_id())
 
     def on_upgrade(self, socket: HttpSocket, request: Request) -> None:
-        self._spawn(self._handshake(socket, request))
+        self.spawn(self._handshakes.run(socket, request))
 
-    def _spawn(self, flow: Coroutine[Any, Any, None]) -> None:
+    # --- HandshakeOwner ---------------------------------------------------------------------------------
+
+    def spawn(self, flow: Coroutine[Any, Any, None]) -> None:
+        """Run a flow of a connection's in the background; dropped once the gateway has stopped."""
         if self._stopped:
             flow.close()
             return
@@ -238,141 +237,13 @@ class LocalGateway:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    # --- handshake ---------------------------------------------------------------------------------------
+    def enter(self, connection: Connection) -> None:
+        """A connection is being made: @connections knows it from now on (and answers 410)."""
+        self._connections[connection.connection_id] = connection
 
-    async def _handshake(self, socket: HttpSocket, request: Request) -> None:
-        # The library judges the handshake (version, key, headers) and computes the accept key; it does so
-        # before any function runs.
-        answer = ServerProtocol(logger=WIRE_LOG).accept(
-            WebSocketRequest(request.target, Headers((name, value) for name, value in request.headers))
-        )
-        if answer.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
-            socket.refuse(Response(answer.status_code, bytes(answer.body or b"")))
-            return
-        connection_id = new_id()
-        refusal: Refusal | None = None
-        try:
-            stage = await self._resolve(request)
-        except ControlPlaneUnavailableError as error:
-            log.warning("%s", error)
-            stage, refusal = None, frames.CONFIGURATION
-        if stage is None or not stage.deployed:
-            refusal = refusal or frames.FORBIDDEN
-        elif len(request.target) > self.limits.url_chars:
-            refusal = frames.URI_TOO_LONG
-        elif self._stopping or not self._admit(stage):
-            refusal = frames.THROTTLED
-        if refusal is not None or stage is None or socket.transport is None:
-            self._refuse(socket, refusal or frames.FORBIDDEN, connection_id, new_id(), stage)
-            return
-        handshake = Handshake(request.headers, request.query)
-        facts = self._facts(stage, connection_id, socket, handshake)
-        connection = Connection(self, stage, facts, socket.transport, self._loop)
-        socket.connection = connection
-        self._connections[connection_id] = connection
-        flow = ConnectFlow(self._context, stage, handshake)
-        try:
-            outcome = await flow.run(connection)
-        except BaseException:
-            connection.refuse()
-            self._connections.pop(connection_id, None)
-            socket.refuse(self._refusal(frames.CONFIGURATION, connection_id, flow.request_id))
-            raise
-        self._settle(socket, connection, flow, outcome, answer.headers["Sec-WebSocket-Accept"])
-
-    def _settle(
-        self, socket: HttpSocket, connection: Connection, flow: ConnectFlow, outcome: object, accept_key: str
-    ) -> None:
-        if isinstance(outcome, Refusal):
-            connection.refuse()
-            self._connections.pop(connection.connection_id, None)
-            socket.connection = None
-            self._refuse(socket, outcome, connection.connection_id, flow.request_id, connection.stage, flow, connection)
-            return
-        if connection.state is not State.CONNECTING:
-            # The client left while $connect ran: the handler has stored a connection that never was.
-            if flow.integration_succeeded:
-                self._spawn(run_disconnect(self._context, connection, ABNORMAL))
-            return
-        self._log_connect(connection.facts, flow.request_id, HTTPStatus.SWITCHING_PROTOCOLS, flow)
-        lines = [
-            "HTTP/1.1 101 Switching Protocols",
-            "Upgrade: websocket",
-            "Connection: Upgrade",
-            f"Sec-WebSocket-Accept: {accept_key}",
-        ]
-        subprotocol = getattr(outcome, "subprotocol", None)
-        if subprotocol:
-            lines.append(f"Sec-WebSocket-Protocol: {subprotocol}")
-        socket.accept("\r\n".join(lines).encode("latin-1") + b"\r\n\r\n")
-
-    async def _resolve(self, request: Request) -> Stage | None:
-        path = request.path
-        host_api = self._definitions.resolve_host(request.header("Host") or "")
-        if host_api is not None:
-            return await self._definitions.stage(host_api, path[0]) if len(path) == 1 else None
-        return await self._definitions.stage(path[0], path[1]) if len(path) == 2 else None
-
-    def _admit(self, stage: Stage) -> bool:
-        now = self._loop.time()
-        bucket = stage.connect_bucket(now)
-        return bucket is None or bucket.take(now)
-
-    def _facts(self, stage: Stage, connection_id: str, socket: HttpSocket, handshake: Handshake) -> ConnectionFacts:
-        peer = socket.transport.get_extra_info("peername") if socket.transport else None
-        return ConnectionFacts(
-            api_id=stage.api_id,
-            stage=stage.name,
-            connection_id=connection_id,
-            connected_at_ms=epoch_ms(),
-            domain_name=self.domain_name,
-            source_ip=peer[0] if peer else "127.0.0.1",
-            user_agent=handshake.header("User-Agent"),
-            stage_variables=stage.settings.variables,
-        )
-
-    def _refuse(
-        self,
-        socket: HttpSocket,
-        refusal: Refusal,
-        connection_id: str,
-        request_id: str,
-        stage: Stage | None,
-        flow: ConnectFlow | None = None,
-        connection: Connection | None = None,
-    ) -> None:
-        if stage is not None and connection is None:
-            self._metrics.add("ClientError", stage)
-        facts = connection.facts if connection else None
-        self._log_connect(facts, request_id, refusal.status, flow, stage)
-        socket.refuse(self._refusal(refusal, connection_id, request_id))
-
-    def _refusal(self, refusal: Refusal, connection_id: str, request_id: str) -> Response:
-        headers = [("Content-Type", "application/json"), ("x-amzn-RequestId", request_id)]
-        if refusal.error_type:
-            headers.append(("x-amzn-ErrorType", refusal.error_type))
-        return Response(refusal.status, refusal.body(connection_id, request_id), tuple(headers))
-
-    def _log_connect(
-        self,
-        facts: ConnectionFacts | None,
-        request_id: str,
-        status: int,
-        flow: ConnectFlow | None,
-        stage: Stage | None = None,
-    ) -> None:
-        self._access_log.write(
-            "CONNECT",
-            epoch_ms(),
-            apiId=facts.api_id if facts else (stage.api_id if stage else None),
-            stage=facts.stage if facts else (stage.name if stage else None),
-            connectionId=facts.connection_id if facts else None,
-            requestId=request_id,
-            status=int(status),
-            latencyMs=flow.latency_ms if flow else None,
-            sourceIp=facts.source_ip if facts else None,
-            detail=flow.detail if flow else None,
-        )
+    def leave(self, connection: Connection) -> None:
+        """It was not made."""
+        self._connections.pop(connection.connection_id, None)
 
     # --- ConnectionOwner, ConnectionBook -----------------------------------------------------------------
 
@@ -382,7 +253,7 @@ class LocalGateway:
     def on_closed(self, connection: Connection, status: CloseStatus) -> None:
         known = self._connections.pop(connection.connection_id, None)
         if known is not None and connection.opened:
-            self._spawn(run_disconnect(self._context, connection, status))
+            self.spawn(run_disconnect(self._context, connection, status))
 
     def find(self, connection_id: str) -> Connection | None:
         return self._connections.get(connection_id)
