@@ -128,9 +128,9 @@ class FrontDoor:
             response = await self._pass_on(request)
             if call.changes_function is not None:
                 self._functions.changed(call.changes_function or None)
-        except (aiohttp.ClientConnectionError, TimeoutError) as error:
+        except (aiohttp.ClientError, TimeoutError) as error:
             if request.transport is None or request.transport.is_closing():
-                raise
+                raise ConnectionResetError("the caller is gone") from error
             return self._unavailable(error)
         return response
 
@@ -154,8 +154,15 @@ class FrontDoor:
                 _copy(upstream, whole)
                 return whole
             await response.prepare(request)
-            async for chunk in upstream.content.iter_any():
-                await response.write(chunk)
+            try:
+                async for chunk in upstream.content.iter_any():
+                    await response.write(chunk)
+            except aiohttp.ClientPayloadError as error:
+                # Part of the answer is out: the only honest end is a broken connection.
+                log.warning("MiniStack broke off an answer: %s", error)
+                if request.transport is not None:
+                    request.transport.abort()
+                return response
             await response.write_eof()
             return response
 

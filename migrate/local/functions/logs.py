@@ -25,6 +25,7 @@ MAX_BATCH_BYTES = 1024 * 1024
 EVENT_OVERHEAD_BYTES = 26
 MAX_EVENT_BYTES = 256 * 1024 - EVENT_OVERHEAD_BYTES
 MAX_PENDING_BYTES = 8 * 1024 * 1024
+MAX_FRAME_BYTES = 16 * 1024 * 1024
 FLUSH_PAUSE_S = 0.2
 
 
@@ -224,29 +225,29 @@ def _text(line: bytes) -> str:
 class FrameReader:
     """Frames of the telemetry descriptor to events: type (4 bytes), length (4), microseconds (8), message.
 
-    Source: awslambdaric, bootstrap.py, FramedTelemetryLogSink; the first two bytes of a type are 0xa55a.
+    Source: awslambdaric, bootstrap.py, FramedTelemetryLogSink; the first two bytes of a type are 0xa55a. The time in
+    a frame is not used: printed lines carry none, and both must stay in order.
     """
 
     def __init__(self) -> None:
         self._rest = b""
 
-    def feed(self, data: bytes) -> list[tuple[int, str]]:
-        """Complete events as (milliseconds since the epoch, message)."""
+    def feed(self, data: bytes) -> list[str]:
+        """The messages of complete frames."""
         buffer = self._rest + data
         events = []
         position = 0
         while len(buffer) - position >= 16:
-            if buffer[position : position + 2] != b"\xa5\x5a":
+            length = int.from_bytes(buffer[position + 4 : position + 8], "big")
+            if buffer[position : position + 2] != b"\xa5\x5a" or length > MAX_FRAME_BYTES:
                 # Not a frame: somebody else wrote to the descriptor. Take it as it is.
-                events.append((int(time.time() * 1000), _text(buffer[position:])))
+                events.append(_text(buffer[position:]))
                 position = len(buffer)
                 break
-            length = int.from_bytes(buffer[position + 4 : position + 8], "big")
             if len(buffer) - position - 16 < length:
                 break
-            at_ms = int.from_bytes(buffer[position + 8 : position + 16], "big") // 1000
             message = buffer[position + 16 : position + 16 + length].decode("utf-8", "replace").rstrip("\n")
-            events.append((at_ms, message))
+            events.append(message)
             position += 16 + length
         self._rest = buffer[position:]
         return events

@@ -163,7 +163,7 @@ class Worker:
             self._pipes = [(out_read, self._printed), (frames_read, self._framed)]
             for descriptor, _ in self._pipes:
                 os.set_blocking(descriptor, False)
-                self._loop.add_reader(descriptor, self._read, descriptor)
+                self._loop.add_reader(descriptor, self._drain)
         self._timer = self._loop.call_later(init_s, self._init_took_too_long, init_s)
         self._watch = asyncio.create_task(self._wait_for_end(self._process), name=f"worker {self._process.pid}")
 
@@ -349,13 +349,12 @@ class Worker:
 
     # Output
 
-    def _read(self, descriptor: int) -> None:
-        for known, take in self._pipes:
-            if known == descriptor:
-                self._read_some(known, take)
-
     def _drain(self) -> None:
-        """Read what the process has written so far, so that it belongs to the invocation that just ended."""
+        """Read what the process has written so far: printed lines, then frames.
+
+        A handler that prints and then fails has its error frame after its lines, whichever pipe is seen first; and
+        what was written before an answer belongs to the invocation that just ended.
+        """
         for descriptor, take in self._pipes:
             while self._read_some(descriptor, take) == PIPE_CHUNK:
                 pass
@@ -376,15 +375,15 @@ class Worker:
             self._log(line)
 
     def _framed(self, data: bytes) -> None:
-        for at_ms, message in self._frames.feed(data):
-            self._log(message, at_ms)
+        for message in self._frames.feed(data):
+            self._log(message)
 
-    def _log(self, message: str, at_ms: int | None = None) -> None:
+    def _log(self, message: str) -> None:
         if self.current is not None:
             self._write_start(self.current)
             if self.current.log_tail:
                 self._tail.append(message)
-        self.stream.add(message, at_ms)
+        self.stream.add(message)
 
 
 def _peak_memory_mb(pid: int | None) -> int:

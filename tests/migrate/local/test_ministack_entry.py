@@ -1,0 +1,48 @@
+"""What is replaced in MiniStack, and the check that it is still the MiniStack we know."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import ministack.services.lambda_svc as lambda_service
+
+from migrate.local.ministack_entry import code_of_version, execute_at, expected, move_saved_addresses
+
+
+def test_the_pinned_ministack_has_what_we_replace() -> None:
+    assert expected(lambda_service) is None
+
+
+def test_another_ministack_is_recognised() -> None:
+    assert (
+        expected(SimpleNamespace()) == "lambda_svc._execute_function_dispatch(func, config, event, request_id, started)"
+    )
+
+
+def test_saved_addresses_move_with_the_port(tmp_path: Path) -> None:
+    move_saved_addresses(tmp_path, "1111")
+    saved = tmp_path / "sqs.json"
+    saved.write_text(json.dumps({"http://localhost:1111/0/q": {"body": "localhost:11112"}}))
+    move_saved_addresses(tmp_path, "1111")
+    move_saved_addresses(tmp_path, "2222")
+    assert json.loads(saved.read_text()) == {"http://localhost:2222/0/q": {"body": "localhost:11112"}}
+
+
+def test_code_of_a_version_is_found() -> None:
+    functions = {"f": {"versions": {"1": {"code_zip": b"one"}}}}
+    module: Any = SimpleNamespace(
+        serve_function_code=lambda name, account, region: (200, {}, b"latest " + name.encode()),
+        _functions=SimpleNamespace(get_scoped=lambda account, region, name: functions.get(name)),
+    )
+    serve = code_of_version(module)
+    assert serve("f", "0", "r")[2] == b"latest f"
+    assert serve("f:1", "0", "r")[2] == b"one"
+    assert serve("f:2", "0", "r")[0] == 404
+    assert serve("g:1", "0", "r")[0] == 404
+
+
+def test_unreachable_front_door_is_a_failed_execution() -> None:
+    module: Any = SimpleNamespace()
+    result = execute_at("127.0.0.1:1", module)(None, {"FunctionName": "f"}, {}, "", 0.0)
+    assert result["error"] and result["body"]["errorType"] == "Runtime.Unreachable"
