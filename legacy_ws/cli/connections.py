@@ -27,14 +27,16 @@ ManagementUrl = Annotated[
     str | None,
     typer.Option(help="Where @connections answers; by default found from the API and the stage."),
 ]
+# Connection ids are base64 and may begin with "-": what is no option of ours is an argument.
+_IDS = {"ignore_unknown_options": True, "help_option_names": ["--help"]}
 _TIMES = ("connectedAt", "connected_at", "last_activity", "ttl")
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command("connections-list")(connections_list)
-    app.command("connection-send")(connection_send)
-    app.command("connection-disconnect")(connection_disconnect)
+    app.command("connection-send", context_settings=_IDS)(connection_send)
+    app.command("connection-disconnect", context_settings=_IDS)(connection_disconnect)
 
 
 @reports_errors
