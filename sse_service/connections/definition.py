@@ -1,7 +1,7 @@
 """What an API is, as far as its data plane must know: routes, integrations, authorizers, stage settings.
 
 Plain values, free of how they were read. `api_to_json` and `api_from_json` round-trip an `ApiDefinition`, so
-that a deployment (AWS: "a point-in-time snapshot of your API") can be kept in a file.
+that a deployment (AWS: "Each stage is a snapshot of the API") can be kept in a file.
 
 Source: API Gateway V2 API reference (CreateApi, CreateRoute, CreateIntegration, CreateAuthorizer,
 CreateStage).

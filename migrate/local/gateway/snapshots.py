@@ -1,8 +1,8 @@
 """Deployments kept in a file, because the control plane keeps only their ids. Until phase 3.
 
-AWS: "A deployment is a point-in-time snapshot of your API"; a stage serves the deployment it points to,
-whatever is changed in the API afterwards. Source: API Gateway guide, "Publish WebSocket APIs for customers to
-invoke" (websocket-api-publish.html).
+AWS: "Each stage is a snapshot of the API"; "Changes to anything other than stage settings require a redeployment,
+including ... Routes, Integrations, Authorizers". Source: API Gateway guide, "Deploy WebSocket APIs in API Gateway"
+(apigateway-set-up-websocket-deployment.html).
 
 File: {"version": 1, "apis": {api id: {"stages": {stage: {"deployment": id, "seen": id or null}},
 "deployments": {id: definition as `api_to_json` makes it}}}}, replaced atomically.

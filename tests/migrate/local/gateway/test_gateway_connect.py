@@ -336,3 +336,26 @@ async def test_debug_logging_shows_no_token(
     await invoker.wait_for("disconnect")
     ours = [record for record in caplog.records if record.name.startswith(("migrate", "websockets.server"))]
     assert not [record for record in ours if "sekrit" in record.getMessage()]
+
+
+async def test_client_that_leaves_during_the_authorizer(new_api: Callable[..., Api], invoker: FakeInvoker) -> None:
+    """`$connect` does not run for it, and so `$disconnect` does not either."""
+    release = asyncio.Event()
+
+    async def slow(event: dict[str, Any]) -> dict[str, Any]:
+        await release.wait()
+        return allow(event)
+
+    invoker.functions["disconnect"] = lambda event: {"statusCode": 200}
+    api = new_api()
+    api.route("$disconnect", api.integration("disconnect"))
+    await guarded(api, invoker, slow, [])
+    attempt = asyncio.create_task(_hold(api))
+    await invoker.wait_for("auth")
+    attempt.cancel()
+    await asyncio.gather(attempt, return_exceptions=True)
+    await asyncio.sleep(0.05)
+    release.set()
+    await asyncio.sleep(0.05)
+    assert [name for name, _ in invoker.calls] == ["auth"]
+    assert api.gateway.connection_count == 0

@@ -392,3 +392,34 @@ async def test_throttling(new_api: Callable[..., Api], invoker: FakeInvoker) -> 
         with pytest.raises(InvalidStatus) as caught:
             await api.connect()
         assert caught.value.response.status_code == 429
+
+
+async def test_an_unexpected_failure_is_answered(
+    chat: Api, invoker: FakeInvoker, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A mistake of ours (here: of the invoker's) becomes an error frame or a 500, and a line in the log."""
+    async with chat.connect() as client:
+        invoker.functions["echo"] = lambda event: 1 / 0
+        assert json.loads(await say(client, action="echo"))["message"] == "Internal server error"
+        invoker.functions["connect"] = lambda event: 1 / 0
+        with pytest.raises(InvalidStatus) as caught:
+            await chat.connect()
+        assert caught.value.response.status_code == 500
+        assert (await say(client, action="other")).startswith("default:")
+    assert [record.getMessage().split(",")[0] for record in caplog.records if record.exc_info] == [
+        "a message failed",
+        "a handshake failed",
+    ]
+
+
+async def test_many_clients(chat: Api, invoker: FakeInvoker) -> None:
+    """A hundred connections at once, each gets its own answers in full."""
+
+    async def one(number: int) -> list[str]:
+        async with chat.connect() as client:
+            return [await say(client, action="echo", text=f"{number}-{turn}") for turn in range(5)]
+
+    answers = await asyncio.gather(*(one(number) for number in range(100)))
+    assert answers == [[f"{number}-{turn}" for turn in range(5)] for number in range(100)]
+    await invoker.wait_for("disconnect", 100)
+    assert chat.gateway.connection_count == 0
