@@ -77,11 +77,13 @@ def as_json(report: Report) -> dict[str, Any]:
 
 def print_report(report: Report, console: Console) -> None:
     """Write the report for people: verdict, reasons, counts, latency, offenders."""
-    console.print(Text(report.verdict.value.upper(), STYLES[report.verdict]), Text(report.reasons[0]), sep="  ")
-    for reason in report.reasons[1:]:
+    # Reasons and notes may repeat what a server said.
+    reasons = [_printable(reason) for reason in report.reasons]
+    console.print(Text(report.verdict.value.upper(), STYLES[report.verdict]), Text(reasons[0]), sep="  ")
+    for reason in reasons[1:]:
         console.print(Text(f"      {reason}"))
     for note in report.notes:
-        console.print(Text(f"note: {note}", "dim"))
+        console.print(Text(f"note: {_printable(note)}", "dim"))
     counts = report.counts
     console.print()
     console.print(

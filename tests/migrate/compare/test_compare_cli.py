@@ -98,7 +98,14 @@ def test_hostile_texts_in_a_report(tmp_path: Path) -> None:
 
         stacks.fault = fault
         code, out, _ = run(tmp_path, "--messages", "4", "--rate", "200", "--settle", "0.2")
-    assert code == 3
+        assert code == 3
+        assert "[bold red]x[/nope]" in out
+        assert "\x1b" not in out
+        error = {"type": "error", "code": evil}
+        stacks.fault = lambda stack, user, m: [error, m] if stack == "websocket" else [m]
+        code, out, _ = run(tmp_path, "--messages", "4", "--rate", "200", "--settle", "0.2")
+    assert code == 4
+    assert "note: 16 error frames on WebSocket" in out
     assert "\x1b" not in out
 
 

@@ -10,45 +10,51 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from aiohttp import web
-from playwright.async_api import Page, async_playwright, expect
+from playwright.async_api import Browser, Page, async_playwright, expect
 from two_stacks import SECRET, TwoStacks, two_stacks
 
 from migrate import live
 
-pytestmark = pytest.mark.browser
+# One browser for all of these tests, so one event loop as well.
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
 ARGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    assert chromium, "no Chromium on PATH: run `make browser`"
+    async with async_playwright() as playwright:
+        running = await playwright.chromium.launch(executable_path=chromium, args=ARGS)
+        yield running
+        await running.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
 async def stacks() -> AsyncIterator[TwoStacks]:
     async with two_stacks() as running:
         yield running
 
 
-@pytest.fixture
-async def page(stacks: TwoStacks) -> AsyncIterator[Page]:
+@pytest_asyncio.fixture(loop_scope="module")
+async def page(stacks: TwoStacks, browser: Browser) -> AsyncIterator[Page]:
     """The page, both streams live; a script error or a broken policy fails the test."""
     config = live.PageConfig.from_up(stacks.up, SECRET)
     runner = web.AppRunner(live.create_app(config), access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    assert chromium, "no Chromium on PATH: run `make browser`"
     errors: list[str] = []
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium, args=ARGS)
-        opened = await browser.new_page(viewport={"width": 1280, "height": 800})
-        opened.on("pageerror", lambda error: errors.append(str(error)))
-        opened.on("console", lambda m: errors.append(m.text) if "Content Security Policy" in m.text else None)
-        await opened.goto(f"http://127.0.0.1:{runner.addresses[0][1]}/")
-        await expect(opened.locator("#ws-state")).to_have_text("live")
-        await expect(opened.locator("#sse-state")).to_have_text("live")
-        try:
-            yield opened
-        finally:
-            await browser.close()
+    opened = await browser.new_page(viewport={"width": 1280, "height": 800})
+    opened.on("pageerror", lambda error: errors.append(str(error)))
+    opened.on("console", lambda m: errors.append(m.text) if "Content Security Policy" in m.text else None)
+    await opened.goto(f"http://127.0.0.1:{runner.addresses[0][1]}/")
+    await expect(opened.locator("#ws-state")).to_have_text("live")
+    await expect(opened.locator("#sse-state")).to_have_text("live")
+    yield opened
+    await opened.close()
     await runner.cleanup()
     assert errors == []
 
