@@ -55,9 +55,7 @@ CASES = [
 
 
 @pytest.mark.parametrize("size", [None, 1, 2, 3])
-@pytest.mark.parametrize(
-    ("stream", "expected"), [case[1:] for case in CASES], ids=[case[0] for case in CASES]
-)
+@pytest.mark.parametrize(("stream", "expected"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
 def test_format(stream: bytes, expected: list[tuple[str, str, str]], size: int | None) -> None:
     """Every rule holds however the bytes are cut into chunks."""
     assert [(e.type, e.data, e.last_event_id) for e in parse(stream, size=size)] == expected
@@ -110,9 +108,7 @@ def test_event_without_end(stream: bytes) -> None:
 
 @given(
     st.lists(
-        st.sampled_from(
-            [b"data: a", b"data", b"id: 7", b"id", b"event: e", b":c", b"", b"retry: 1", b"\xe3\x81\x82"]
-        )
+        st.sampled_from([b"data: a", b"data", b"id: 7", b"id", b"event: e", b":c", b"", b"retry: 1", b"\xe3\x81\x82"])
     ),
     st.lists(st.sampled_from([b"\n", b"\r", b"\r\n"]), min_size=1),
     st.integers(1, 7),
