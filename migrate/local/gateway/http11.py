@@ -34,10 +34,16 @@ class Request:
     target: str = ""
     headers: list[tuple[str, str]] = field(default_factory=list)
     body: bytes = b""
+    _last: dict[str, str] = field(default_factory=dict)
+
+    def add_header(self, name: str, value: str) -> None:
+        self.headers.append((name, value))
+        self._last[name.lower()] = value
 
     @property
     def path(self) -> list[str]:
-        return [unquote(part) for part in self.target.partition("?")[0].split("/") if part]
+        parts = [part for part in self.target.partition("?")[0].split("/") if part]
+        return [unquote(part) for part in parts] if "%" in self.target else parts
 
     @property
     def query(self) -> str:
@@ -45,8 +51,7 @@ class Request:
 
     def header(self, name: str) -> str | None:
         """The last value of a header, whatever its spelling."""
-        wanted = name.lower()
-        return next((value for key, value in reversed(self.headers) if key.lower() == wanted), None)
+        return self._last.get(name.lower())
 
 
 @dataclass(frozen=True)
@@ -165,7 +170,7 @@ class HttpSocket(asyncio.Protocol):
         self._request.target += url.decode("latin-1")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._request.headers.append((name.decode("latin-1"), _text(value)))
+        self._request.add_header(name.decode("latin-1"), _text(value))
 
     def on_headers_complete(self) -> None:
         if self._parser is not None:
