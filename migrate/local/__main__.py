@@ -18,6 +18,7 @@ import uvloop
 
 from migrate.errors import ExitCode, MigrateError
 from migrate.local.app import LocalAws, Settings
+from migrate.local.gateway import ControlPlaneUnavailableError
 
 __all__ = ["main"]
 
@@ -106,6 +107,9 @@ def main(arguments: list[str] | None = None) -> int:
         if error.hint:
             sys.stderr.write(f"hint: {error.hint}\n")
         return int(error.exit_code)
+    except (ControlPlaneUnavailableError, OSError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return int(ExitCode.UNEXPECTED)
     return int(ExitCode.OK)
 
 

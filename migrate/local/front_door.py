@@ -16,6 +16,7 @@ import json
 import logging
 import uuid
 from collections.abc import Callable
+from urllib.parse import unquote
 
 import aiohttp
 from aiohttp import web
@@ -120,7 +121,10 @@ class FrontDoor:
         function = invoked_function(call)
         if function is not None:
             return await answer_invoke(self._functions, request, call, function, self._region)
-        if path.startswith(_ADMIN) and not path.startswith(_OPEN_ADMIN):
+        if not path.startswith("/"):
+            return _error(400, "InvalidRequest", "The request line must name a path")
+        # Decoded, as MiniStack reads it.
+        if (plain := unquote(path)).startswith(_ADMIN) and not plain.startswith(_OPEN_ADMIN):
             return _error(404, "UnknownOperationException", "MiniStack's own endpoints are not part of the local AWS")
         try:
             if call.changes_api or call.answers_with_endpoints or call.may_change_anything:

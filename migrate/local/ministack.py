@@ -114,6 +114,9 @@ class MiniStack:
             "GATEWAY_PORT": str(self._front_door_port),
             "MINISTACK_REGION": self._region,
             "AWS_DEFAULT_REGION": self._region,
+            # Its root key. Signatures are checked in pre-signed S3 addresses only; account ids are root keys as well.
+            "AWS_ACCESS_KEY_ID": "local",
+            "AWS_SECRET_ACCESS_KEY": "local",
             "PERSIST_STATE": "1",
             "STATE_DIR": str(folder / "state"),
             "S3_PERSIST": "1",

@@ -1,12 +1,13 @@
 """MiniStack's process: `python -m migrate.local.ministack_entry`, started by ministack.py only. until phase 3
 
-It serves MiniStack's application as MiniStack's own entry point does, with three differences:
+It serves MiniStack's application as MiniStack's own entry point does, with four differences:
 
 - It binds MINISTACK_BIND_PORT while GATEWAY_PORT, which MiniStack prints into every address it hands out (QueueUrl,
   Code.Location, pre-signed addresses), is the port of our front door.
 - Wherever MiniStack itself runs a function (event source mappings, S3 and SNS notifications, EventBridge, HTTP APIs,
   function URLs, Cognito triggers, CloudFormation custom resources), it asks the front door's Invoke API, that is our
   Lambda execution, instead of its own runtime, which ignores `Runtime` and leaks the host's environment.
+- Workers have a session token, as on AWS; MiniStack refuses it in pre-signed S3 addresses of its root keys.
 - The code of a published version can be fetched (`/_ministack/lambda-code/…/NAME:VERSION`); MiniStack serves only
   the latest.
 
@@ -29,6 +30,9 @@ from typing import Any, Protocol
 
 __all__ = ["main"]
 
+SECRET = "local"  # noqa: S105 - a name for everybody on this machine, nothing is protected by it
+"""Secret key and session token of workers, and of everybody who uses the local AWS with pre-signed addresses."""
+
 INVOKE_MARGIN_S = 60.0
 """How much longer than the function's own Timeout we wait for the front door (it enforces the Timeout)."""
 
@@ -42,8 +46,10 @@ class _LambdaModule(Protocol):
     _throttle_response: Any
 
 
-def expected(module: object) -> str | None:
+def expected(module: object, iam: object) -> str | None:
     """What of MiniStack is not as in the pinned version, or None."""
+    if not callable(getattr(iam, "_validate_session_token", None)):
+        return "iam_evaluator._validate_session_token"
     wanted = {
         "_execute_function_dispatch": ["func", "config", "event", "request_id", "started"],
         "serve_function_code": ["func_name", "account_id", "region"],
@@ -123,6 +129,16 @@ def code_of_version(module: _LambdaModule) -> Any:
     return serve
 
 
+def accepts_session_token(iam: Any, token: str) -> Any:
+    """`_validate_session_token` that takes `token` where none is expected."""
+    original = iam._validate_session_token
+
+    def validate(wanted: object, supplied: object) -> Any:
+        return None if wanted is None and supplied == token else original(wanted, supplied)
+
+    return validate
+
+
 _ADDRESS_FILES = ("apigateway.json", "lambda.json", "sns.json", "sqs.json")
 
 
@@ -149,11 +165,13 @@ def main() -> None:
 
     app = importlib.import_module("ministack.app").app
     module: Any = importlib.import_module("ministack.services.lambda_svc")
-    missing = expected(module)
+    iam: Any = importlib.import_module("ministack.core.iam_evaluator")
+    missing = expected(module, iam)
     if missing is not None:
         sys.exit(f"this version of MiniStack has no {missing}; the local AWS needs the pinned one (pyproject.toml)")
     module._execute_function_dispatch = execute_at(f"127.0.0.1:{port}", module)
     module.serve_function_code = code_of_version(module)
+    iam._validate_session_token = accepts_session_token(iam, SECRET)
 
     config = Config()
     config.bind = [f"{os.environ['BIND_HOST']}:{os.environ['MINISTACK_BIND_PORT']}"]

@@ -94,6 +94,7 @@ class LocalFunctions:
         self._locks: dict[FunctionRef, asyncio.Lock] = {}
         self._refs: dict[str, FunctionRef] = {}
         self._running: Counter[tuple[str, str, str]] = Counter()
+        self._changes = 0
 
     async def start(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -119,6 +120,7 @@ class LocalFunctions:
 
     def changed(self, name: str | None) -> None:
         """A function (or, None, any) may have changed in the control plane: look before its next invocation."""
+        self._changes += 1
         for ref, entry in self._entries.items():
             if name is None or ref.name == name:
                 entry.checked_at = float("-inf")
@@ -244,7 +246,7 @@ class LocalFunctions:
         """Ask the control plane; keeps the workers unless something that matters to them changed."""
         loop = asyncio.get_running_loop()
         known = self._entries.get(ref)
-        asked_at = loop.time()
+        asked_at, changes = loop.time(), self._changes
         try:
             config = parse_function(await self._control_plane.function(ref))
         except FunctionNotFoundError:
@@ -258,6 +260,9 @@ class LocalFunctions:
         except UnsupportedRuntimeError as error:
             self._forget(ref)
             raise _UnavailableError("Local.UnsupportedRuntime", str(error)) from error
+        if changes != self._changes:
+            # Something changed while the question was under way: the answer may be the old one.
+            asked_at = float("-inf")
         if known is not None and known.config.fingerprint == config.fingerprint:
             known.config, known.checked_at = config, asked_at
             return known

@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 
 LOG_TAIL_BYTES = 4096
 PIPE_CHUNK = 65536
+DRAIN_CHUNKS = 16
 
 
 class State(enum.Enum):
@@ -200,6 +201,8 @@ class Worker:
         self._owner.worker_ended(self)
 
     def _failed_to_start(self, status: int) -> None:
+        if self.retire:
+            return
         request_id = self._owner.next_request_id() or ""
         answer = self._init_error
         if answer is None:
@@ -208,8 +211,7 @@ class Worker:
             self._log(f"RequestId: {request_id} Error: {reason}\nRuntime.ExitError")
         init_ms = (time.perf_counter() - self._spawned_at) * 1000
         self.stream.add(f"INIT_REPORT Init Duration: {init_ms:.2f} ms\tPhase: init\tStatus: error")
-        if not self.retire:
-            self._owner.worker_failed_to_start(self, answer)
+        self._owner.worker_failed_to_start(self, answer)
 
     def _init_took_too_long(self, init_s: float) -> None:
         if self.state is State.STARTING:
@@ -353,11 +355,13 @@ class Worker:
         """Read what the process has written so far: printed lines, then frames.
 
         A handler that prints and then fails has its error frame after its lines, whichever pipe is seen first; and
-        what was written before an answer belongs to the invocation that just ended.
+        what was written before an answer belongs to the invocation that just ended. A process that prints without
+        end gets its share of the loop, not all of it.
         """
         for descriptor, take in self._pipes:
-            while self._read_some(descriptor, take) == PIPE_CHUNK:
-                pass
+            for _ in range(DRAIN_CHUNKS):
+                if self._read_some(descriptor, take) < PIPE_CHUNK:
+                    break
 
     def _read_some(self, descriptor: int, take: Callable[[bytes], None]) -> int:
         try:
@@ -382,7 +386,9 @@ class Worker:
         if self.current is not None:
             self._write_start(self.current)
             if self.current.log_tail:
-                self._tail.append(message)
+                self._tail.append(message[-LOG_TAIL_BYTES:])
+                if len(self._tail) > 2000:
+                    del self._tail[:1000]
         self.stream.add(message)
 
 

@@ -18,11 +18,9 @@ from migrate.local.errors import ChildFailedError
 
 ENVIRONMENT = {"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parents[3])}
 SLEEP = (sys.executable, "-c", "import time; time.sleep(60)")
-STUBBORN = (
-    sys.executable,
-    "-c",
-    "import signal, time; signal.signal(15, signal.SIG_IGN); print(1, flush=True); time.sleep(60)",
-)
+DEAF = "import signal, time; signal.signal(15, signal.SIG_IGN); print(1, flush=True); time.sleep(60)"
+STUBBORN = (sys.executable, "-c", DEAF)
+ENDS = (sys.executable, "-c", "raise SystemExit(3)")
 
 
 async def test_child_gets_a_session_and_only_the_given_environment(tmp_path: Path) -> None:
@@ -121,9 +119,7 @@ async def test_supervised_child_that_does_not_get_ready(tmp_path: Path) -> None:
     async def never() -> None:
         await asyncio.sleep(60)
 
-    ends = Supervised(
-        "ends", lambda: ((sys.executable, "-c", "raise SystemExit(3)"), ENVIRONMENT), never, log_file=tmp_path / "a"
-    )
+    ends = Supervised("ends", lambda: (ENDS, ENVIRONMENT), never, log_file=tmp_path / "a")
     with pytest.raises(ChildFailedError, match="ends ended with status 3 before it was ready"):
         await ends.start()
     slow = Supervised("slow", lambda: (SLEEP, ENVIRONMENT), never, log_file=tmp_path / "b", ready_s=0.2)

@@ -6,18 +6,19 @@ from types import SimpleNamespace
 from typing import Any
 
 import ministack.services.lambda_svc as lambda_service
+from ministack.core import iam_evaluator
 
 from migrate.local.ministack_entry import code_of_version, execute_at, expected, move_saved_addresses
 
 
 def test_the_pinned_ministack_has_what_we_replace() -> None:
-    assert expected(lambda_service) is None
+    assert expected(lambda_service, iam_evaluator) is None
 
 
 def test_another_ministack_is_recognised() -> None:
-    assert (
-        expected(SimpleNamespace()) == "lambda_svc._execute_function_dispatch(func, config, event, request_id, started)"
-    )
+    missing = "lambda_svc._execute_function_dispatch(func, config, event, request_id, started)"
+    assert expected(SimpleNamespace(), iam_evaluator) == missing
+    assert expected(lambda_service, SimpleNamespace()) == "iam_evaluator._validate_session_token"
 
 
 def test_saved_addresses_move_with_the_port(tmp_path: Path) -> None:

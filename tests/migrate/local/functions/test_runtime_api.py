@@ -50,10 +50,8 @@ async def status(reader: asyncio.StreamReader) -> int:
 
 
 def post(path: str, body: bytes, extra: str = "") -> bytes:
-    return (
-        f"POST /2018-06-01/runtime/{path} HTTP/1.1\r\nHost: x\r\n{extra}Content-Length: {len(body)}\r\n\r\n".encode()
-        + body
-    )
+    head = f"POST /2018-06-01/runtime/{path} HTTP/1.1\r\nHost: x\r\n{extra}Content-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body
 
 
 Api = tuple[Recorder, asyncio.StreamReader, asyncio.StreamWriter]
