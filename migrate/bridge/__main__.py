@@ -30,6 +30,8 @@ from migrate.up.state import StateDir
 
 # Not used by the bridge itself, which writes no row.
 TTL_S = 3 * 3600
+# The last poll of the queue, and a batch that is being posted.
+STOP_S = LONG_POLL_S + 4.0
 
 
 async def main(state: StateDir) -> None:
@@ -75,12 +77,10 @@ async def main(state: StateDir) -> None:
             asyncio.create_task(_announce(live)),
         ]
         await stop.wait()
-        _, pending = await asyncio.wait(work, timeout=2.0)
+        _, pending = await asyncio.wait(work, timeout=STOP_S)
         for task in pending:
             task.cancel()
     status.write(state.bridge_status)
-    # A long poll still waits in its thread; the queue gives what it would have got to the next bridge.
-    os._exit(0)
 
 
 def _connections(up: dict[str, Any]) -> ConnectionManager:

@@ -1,8 +1,8 @@
 """SSE -> legacy: follows a tenant's stream and posts to its WebSocket clients. until phase 3
 
-Events are posted one after the other, so that each client gets them in the order of the log, and the cursor is saved
-after each. A bridge that is killed half-way through one event posts that one again when it is back; every other message
-reaches each client once.
+Events are posted one after the other, so that each client gets them in the order of the log. What has piled up is
+posted as one batch: one reading of the connection table, one saving of the cursor. A bridge that is killed half-way
+through a batch posts that batch again when it is back; every other message reaches each client once.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from migrate.tokens import mint
 
 __all__ = ["Connections", "SseToLegacy"]
 
-# One event may take this long to reach everybody, seconds; what is left over then is counted as undelivered.
+# A batch may take this long to reach everybody, seconds; what is left over then is counted as undelivered.
 FAN_OUT_S = 30.0
+BATCH = 25
 TOKEN_TTL_S = 3600
 
 
@@ -50,7 +51,7 @@ class SseToLegacy:
         state: where the cursor is kept.
         rule: what crosses.
         status: counters, shared with the other direction.
-        deadline: makes a function that tells the seconds left for one event.
+        deadline: makes a function that tells the seconds left for one batch.
     """
 
     def __init__(
@@ -93,42 +94,70 @@ class SseToLegacy:
 
     async def _follow(self, stop: asyncio.Event, live: asyncio.Event) -> None:
         cursor = await asyncio.to_thread(self._state.bridge_cursor, self._tenant)
+        waiting: asyncio.Queue[SseEvent] = asyncio.Queue(maxsize=BATCH)
         async with SseClient(self._stream_url, headers=self._headers, last_event_id=cursor) as stream:
-            closing = asyncio.create_task(self._close_when(stop, stream))
+            reading = asyncio.create_task(self._read(stream, waiting))
+            stopping = asyncio.create_task(stop.wait())
             try:
-                async for event in stream:
-                    await self._handle(event, known=cursor is not None)
-                    if event.type == "ready":
+                while True:
+                    first = asyncio.create_task(waiting.get())
+                    await asyncio.wait({first, reading, stopping}, return_when=asyncio.FIRST_COMPLETED)
+                    if not first.done():
+                        first.cancel()
+                        if reading.done():
+                            await reading
+                        return
+                    events = [first.result()]
+                    while not waiting.empty():
+                        events.append(waiting.get_nowait())
+                    await self._handle(events, first_start=cursor is None)
+                    cursor = cursor or events[-1].id
+                    if any(event.type == "ready" for event in events):
                         live.set()
                     if stop.is_set():
                         return
             finally:
-                closing.cancel()
+                await stream.close()
+                for task in (reading, stopping):
+                    task.cancel()
+                await asyncio.gather(reading, stopping, return_exceptions=True)
 
-    async def _handle(self, event: SseEvent, *, known: bool) -> None:
-        if event.type == "ready" and not known:
-            # The first start ever: from here on nothing is missed, whatever happens before the first event.
-            await self._save(event.id)
-        if event.type == "reset":
-            self._status.problem = (
-                "SSE to WebSocket: the event log no longer holds what came after the last cursor; "
-                "messages sent meanwhile did not reach WebSocket clients"
-            )
-            await self._save(event.id)
-        if event.is_control:
-            return
-        envelope: dict[str, Any] = event.json()
-        frame = frame_for_legacy(envelope, self._rule)
-        if frame is not None:
-            result = await asyncio.to_thread(self._post, frame)
-            self._status.to_legacy += 1
-            self._status.undelivered += len(result.failed)
-        await self._save(event.id)
+    async def _read(self, stream: SseClient, waiting: asyncio.Queue[SseEvent]) -> None:
+        async for event in stream:
+            await waiting.put(event)
 
-    def _post(self, frame: str) -> BroadcastResult:
-        return self._connections.broadcast(
-            self._connections.pages(), json.loads(frame), remaining=self._deadline(FAN_OUT_S)
-        )
+    async def _handle(self, events: list[SseEvent], *, first_start: bool) -> None:
+        frames = []
+        for event in events:
+            if event.type == "reset":
+                self._status.problem = (
+                    "SSE to WebSocket: the event log no longer holds what came after the last cursor; "
+                    "messages sent meanwhile did not reach WebSocket clients"
+                )
+            if not event.is_control:
+                envelope: dict[str, Any] = event.json()
+                frame = frame_for_legacy(envelope, self._rule)
+                if frame is not None:
+                    frames.append(frame)
+        if frames:
+            self._status.undelivered += await asyncio.to_thread(self._post, frames)
+            self._status.to_legacy += len(frames)
+        # A first `ready` is kept too: from here on nothing is missed, whatever happens before the first event.
+        if first_start or any(not event.is_control or event.type == "reset" for event in events):
+            await self._save(events[-1].id)
+
+    def _post(self, frames: list[str]) -> int:
+        """Post the frames in their order to everybody; returns how many posts failed.
+
+        The table is read once, after all of them were published: who was connected then gets each of them.
+        """
+        rows = list(self._connections.pages())
+        remaining = self._deadline(FAN_OUT_S)
+        failed = 0
+        for frame in frames:
+            result = self._connections.broadcast(iter(rows), json.loads(frame), remaining=remaining)
+            failed += len(result.failed)
+        return failed
 
     async def _save(self, cursor: str) -> None:
         if cursor:
@@ -138,8 +167,3 @@ class SseToLegacy:
     def _headers(self) -> dict[str, str]:
         token = mint("bridge", self._tenant, self._secret, ("streams:tenant",), TOKEN_TTL_S)
         return {"Authorization": f"Bearer {token}"}
-
-    @staticmethod
-    async def _close_when(stop: asyncio.Event, stream: SseClient) -> None:
-        await stop.wait()
-        await stream.close()
