@@ -13,6 +13,8 @@ from legacy_ws.redact import redact
 
 __all__ = ["Level", "Log", "log"]
 
+_MAX_TEXT = 16_384
+
 Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 Log = Callable[..., None]
 """Called as `log(level, event, **fields)`."""
@@ -28,7 +30,17 @@ def log(level: Level, event: str, **fields: object) -> None:
     """
     record = {"level": level, "event": event}
     record.update((key, value) for key, value in fields.items() if value is not None)  # type: ignore[misc]
-    line = json.dumps(redact(record), ensure_ascii=False, default=str, separators=(",", ":"))
+    shown = redact(record)
+    if isinstance(shown, dict):
+        shown = {key: _cut(value) for key, value in shown.items()}
+    line = json.dumps(shown, ensure_ascii=False, default=str, separators=(",", ":"))
     # A client chooses parts of this text: a lone surrogate must not keep the record from being written.
     sys.stdout.write(line.encode("utf-8", "backslashreplace").decode("utf-8") + "\n")
     sys.stdout.flush()
+
+
+def _cut(value: object) -> object:
+    """Text of a sensible length: a record that is too large for CloudWatch Logs would be lost."""
+    if isinstance(value, str) and len(value) > _MAX_TEXT:
+        return f"{value[:_MAX_TEXT]}... ({len(value)} characters)"
+    return value

@@ -128,7 +128,10 @@ def _on_connection(
             error.message, "its row, if there is one, is a ghost: the next send of the application removes it"
         ) from None
     except SendFailedError as error:
-        raise UsageError(error.message, f"asked at {url}; --management-url names another address") from None
+        hint = f"asked at {url}; --management-url names another address"
+        if error.reason == "BadRequestException":
+            hint = "is that a connection's id? `legacy-ws connections-list TABLE` shows them"
+        raise UsageError(error.message, hint) from None
 
 
 def _found_url(session: AwsSession, api: str, stage: str) -> str:

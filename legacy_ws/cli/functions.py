@@ -14,7 +14,7 @@ import typer
 
 from legacy_ws.aws import AwsSession, error_code
 from legacy_ws.cli.options import Endpoint, Json, Profile, Region, open_session
-from legacy_ws.cli.output import out, print_json, progress, reports_errors, say
+from legacy_ws.cli.output import out, print_json, printable, progress, reports_errors, say
 from legacy_ws.deploy.functions import configuration, create_function, ensure_role_policy, wait_active
 from legacy_ws.deploy.policies import TRUST
 from legacy_ws.errors import UsageError
@@ -114,7 +114,7 @@ def lambda_logs(
         print_json(events)
         return
     for event in events:
-        out.print(f"{event['time']} {event['message']}", markup=False, highlight=False)
+        out.print(f"{event['time']} {printable(event['message'])}", markup=False, highlight=False)
     if not events:
         say(f"{name} wrote nothing in the last {minutes} minutes")
 

@@ -20,7 +20,7 @@ from rich.table import Table
 from legacy_ws.aws import AWS_ERRORS, explain
 from legacy_ws.errors import LegacyWsError, RefusedError
 
-__all__ = ["confirm", "err", "out", "print_json", "print_table", "progress", "reports_errors", "say"]
+__all__ = ["confirm", "err", "out", "print_json", "print_table", "printable", "progress", "reports_errors", "say"]
 
 out = Console(soft_wrap=True)
 err = Console(stderr=True, soft_wrap=True)
@@ -44,9 +44,16 @@ def print_table(columns: Iterable[str], rows: Iterable[Iterable[object]], title:
     Console().print(table, markup=False)
 
 
+def printable(text: str) -> str:
+    """`text` without control characters: what a client chose must not steer the terminal of whoever reads
+    it.
+    """
+    return "".join(letter if letter.isprintable() or letter in "\n\t" else f"\\x{ord(letter):02x}" for letter in text)
+
+
 def say(message: str) -> None:
     """A message for people, on stderr."""
-    err.print(message, markup=False, highlight=False)
+    err.print(printable(message), markup=False, highlight=False)
 
 
 @contextmanager
@@ -81,7 +88,7 @@ def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
         except AWS_ERRORS as error:
             endpoint = kwargs.get("endpoint_url")
             failure = explain(error, endpoint if isinstance(endpoint, str) else None)
-        err.print(f"error: {failure.message}", style="bold red", markup=False, highlight=False)
+        err.print(f"error: {printable(failure.message)}", style="bold red", markup=False, highlight=False)
         if failure.hint:
             say(f"hint: {failure.hint}")
         raise typer.Exit(failure.exit_code)
@@ -103,5 +110,5 @@ def _cell(value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, Mapping | list):
-        return json.dumps(value, ensure_ascii=False, default=_plain)
-    return str(value)
+        return printable(json.dumps(value, ensure_ascii=False, default=_plain))
+    return printable(str(value))

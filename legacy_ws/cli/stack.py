@@ -149,6 +149,8 @@ def _environment(pairs: list[str]) -> dict[str, str]:
         key, separator, value = pair.partition("=")
         if not separator or not key.isidentifier():
             raise UsageError("--env takes NAME=VALUE", "for example --env LEGACY_WS_MAX_MESSAGE_BYTES=32768")
+        if "SECRET" in key:
+            raise UsageError(f"{key} would be given to every function", "use --jwt-secret")
         environment[key] = value
     return environment
 

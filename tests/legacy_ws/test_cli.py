@@ -226,6 +226,7 @@ def test_tables_are_made_and_read_whole(run: Run, table: str) -> None:
                 "connectedAt": {"N": "1718691200"},
                 "pad": {"S": "x" * 100_000},
                 "tags": {"SS": ["a"]},
+                "userName": {"S": "\x1b]0;gotcha\x07[bold]"},
             },
         )
     rows = json.loads(run("dynamodb-scan", table, "--json").stdout)
@@ -235,6 +236,8 @@ def test_tables_are_made_and_read_whole(run: Run, table: str) -> None:
     listed = run("connections-list", table)
     assert "15 connections" in listed.stderr
     assert "2024-06-18 06:13:20Z" in listed.stdout
+    assert "\x1b" not in listed.stdout + run("dynamodb-scan", table).stdout  # a client chose that name
+    assert "[bold]" in listed.stdout
     assert len(json.loads(run("connections-list", table, "--json").stdout)) == 15
     assert run("dynamodb-create", table, "connectionId").exit_code == 2
 
@@ -302,7 +305,8 @@ def test_the_management_address_is_found(run: Run, management: Any, api: str, mo
     ("error", "words"),
     [
         (ConnectionGoneError("c"), "connection c is gone"),
-        (SendFailedError("c", "ForbiddenException", retryable=False), "ForbiddenException"),
+        (SendFailedError("c", "ForbiddenException", retryable=False), "--management-url names another address"),
+        (SendFailedError("c", "BadRequestException", retryable=False), "is that a connection's id?"),
     ],
 )
 def test_a_connection_that_cannot_be_reached_is_one_line_and_a_hint(
@@ -341,6 +345,7 @@ def test_a_message_beyond_128_kb_is_not_even_sent(run: Run, management: Any) -> 
         (["deploy", "x", "--app", "nope"], "there is no application 'nope'"),
         (["deploy", "x", "--jwt-secret", "short"], "too short"),
         (["deploy", "x", "--env", "nope"], "NAME=VALUE"),
+        (["deploy", "x", "--env", "LEGACY_WS_JWT_SECRET=x"], "every function"),
         (["deploy", "x", "--runtime", "nodejs22.x"], "is not supported"),
         (["status", "--profile", "nope"], "(nope)"),
         (["status", "--region", "a b"], "is no AWS region"),

@@ -25,3 +25,8 @@ def test_tokens_and_lone_surrogates_do_not_get_through(capsys: pytest.CaptureFix
     line = capsys.readouterr().out
     assert "abc123" not in line
     json.loads(line)
+
+
+def test_long_text_is_cut_so_that_the_record_is_not_lost(capsys: pytest.CaptureFixture[str]) -> None:
+    log("ERROR", "failed", errorMessage="x" * 500_000)
+    assert len(capsys.readouterr().out) < 20_000

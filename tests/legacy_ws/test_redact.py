@@ -49,3 +49,10 @@ def test_values_under_secret_names_go_whatever_they_are() -> None:
 
 def test_ordinary_text_stays() -> None:
     assert redact_text("connection L0SM9cOFvHcCIhw= is gone") == "connection L0SM9cOFvHcCIhw= is gone"
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("unit", ["eyJ", "a", "token", "bearer ", "token ", "eyJ.", "-", '"secret"'])
+def test_hostile_text_is_read_in_linear_time(unit: str) -> None:
+    """Half a megabyte of it; reading runs again from each position would take minutes."""
+    redact_text(unit * (500_000 // len(unit)))

@@ -66,3 +66,11 @@ def test_it_gives_up_in_the_end() -> None:
 def test_an_empty_range_is_an_empty_page(dynamodb: Any) -> None:
     page = MessageStore(Table(dynamodb, "ChatMessages")).page("main", limit=5, before=AT, after=AT)
     assert (page.messages, page.before) == ([], None)
+
+
+def test_an_odd_row_does_not_cost_a_room_its_history(dynamodb: Any) -> None:
+    table = Table(dynamodb, "ChatMessages")
+    table.put({"roomId": "main", "timestamp": 1, "somebody": "else's"})
+    (message,) = MessageStore(table).page("main", limit=5).messages
+    assert message["timestamp"] == 1
+    assert message["message"] is None

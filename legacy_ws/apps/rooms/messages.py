@@ -25,6 +25,7 @@ MICROSECOND = Decimal("0.000001")
 EARLIEST = Decimal(0)
 LATEST = Decimal(10**11)
 
+_FIELDS = ("roomId", "messageId", "userName", "message", "timestamp")
 _MAX_TRIES = 200
 # Room in a history frame for everything but the messages: type, roomId, before.
 _PAGE_OVERHEAD_BYTES = 4096
@@ -133,11 +134,5 @@ def message_frame(row: Item) -> dict[str, object]:
     """The frame of one stored message, as every client gets it, and as the SSE event of the same message
     has it.
     """
-    return {
-        "type": "message",
-        "roomId": row["roomId"],
-        "messageId": row["messageId"],
-        "userName": row["userName"],
-        "message": row["message"],
-        "timestamp": row["timestamp"],
-    }
+    # `get`: others may write to this table as well, and one odd row must not cost a room its history.
+    return {"type": "message"} | {name: row.get(name) for name in _FIELDS}
