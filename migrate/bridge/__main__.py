@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import json
-import os
 import signal
 import sys
 import time
@@ -73,13 +71,13 @@ async def main(state: StateDir) -> None:
         work = [
             asyncio.create_task(to_sse.run(stop)),
             asyncio.create_task(to_legacy.run(stop, live)),
-            asyncio.create_task(_report(status, state, stop)),
-            asyncio.create_task(_announce(live)),
+            asyncio.create_task(_report(status, state, stop, live)),
         ]
         await stop.wait()
         _, pending = await asyncio.wait(work, timeout=STOP_S)
         for task in pending:
             task.cancel()
+    status.live = False
     status.write(state.bridge_status)
 
 
@@ -94,17 +92,13 @@ def _deadline(seconds: float) -> Remaining:
     return lambda: end - time.monotonic()
 
 
-async def _announce(live: asyncio.Event) -> None:
-    await live.wait()
-    sys.stdout.write(json.dumps({"bridge": "live", "pid": os.getpid()}) + "\n")
-    sys.stdout.flush()
-
-
-async def _report(status: BridgeStatus, state: StateDir, stop: asyncio.Event) -> None:
+async def _report(status: BridgeStatus, state: StateDir, stop: asyncio.Event, live: asyncio.Event) -> None:
     while not stop.is_set():
+        status.live = live.is_set()
         status.write(state.bridge_status)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), 0.5)
+            # Quick at first: whoever started us waits for `live`.
+            await asyncio.wait_for(stop.wait(), 0.5 if status.live else 0.02)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ class BridgeStatus:
         undelivered: posts that failed for another reason than a gone connection.
         malformed: records of the tee that could not be read and were put aside.
         not_captured: records the tee says it could not send.
+        live: whether both directions are at work.
         problem: what is wrong now, in words; empty when nothing is.
         cursors: tenant -> id of the last event that was posted.
     """
@@ -29,6 +30,7 @@ class BridgeStatus:
     undelivered: int = 0
     malformed: int = 0
     not_captured: int = 0
+    live: bool = False
     problem: str = ""
     started_at: float = field(default_factory=time.time)
     written_at: float = 0.0

@@ -4,6 +4,13 @@ from __future__ import annotations
 
 import typer
 
+from migrate.cli import bridge
+from migrate.cli.compare import compare
+from migrate.cli.down import down
+from migrate.cli.status import status
+from migrate.cli.token import token
+from migrate.cli.up import up
+
 __all__ = ["app", "main"]
 
 app = typer.Typer(
@@ -18,6 +25,11 @@ app = typer.Typer(
 @app.callback()
 def _root() -> None:
     """Move a real-time application from API Gateway WebSocket to Server-Sent Events + REST."""
+
+
+for verb in (up, status, down, token, compare):
+    app.command()(verb)
+app.add_typer(bridge.app, name="bridge")
 
 
 def main() -> None:

@@ -62,8 +62,10 @@ def up(
                 "sse-port": sse_port,
                 "dashboard-port": dashboard_port,
                 "ministack-port": None,
-            }
+            },
+            state.last_ports(),
         )
+        state.save_ports(ports)
         options = UpOptions(
             ports={name.removesuffix("-port"): port for name, port in ports.items()},
             traffic=not no_traffic,

@@ -26,6 +26,9 @@ __all__ = ["Supervised", "kill", "spawn", "stop"]
 
 log = logging.getLogger(__name__)
 
+HOLD_CHECK_S = 0.1
+# Lines of its log that an error about a child shows.
+LAST_WORDS = 6
 _HERE = Path(__file__).parent
 _KERNEL_ENDS_CHILDREN = sys.platform == "linux"
 
@@ -131,6 +134,8 @@ class Supervised:
         log_file: gets its standard output and error (appended).
         restarted: is awaited after each restart that got ready.
         consequence: what a restart means for the user, for the log.
+        held: while it says True the child is kept down; asked a few times a second.
+        changed: called whenever the child has started or ended.
     """
 
     def __init__(
@@ -148,6 +153,8 @@ class Supervised:
         consequence: str = "",
         first_pause_s: float = 0.2,
         longest_pause_s: float = 10.0,
+        held: Callable[[], bool] = lambda: False,
+        changed: Callable[[], None] = lambda: None,
     ) -> None:
         self.name = name
         self.log_file = log_file
@@ -162,6 +169,8 @@ class Supervised:
         self._consequence = consequence
         self._first_pause_s = first_pause_s
         self._longest_pause_s = longest_pause_s
+        self._held = held
+        self._changed = changed
         self._process: asyncio.subprocess.Process | None = None
         self._watch: asyncio.Task[None] | None = None
         self._up = False
@@ -193,6 +202,7 @@ class Supervised:
             self._watch = None
         if self._process is not None:
             await stop(self._process, self._grace_s)
+            self._changed()
 
     async def _start_once(self) -> None:
         argv, env = self._command()
@@ -206,6 +216,7 @@ class Supervised:
                 stderr=output.fileno(),
                 death_signal=self._death_signal,
             )
+        self._changed()
         ended = asyncio.create_task(process.wait())
         ready = asyncio.ensure_future(self._ready())
         try:
@@ -231,27 +242,60 @@ class Supervised:
         if reason is not None:
             raise ChildFailedError(self.name, reason, str(self.log_file))
 
+    def _failed(self, reason: str) -> ChildFailedError:
+        text = self.log_file.read_bytes()[-8192:].decode("utf-8", "replace")
+        last_words = [line for line in text.splitlines() if line.strip()][-LAST_WORDS:]
+        return ChildFailedError(self.name, reason, str(self.log_file), last_words)
+
     async def _keep_running(self) -> None:
         pause_s = self._first_pause_s
         loop = asyncio.get_running_loop()
         while True:
-            assert self._process is not None  # noqa: S101 - start() set it
             began = loop.time()
-            status = await self._process.wait()
+            status = await self._until_ended_or_held()
             self._up = False
             if loop.time() - began > 60:
                 pause_s = self._first_pause_s
-            log.error("%s ended with status %s; starting it again. %s", self.name, status, self._consequence)
+            if status is None:
+                await self._while_held()
+            else:
+                self._changed()
+                log.error("%s ended with status %s; starting it again. %s", self.name, status, self._consequence)
             while True:
-                await asyncio.sleep(pause_s)
-                pause_s = min(pause_s * 2, self._longest_pause_s)
+                if status is not None:
+                    await asyncio.sleep(pause_s)
+                    pause_s = min(pause_s * 2, self._longest_pause_s)
                 try:
                     await self._start_once()
                 except ChildFailedError as error:
+                    status = -1
                     log.error("%s", error)  # noqa: TRY400 - the message says it all
                 else:
                     break
             self.restarts += 1
             log.warning("%s is running again (pid %s)", self.name, self.pid)
+            self._changed()
             if self._restarted is not None:
                 await self._restarted()
+
+    async def _until_ended_or_held(self) -> int | None:
+        """Its exit status, or None when it shall be kept down."""
+        assert self._process is not None  # noqa: S101 - start() set it
+        ended = asyncio.create_task(self._process.wait())
+        try:
+            while not ended.done():
+                if self._held():
+                    return None
+                await asyncio.wait({ended}, timeout=HOLD_CHECK_S)
+            return ended.result()
+        finally:
+            ended.cancel()
+            await asyncio.gather(ended, return_exceptions=True)
+
+    async def _while_held(self) -> None:
+        assert self._process is not None  # noqa: S101 - start() set it
+        await stop(self._process, self._grace_s)
+        self._changed()
+        log.warning("%s is held down", self.name)
+        while self._held():
+            await asyncio.sleep(HOLD_CHECK_S)

@@ -8,6 +8,8 @@ MigrateError (1)
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from migrate.errors import MigrateError, UsageError
 
 __all__ = ["ChildFailedError", "PortInUseError"]
@@ -26,10 +28,16 @@ class PortInUseError(UsageError):
 
 
 class ChildFailedError(MigrateError):
-    """A child process ended before it was ready, or was not ready in time."""
+    """A child process ended before it was ready, or was not ready in time.
 
-    def __init__(self, name: str, reason: str, log: str | None = None) -> None:
+    Attributes:
+        last_words: the end of its log, for the message.
+    """
+
+    def __init__(self, name: str, reason: str, log: str | None = None, last_words: Sequence[str] = ()) -> None:
         self.name = name
         self.reason = reason
         self.log = log
-        super().__init__(f"{name} {reason}", f"its log: {log}" if log else None)
+        self.last_words = tuple(last_words)
+        shown = "".join(f"\n  | {line}" for line in last_words)
+        super().__init__(f"{name} {reason}{':' if shown else ''}{shown}", f"its log: {log}" if log else None)

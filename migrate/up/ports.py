@@ -13,11 +13,12 @@ __all__ = ["choose_ports"]
 HOST = "127.0.0.1"
 
 
-def choose_ports(wanted: Mapping[str, int | None]) -> dict[str, int]:
+def choose_ports(wanted: Mapping[str, int | None], last: Mapping[str, int] | None = None) -> dict[str, int]:
     """One port for each name.
 
     Args:
         wanted: name -> the port asked for, or None for any free one. The name is the option's, for the message.
+        last: ports of the last start, taken again where they are free: browsers and scripts remember addresses.
     Raises: UsageError: a port is taken, asked for twice, or outside 1-65535.
     """
     fixed = [port for port in wanted.values() if port is not None]
@@ -25,7 +26,17 @@ def choose_ports(wanted: Mapping[str, int | None]) -> dict[str, int]:
         raise UsageError("one port was given to two options", "give each option a port of its own")
     with contextlib.ExitStack() as held:
         # All are held at once, so that no two names get the same free port.
-        return {name: _bind(held, name, port) for name, port in wanted.items()}
+        return {
+            name: _bind(held, name, port) if port is not None else _bind_any(held, name, (last or {}).get(name))
+            for name, port in wanted.items()
+        }
+
+
+def _bind_any(held: contextlib.ExitStack, name: str, last: int | None) -> int:
+    try:
+        return _bind(held, name, last)
+    except UsageError:
+        return _bind(held, name, None)
 
 
 def _bind(held: contextlib.ExitStack, name: str, port: int | None) -> int:

@@ -99,6 +99,17 @@ class StateDir:
         temporary.write_text(json.dumps(value, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
         temporary.replace(self.path / "up.json")
 
+    def last_ports(self) -> dict[str, int]:
+        """Ports of the last start, by name; empty when there was none."""
+        try:
+            value = json.loads((self.path / "ports.json").read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            return {}
+        return {str(k): v for k, v in value.items() if isinstance(v, int)} if isinstance(value, dict) else {}
+
+    def save_ports(self, ports: dict[str, int]) -> None:
+        (self.path / "ports.json").write_text(json.dumps(ports) + "\n", encoding="utf-8")
+
     def remove_up(self) -> None:
         (self.path / "up.json").unlink(missing_ok=True)
 

@@ -16,7 +16,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,9 +26,9 @@ import httpx
 
 from migrate import live, traffic
 from migrate.errors import MigrateError
+from migrate.local.children import Supervised
 from migrate.tee.install import functions_of_api, install_tee
 from migrate.tokens import mint
-from migrate.up.processes import ManagedProcess, ProcessSpec
 from migrate.up.state import StateDir
 
 __all__ = ["HOST", "REGION", "ROOMS", "STACK", "TENANT", "Supervisor", "UpOptions"]
@@ -41,6 +41,7 @@ ROOMS = ("main", "random")
 SSE_TABLE_PREFIX = "sse"
 # How long one part may take to start, seconds: generous, since a laptop may be busy.
 START_TIMEOUT_S = 60.0
+MAX_LOG_BYTES = 5_000_000
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class Supervisor:
         self._state = state
         self._options = options
         self._say = say
-        self._processes: dict[str, ManagedProcess] = {}
+        self._children: dict[str, Supervised] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._end = asyncio.Event()
         self._failed: MigrateError | None = None
@@ -139,14 +140,13 @@ class Supervisor:
         )
         self._write()
         await self._make_rooms(secret)
-        await self._process(
-            ProcessSpec(
-                name="bridge",
-                argv=[sys.executable, "-m", "migrate.bridge", "--state-dir", str(state.path)],
-                env={**_base_environment(), **env},
-                announces=True,
-                held=state.bridge_held.exists,
-            )
+        state.bridge_status.unlink(missing_ok=True)
+        await self._child(
+            "bridge",
+            ["-m", "migrate.bridge", "--state-dir", str(state.path)],
+            env,
+            lambda: _until(lambda: bool(_json(state.bridge_status).get("live"))),
+            held=state.bridge_held.exists,
         )
         self._say("bridge is up")
         self._start_in_process("page", self._serve_page(secret))
@@ -157,25 +157,25 @@ class Supervisor:
 
     async def _start_aws(self) -> dict[str, Any]:
         ports = self._options.ports
-        return await self._process(
-            ProcessSpec(
-                name="local-aws",
-                argv=[
-                    *(sys.executable, "-m", "migrate.local", "--state-dir", str(self._state.aws)),
-                    *("--port", str(ports["aws"]), "--gateway-port", str(ports["gateway"])),
-                    *(
-                        "--gateway-tls-port",
-                        str(ports["gateway-tls"]),
-                        "--ministack-port",
-                        str(ports["ministack"]),
-                    ),
-                    *("--region", REGION),
-                ],
-                env=_base_environment(),
-                announces=True,
-                stop_s=20.0,
-            )
+        url = f"http://{HOST}:{ports['aws']}"
+        gateway_health = f"http://{HOST}:{ports['gateway']}/_gateway/health"
+
+        async def ready() -> None:
+            await _until_http(f"{url}/_ministack/health")
+            await _until_http(gateway_health)
+
+        await self._child(
+            "local-aws",
+            [
+                *("-m", "migrate.local", "--state-dir", str(self._state.aws), "--region", REGION),
+                *("--port", str(ports["aws"]), "--gateway-port", str(ports["gateway"])),
+                *("--gateway-tls-port", str(ports["gateway-tls"]), "--ministack-port", str(ports["ministack"])),
+            ],
+            {},
+            ready,
+            grace_s=20.0,
         )
+        return {"aws_endpoint_url": url, "ca_bundle": str(self._state.aws / "tls" / "ca.pem")}
 
     def _sse_environment(self, env: dict[str, str], secret: str) -> dict[str, str]:
         return {
@@ -192,26 +192,12 @@ class Supervisor:
 
     async def _start_sse(self, env: dict[str, str], secret: str) -> None:
         port = self._options.ports["sse"]
-        await self._process(
-            ProcessSpec(
-                name="sse-service",
-                argv=[sys.executable, "-m", "sse_service", "serve", "--host", HOST, "--port", str(port)],
-                env={**_base_environment(), **self._sse_environment(env, secret)},
-            )
+        await self._child(
+            "sse-service",
+            ["-m", "sse_service", "serve", "--host", HOST, "--port", str(port)],
+            self._sse_environment(env, secret),
+            lambda: _until_http(f"http://{HOST}:{port}/readyz"),
         )
-        await self._wait_for_http("sse-service", f"http://{HOST}:{port}/readyz")
-
-    async def _wait_for_http(self, name: str, url: str) -> None:
-        deadline = time.monotonic() + START_TIMEOUT_S
-        async with httpx.AsyncClient(timeout=2.0, trust_env=False) as client:
-            while time.monotonic() < deadline:
-                with contextlib.suppress(httpx.TransportError):
-                    if (await client.get(url)).status_code == 200:
-                        return
-                if self._processes[name].pid is None:
-                    raise self._processes[name].failure("ended before it was ready")
-                await asyncio.sleep(0.05)
-        raise self._processes[name].failure(f"did not answer on {url} within {START_TIMEOUT_S:g} s")
 
     def _install_tee(self, env: dict[str, str], api_id: str) -> str:
         session = boto3.Session(
@@ -262,10 +248,31 @@ class Supervisor:
         if self._failed is not None:
             raise self._failed
 
-    async def _process(self, spec: ProcessSpec) -> dict[str, Any]:
-        process = ManagedProcess(spec, self._state.logs / f"{spec.name}.log", self._write)
-        self._processes[spec.name] = process
-        return await process.start(START_TIMEOUT_S)
+    async def _child(
+        self,
+        name: str,
+        arguments: Sequence[str],
+        env: Mapping[str, str],
+        ready: Callable[[], Awaitable[None]],
+        *,
+        held: Callable[[], bool] = lambda: False,
+        grace_s: float = 10.0,
+    ) -> None:
+        """Start one of the parts and keep it running. Raises ChildFailedError."""
+        log_file = self._state.logs / f"{name}.log"
+        if log_file.exists() and log_file.stat().st_size > MAX_LOG_BYTES:
+            log_file.replace(log_file.with_suffix(".log.1"))
+        self._children[name] = child = Supervised(
+            name,
+            lambda: ([sys.executable, *arguments], {**_base_environment(), **env}),
+            ready,
+            log_file=log_file,
+            ready_s=START_TIMEOUT_S,
+            grace_s=grace_s,
+            held=held,
+            changed=self._write,
+        )
+        await child.start()
 
     async def _run_once(self, name: str, argv: list[str], env: dict[str, str]) -> bytes:
         """Run a command to its end; its stdout is the result. Raises MigrateError with its last words."""
@@ -289,11 +296,9 @@ class Supervisor:
         return output
 
     def _write(self) -> None:
-        self._up["pids"] = {
-            "up": os.getpid(),
-            **{name: process.pid for name, process in self._processes.items() if process.pid is not None},
-        }
-        self._up["restarts"] = {name: p.restarts for name, p in self._processes.items() if p.restarts}
+        pids = {name: child.pid for name, child in self._children.items() if child.pid is not None}
+        self._up["pids"] = {"up": os.getpid(), **pids}
+        self._up["restarts"] = {name: child.restarts for name, child in self._children.items() if child.restarts}
         self._state.write_up(self._up)
 
     async def _stop(self) -> None:
@@ -303,8 +308,8 @@ class Supervisor:
             with contextlib.suppress(asyncio.CancelledError, TimeoutError, Exception):
                 await asyncio.wait_for(task, 5.0)
         # The last started goes first; the local AWS, which all the others use, goes last and saves its state.
-        for process in reversed(self._processes.values()):
-            await process.stop()
+        for child in reversed(self._children.values()):
+            await child.stop()
         self._state.remove_up()
 
 
@@ -317,6 +322,29 @@ class _EndpointSession:
 
     def client(self, name: str) -> Any:
         return self._session.client(name, endpoint_url=self._endpoint_url)
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    while not condition():
+        await asyncio.sleep(0.05)
+
+
+async def _until_http(url: str) -> None:
+    """Return once the address answers 200; whoever waits sets the limit."""
+    async with httpx.AsyncClient(timeout=2.0, trust_env=False) as client:
+        while True:
+            with contextlib.suppress(httpx.TransportError):
+                if (await client.get(url)).status_code == 200:
+                    return
+            await asyncio.sleep(0.03)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 def aws_environment(aws: dict[str, Any]) -> dict[str, str]:
