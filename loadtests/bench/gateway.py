@@ -112,10 +112,11 @@ async def connects(url: str, count: int, at_once: int) -> Round:
     return Round(count, took, latencies)
 
 
+# Name, connections, messages in flight on each.
 SCENARIOS = (
-    ("echo, 1 connection, 1 in flight", lambda url, s: echo(url, 1, 1, s)),
-    ("echo, 1 connection, 16 in flight", lambda url, s: echo(url, 1, 16, s)),
-    ("echo, 50 connections, 1 in flight each", lambda url, s: echo(url, 50, 1, s)),
+    ("echo, 1 connection, 1 in flight", 1, 1),
+    ("echo, 1 connection, 16 in flight", 1, 16),
+    ("echo, 50 connections, 1 in flight each", 50, 1),
 )
 
 
@@ -140,11 +141,11 @@ async def _measure(our_url: str, peer_url: str) -> None:
         "scenario", "ours", "MiniStack", "ratio", "ours p50 ms", "ours p99 ms", "MiniStack p99 ms",
     )  # fmt: skip
     result: dict[str, object] = {}
-    for name, scenario in SCENARIOS:
+    for name, connections, window in SCENARIOS:
         our_rounds, peer_rounds = [], []
         for _ in range(ROUNDS):
-            our_rounds.append(await scenario(our_url, SECONDS))
-            peer_rounds.append(await scenario(peer_url, SECONDS))
+            our_rounds.append(await echo(our_url, connections, window, SECONDS))
+            peer_rounds.append(await echo(peer_url, connections, window, SECONDS))
         ours, peers = [r.rate for r in our_rounds], [r.rate for r in peer_rounds]
         latency = [value for r in our_rounds for value in r.latencies]
         peer_latency = [value for r in peer_rounds for value in r.latencies]

@@ -86,6 +86,9 @@ def install_tee(session: Any, functions: Iterable[str]) -> InstalledTee:
         configuration = lambda_.get_function_configuration(FunctionName=name)
         _allow(iam, configuration["Role"], queue_arn)
         _redirect(lambda_, configuration, layer_arn, queue_url)
+    # Lambda applies a change in the background: all of them at the same time.
+    for name in names:
+        _wait_updated(lambda_, name)
     return InstalledTee(queue_url=queue_url, functions=names)
 
 
@@ -106,9 +109,10 @@ def remove_tee(session: Any, functions: Iterable[str]) -> list[str]:
             Layers=_layers_without_tee(configuration),
             Environment={"Variables": variables},
         )
-        _wait_updated(lambda_, name)
         _disallow(iam, configuration["Role"])
         changed.append(name)
+    for name in changed:
+        _wait_updated(lambda_, name)
     return changed
 
 
@@ -145,7 +149,6 @@ def _redirect(lambda_: Any, configuration: dict[str, Any], layer_arn: str, queue
         Layers=layers,
         Environment={"Variables": wanted},
     )
-    _wait_updated(lambda_, configuration["FunctionName"])
 
 
 def _layers_without_tee(configuration: dict[str, Any]) -> list[str]:
@@ -182,4 +185,4 @@ def _allow(iam: Any, role_arn: str, queue_arn: str) -> None:
 
 
 def _wait_updated(lambda_: Any, name: str) -> None:
-    lambda_.get_waiter("function_updated_v2").wait(FunctionName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+    lambda_.get_waiter("function_updated_v2").wait(FunctionName=name, WaiterConfig=_OFTEN)
