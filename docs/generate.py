@@ -6,6 +6,7 @@ Packages that are gone (after phase 3) are simply left out.
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import sys
 from collections.abc import Iterator
@@ -80,11 +81,12 @@ def _help(parameter: click.Parameter) -> str:
 
 def settings_page() -> str:
     """The variables of the SSE service."""
-    from sse_service.settings import describe_settings
+    from sse_service.settings import Settings
 
     rows = ["| variable | default | meaning |", "|---|---|---|"]
-    for setting in describe_settings():
-        rows.append(f"| `{setting.variable}` | {f'`{setting.default}`' if setting.default else ''} | {setting.help} |")
+    for item in dataclasses.fields(Settings):
+        default = "" if item.default in ("", None) else f"`{item.default}`"
+        rows.append(f"| `{item.metadata['variable']}` | {default} | {item.metadata['doc']} |")
     return "\n".join(
         [
             "# Settings of sse_service\n",
