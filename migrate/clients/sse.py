@@ -22,7 +22,7 @@ from typing import Any, Self, TypeVar, cast
 
 import httpx
 
-from migrate.clients.addresses import is_loopback, without_query
+from migrate.addresses import is_loopback, without_query
 from migrate.clients.backoff import Backoff
 from migrate.clients.errors import RefusedByServerError
 from migrate.clients.sse_parser import EventTooLargeError, SseParser

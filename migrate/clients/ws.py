@@ -27,7 +27,7 @@ from websockets.exceptions import (
     InvalidURI,
 )
 
-from migrate.clients.addresses import is_loopback, without_query
+from migrate.addresses import is_loopback, without_query
 from migrate.clients.backoff import Backoff
 from migrate.clients.errors import NotConnectedError, RefusedByServerError
 from migrate.clients.states import ConnectionState, OnState, StateChange

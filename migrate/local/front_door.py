@@ -22,6 +22,7 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
+from migrate.addresses import is_loopback
 from migrate.local.functions import LocalFunctions
 from migrate.local.invoke import answer_invoke
 from migrate.local.ports import ControlPlaneListener
@@ -116,6 +117,8 @@ class FrontDoor:
             await listener.control_plane_changed(None)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        if not _from_this_machine(request):
+            return _error(403, "AccessDenied", "The local AWS answers pages and programs of this machine only")
         path, _, query = request.raw_path.partition("?")
         call = identify(request.method, path, query, request.headers.get("Authorization"))
         function = invoked_function(call)
@@ -213,6 +216,16 @@ class FrontDoor:
             allow_redirects=False,
             skip_auto_headers=_SKIPPED,
         )
+
+
+def _from_this_machine(request: web.BaseRequest) -> bool:
+    """Whether no page of another site is behind the request.
+
+    MiniStack allows every origin and checks no credentials: any page open in a browser of this machine could read and
+    delete what is rehearsed here, across origins or by a name of its own that resolves to 127.0.0.1.
+    """
+    origin = request.headers.get("Origin")
+    return is_loopback(f"http://{request.host}") and (origin is None or is_loopback(origin))
 
 
 def _copy(upstream: aiohttp.ClientResponse, response: web.StreamResponse) -> None:

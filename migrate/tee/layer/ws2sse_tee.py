@@ -4,8 +4,8 @@ The function's handler is redirected here by configuration; the original one is 
 unchanged. One record per invocation goes to the FIFO queue WS2SSE_TEE_QUEUE_URL after the original handler has
 returned and before its answer leaves, because Lambda may freeze the environment once the answer is out.
 
-It fails open. Whatever goes wrong here (the queue away, slow, denied or full) is logged once in a while and counted in the
-next record; the handler's result or exception is passed on untouched. The time it may take is bounded by
+It fails open. Whatever goes wrong here (the queue away, slow, denied or full) is logged once in a while and counted in
+the next record; the handler's result or exception is passed on untouched. The time it may take is bounded by
 WS2SSE_TEE_TIMEOUT_S (0.3 s by default), and after a failure it does not try again for WS2SSE_TEE_PAUSE_S (5 s).
 
 Nothing of the application's token is copied: query strings and headers are left out, of the authorizer's context only

@@ -160,3 +160,20 @@ def test_unknown_service_errors_come_back_as_they_are(local_aws: RunningLocalAws
     with pytest.raises(botocore.exceptions.ClientError) as refused:
         local_aws.client("sqs").get_queue_url(QueueName="nowhere")
     assert "NonExistentQueue" in refused.value.response["Error"]["Code"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Host": "evil.example:80"}, 403),
+        ({"Origin": "http://127.0.0.1:3000"}, 200),
+        ({"Origin": "http://localhost:3000"}, 200),
+        ({}, 200),
+    ],
+)
+def test_pages_of_other_sites_are_refused(local_aws: RunningLocalAws, headers: dict[str, str], status: int) -> None:
+    """A page open in a browser cannot read what is rehearsed here, nor by a name that resolves to 127.0.0.1."""
+    url = local_aws.ready["aws_endpoint_url"] + "/_ministack/health"
+    assert fetch(url, headers=headers)[0] == status

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from migrate.clients.addresses import is_loopback, without_query
+from migrate.addresses import is_loopback, without_query
 
 
 def test_no_secret_is_shown() -> None:
