@@ -2,7 +2,8 @@
 
 On AWS every concurrent invocation has an execution environment of its own. A cold start costs 0.1 to 0.5 s of CPU,
 which a laptop with two cores feels, so an invocation waits a moment (`patience_s`) for a worker that is about to be
-free before another one is started, one at a time, up to the cap of the function and of the whole local AWS. A
+free before another one is started, one at a time, up to the cap of the function and of the whole local AWS. A single
+worker that keeps many waiting for less than that gets a second one beside it (`busy_waits_per_s`). A
 function without any worker always gets one, whatever the total, so that functions that call each other cannot
 wait for each other's cap.
 """
@@ -37,11 +38,13 @@ class Limits:
         workers_total: int = 12,
         idle_s: float = 60.0,
         patience_s: float = 0.025,
+        busy_waits_per_s: int = 100,
     ) -> None:
         self.workers_per_function = workers_per_function
         self.workers_total = workers_total
         self.idle_s = idle_s
         self.patience_s = patience_s
+        self.busy_waits_per_s = busy_waits_per_s
         self.pools: set[Pool] = set()
 
     @property
@@ -70,6 +73,8 @@ class Pool:
         self._idle: list[Worker] = []
         self._queue: deque[Invocation] = deque()
         self._starting = 0
+        self._waits = 0
+        self._waits_since = 0.0
         self._check: asyncio.TimerHandle | None = None
         self._sweep: asyncio.TimerHandle | None = None
         self._starts: set[asyncio.Task[None]] = set()
@@ -99,7 +104,7 @@ class Pool:
             return
         invocation.queued_at = self._loop.time()
         self._queue.append(invocation)
-        if not self._workers:
+        if not self._workers or self._is_busy(invocation.queued_at):
             self._start_worker()
         elif self._check is None:
             self._plan_check()
@@ -135,6 +140,15 @@ class Pool:
         await asyncio.gather(*(worker.ended() for worker in list(self._workers)))
 
     # Scaling
+
+    def _is_busy(self, now: float) -> bool:
+        """Whether the only worker has kept so many waiting within a second that a second one is worth its start."""
+        if len(self._workers) > 1:
+            return False
+        if now - self._waits_since > 1.0:
+            self._waits, self._waits_since = 0, now
+        self._waits += 1
+        return self._waits >= self._limits.busy_waits_per_s and self._starting == 0 and self._may_grow()
 
     def _consider(self) -> None:
         """Start one more worker if the first in the queue has waited long enough."""
