@@ -19,6 +19,7 @@ class BridgeStatus:
         to_legacy: messages posted to WebSocket clients.
         undelivered: posts that failed for another reason than a gone connection.
         malformed: records of the tee that could not be read and were put aside.
+        refused: messages that the SSE service refused for what they are and that were put aside.
         not_captured: records the tee says it could not send.
         live: whether both directions are at work.
         problem: what is wrong now, in words; empty when nothing is.
@@ -29,6 +30,7 @@ class BridgeStatus:
     to_legacy: int = 0
     undelivered: int = 0
     malformed: int = 0
+    refused: int = 0
     not_captured: int = 0
     live: bool = False
     problem: str = ""

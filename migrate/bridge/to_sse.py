@@ -2,7 +2,7 @@
 
 A record is deleted from the queue only after the service has stored what it holds; the service drops repeats by key. So
 a message is published once, however often this process, the service or the queue is restarted. Records that cannot be
-read are kept aside (the side file), never dropped in silence.
+read, and messages that the service refuses for what they are, are kept aside in a file, never dropped in silence.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ __all__ = ["LegacyToSse"]
 # dollar a month (1.3 million requests at $0.40 a million).
 LONG_POLL_S = 2
 BATCH = 10
+# Answers that say that the event itself is at fault; sent again it would be refused again.
+NEVER_ACCEPTED = frozenset({400, 413, 422})
 TOKEN_TTL_S = 600
 
 
@@ -126,6 +128,16 @@ class LegacyToSse:
             json={"events": [publication.body() for publication in group]},
             headers={"Authorization": f"Bearer {self._token(tenant)}"},
         )
+        if answer.status_code in NEVER_ACCEPTED:
+            # One that is refused for what it is must not keep the others waiting for ever.
+            if len(group) > 1:
+                for publication in group:
+                    await self._publish(tenant, [publication])
+                return
+            self._status.refused += 1
+            body = json.dumps(group[0].body(), ensure_ascii=False)
+            await asyncio.to_thread(self._put_aside, body, f"POST /api/events answered {answer.status_code}")
+            return
         if answer.is_error:
             # Without the body: it may repeat what was sent.
             raise RuntimeError(f"POST /api/events answered {answer.status_code}")

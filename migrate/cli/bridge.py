@@ -38,6 +38,8 @@ def status(state_dir: StateDirOption = DEFAULT_STATE_DIR, json_: JsonOption = Fa
         ("to_legacy", "SSE to WebSocket"),
         ("undelivered", "posts that failed"),
         ("malformed", "records that could not be read"),
+        ("refused", "messages the SSE service refused"),
+        ("not_captured", "records the tee could not send"),
     ):
         out.print(f"  {text:32} {view.get(key, 0)}", highlight=False)
     if view.get("problem"):

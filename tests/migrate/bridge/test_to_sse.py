@@ -1,0 +1,127 @@
+"""Legacy -> SSE: nothing is lost, nothing blocks, nothing is dropped in silence (MG8)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from migrate.bridge.core import BridgeRule
+from migrate.bridge.status import BridgeStatus
+from migrate.bridge.to_sse import LegacyToSse
+
+SECRET = "0123456789012345678901234567890123456789"
+
+
+class Queue:
+    """Stands for SQS: gives what waits, and what was not deleted again."""
+
+    def __init__(self, *bodies: str) -> None:
+        self.waiting = {str(number): body for number, body in enumerate(bodies)}
+
+    def receive_message(self, **_: Any) -> dict[str, Any]:
+        if not self.waiting:
+            import time
+
+            time.sleep(0.01)
+        return {"Messages": [{"Body": body, "ReceiptHandle": key} for key, body in list(self.waiting.items())[:10]]}
+
+    def delete_message_batch(self, Entries: list[dict[str, str]], **_: Any) -> dict[str, Any]:
+        for entry in Entries:
+            self.waiting.pop(entry["ReceiptHandle"], None)
+        return {}
+
+
+class Service:
+    """Stands for POST /api/events."""
+
+    def __init__(self) -> None:
+        self.keys: list[str] = []
+        self.down = 0
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        assert request.headers["authorization"].startswith("Bearer ")
+        if self.down:
+            self.down -= 1
+            return httpx.Response(503)
+        events = json.loads(request.content)["events"]
+        if any(event["key"] == "poison" for event in events):
+            return httpx.Response(422)
+        self.keys += [event["key"] for event in events if event["key"] not in self.keys]
+        return httpx.Response(201)
+
+
+def record(*keys: str) -> str:
+    posts = [
+        {
+            "data": json.dumps({"type": "message", "roomId": "main", "messageId": key, "message": "x"}),
+            "base64": False,
+            "at": float(number),
+            "ok": ["c"],
+            "gone": [],
+            "failed": [],
+        }
+        for number, key in enumerate(keys)
+    ]
+    fields = {"request_id": "r", "api_id": "a", "stage": "prod", "route_key": "sendMessage", "event_type": "MESSAGE"}
+    rest = {"connection_id": "c", "connected_at": 0, "user": "alice", "tenant": "demo", "at": 0.0, "body": None}
+    more = {"base64": False, "failed": False, "dropped_before": 0, "posts": posts}
+    return json.dumps({"v": 1, **fields, **rest, **more})
+
+
+async def run(queue: Queue, service: Service, folder: Path) -> BridgeStatus:
+    """Let the bridge work until the queue is empty."""
+    status, stop = BridgeStatus(), asyncio.Event()
+    transport = httpx.MockTransport(service)
+    async with httpx.AsyncClient(base_url="http://sse", transport=transport) as http:
+        aside = folder / "aside.jsonl"
+        bridge = LegacyToSse(queue, "q", http, SECRET, BridgeRule(), "demo", status, aside)
+        task = asyncio.create_task(bridge.run(stop))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(20):
+                while queue.waiting:
+                    await asyncio.sleep(0.01)
+        stop.set()
+        await task
+    assert not queue.waiting
+    return status
+
+
+async def test_messages_are_published_and_then_deleted(tmp_path: Path) -> None:
+    """MG8: in their order, counted."""
+    service = Service()
+    status = await run(Queue(record("a", "b"), record("c")), service, tmp_path)
+    assert (service.keys, status.to_sse, status.problem) == (["a", "b", "c"], 3, "")
+
+
+async def test_a_service_that_is_away_is_waited_for(tmp_path: Path) -> None:
+    """MG8: nothing is lost while the service answers 503."""
+    service = Service()
+    service.down = 3
+    status = await run(Queue(record("a")), service, tmp_path)
+    assert (service.keys, status.problem) == (["a"], "")
+
+
+async def test_one_message_that_is_refused_does_not_block_the_others(tmp_path: Path) -> None:
+    """MG8: what the service will never take is put aside, with its reason; the rest goes on."""
+    service = Service()
+    status = await run(Queue(record("a", "poison", "b"), record("c")), service, tmp_path)
+    assert service.keys == ["a", "b", "c"]
+    assert status.refused == 1
+    [line] = (tmp_path / "aside.jsonl").read_text().splitlines()
+    assert "422" in json.loads(line)["reason"]
+    assert "poison" in json.loads(line)["body"]
+
+
+@pytest.mark.parametrize("body", ["no json", '{"v": 99}', "[]"])
+async def test_a_record_that_cannot_be_read_is_put_aside(tmp_path: Path, body: str) -> None:
+    """MG8: a newer or broken tee does not stop the bridge."""
+    service = Service()
+    status = await run(Queue(body, record("a")), service, tmp_path)
+    assert (service.keys, status.malformed) == (["a"], 1)
+    assert json.loads((tmp_path / "aside.jsonl").read_text())["body"] == body
