@@ -31,8 +31,8 @@ class Queue:
             time.sleep(0.01)
         return {"Messages": [{"Body": body, "ReceiptHandle": key} for key, body in list(self.waiting.items())[:10]]}
 
-    def delete_message_batch(self, Entries: list[dict[str, str]], **_: Any) -> dict[str, Any]:
-        for entry in Entries:
+    def delete_message_batch(self, **call: Any) -> dict[str, Any]:
+        for entry in call["Entries"]:
             self.waiting.pop(entry["ReceiptHandle"], None)
         return {}
 
