@@ -115,8 +115,15 @@ class TenantFeed:
             # The next batch, or the periodic check, tries again.
             logger.warning("could not read the event log: %s", error, extra={"tenant": self.tenant})
 
+    def hurry(self) -> None:
+        """There is more in the log than was told here."""
+        self._start_catching_up()
+
     async def catch_up(self) -> None:
-        """Read the log up to its end. Raises UnavailableError."""
+        """Read the log up to where it ends now, or further. Raises UnavailableError."""
+        if self._catching_up is not None:
+            # That read may have begun before the event was appended which the caller knows of.
+            await asyncio.wait([self._catching_up])
         await asyncio.shield(self._start_catching_up())
 
     async def _catch_up(self) -> None:

@@ -134,7 +134,11 @@ class EventStreamResponse(Response):
         if not page.events:
             # Neither in the ring nor in the log, and yet behind the feed.
             raise HistoryGoneError(self._feed.tenant, "expired")
-        return [EncodedEvent(event) for event in page.events]
+        known = self._feed.position.seq
+        if page.end.seq > known:
+            # The log is ahead of what the feed was told. The rest comes from the feed, in its order.
+            self._feed.hurry()
+        return [EncodedEvent(event) for event in page.events if event.id.seq <= known]
 
     async def _send_now(self, send: Send, data: bytes, position: EventId) -> bool:
         """Write a part of the replay from this task, waiting for a slow client. False: it was cut off."""

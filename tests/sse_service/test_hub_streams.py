@@ -167,6 +167,42 @@ async def test_instances_with_a_broker_tell_each_other_at_once(start_service: An
         assert [f.id for f in ann.of_type("message")] == [f.id for f in bob.of_type("message")]
 
 
+async def test_a_lost_notification_is_noticed_at_the_next_one_and_read_from_the_log(
+    start_service: Any, dynamo_tables: Settings
+) -> None:
+    settings = dynamo_tables.replace(log_check_s=0)
+    broker = MemoryBroker()
+
+    class Lossy:
+        """Loses the second notification."""
+
+        def __init__(self) -> None:
+            self.inner = broker.for_instance()
+            self.count = 0
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.inner, name)
+
+        def notify(self, batch: Any) -> None:
+            self.count += 1
+            if self.count != 3:  # the first one announces the conversation
+                self.inner.notify(batch)
+
+    lossy: Any = Lossy()
+    one = await start_service(settings, dataclasses.replace(make_backends(settings, time.time), broker=lossy))
+    two = await start_service(
+        settings, dataclasses.replace(make_backends(settings, time.time), broker=broker.for_instance())
+    )
+    async with two.stream("bob") as bob:
+        await one.room()
+        for n in range(3):
+            await one.say("eve", str(n))
+        await bob.frame("message", 3)
+        assert [f.json["message"] for f in bob.of_type("message")] == ["0", "1", "2"]
+    registry = two.app.state.services.metrics.registry
+    assert registry.get_sample_value("sse_gaps_total") == 1
+
+
 async def test_a_stream_resumes_on_another_instance_that_has_heard_nothing_yet(
     start_service: Any, dynamo_tables: Settings
 ) -> None:
