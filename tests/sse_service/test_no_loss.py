@@ -302,7 +302,14 @@ def small_pieces() -> Any:
         yield
 
 
-@hypothesis_settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+@hypothesis_settings(
+    max_examples=120,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
+    # No shrinking: a smaller plan has another timing, and the failing one is printed as it is.
+    phases=[Phase.explicit, Phase.generate],
+)
 @given(st.integers(0, 2**32), st.lists(steps, min_size=40, max_size=90))
 def test_dc_no_loss_no_double_no_reorder(seed: int, plan: list[tuple[Any, ...]]) -> None:
     async def bounded() -> None:
