@@ -57,7 +57,7 @@ def connections_list(
     if json_output:
         print_json(rows)
         return
-    columns = [*keys, *sorted({name for row in rows for name in row} - set(keys))]
+    columns = [*keys, *sorted({name for row in rows for name in row} - set(keys) - {"ttl"})]
     print_table(columns, ([_shown(row, name) for name in columns] for row in rows))
     say(f"{len(rows)} connections in {table}")
 
@@ -142,7 +142,9 @@ def _found_url(session: AwsSession, api: str, stage: str) -> str:
     try:
         found = gateway.get_api(ApiId=api)
     except gateway.exceptions.NotFoundException:
-        raise UsageError(f"there is no API {api!r}", "`legacy-ws ws-list` shows the ones that exist") from None
+        raise UsageError(
+            f"there is no API with the id {api!r}", "`legacy-ws ws-list` shows the ids (API is no stack's name)"
+        ) from None
     try:
         gateway.get_stage(ApiId=api, StageName=stage)
     except gateway.exceptions.NotFoundException:

@@ -37,11 +37,17 @@ def print_json(value: object) -> None:
 def print_table(columns: Iterable[str], rows: Iterable[Iterable[object]], title: str | None = None) -> None:
     """Write a table to stdout; cells are plain text, whatever they contain."""
     table = Table(title=title, title_justify="left")
-    for column in columns:
-        table.add_column(column, overflow="fold")
+    names = list(columns)
+    for number, column in enumerate(names):
+        # The first column is what other commands take: it must be possible to copy it.
+        table.add_column(column, overflow="fold", no_wrap=number == 0)
     for row in rows:
         table.add_row(*(_cell(value) for value in row))
-    Console().print(table, markup=False)
+    console = Console()
+    if not console.is_terminal:
+        # Somebody filters or keeps it: no cell is broken for the sake of a screen.
+        console.width = max(console.width, console.measure(table).maximum)
+    console.print(table, markup=False)
 
 
 def printable(text: str) -> str:

@@ -32,7 +32,7 @@ def status(state_dir: StateDirOption = DEFAULT_STATE_DIR, json_: JsonOption = Fa
     if json_:
         print_json(view)
         return
-    out.print(f"bridge: {view['state']}" + (f" (pid {view['pid']})" if view.get("pid") else ""))
+    out.print(f"bridge: {view['state']}" + (f" (pid {view['pid']})" if view.get("pid") else "") + ", since its start:")
     for key, text in (
         ("to_sse", "WebSocket to SSE"),
         ("to_legacy", "SSE to WebSocket"),
@@ -42,6 +42,8 @@ def status(state_dir: StateDirOption = DEFAULT_STATE_DIR, json_: JsonOption = Fa
         ("not_captured", "records the tee could not send"),
     ):
         out.print(f"  {text:32} {view.get(key, 0)}", highlight=False)
+    if view["state"] == "held":
+        err.print("hint: messages wait; `migrate bridge start` delivers them")
     if view.get("problem"):
         err.print(f"problem: {view['problem']}", markup=False)
 

@@ -55,7 +55,7 @@ def compare(
     ] = False,
     records: Annotated[Path | None, typer.Option(help="Compare this recorded run instead of probing.")] = None,
     min_samples: Annotated[int, typer.Option(min=1, help="Messages needed for a pass; fewer are inconclusive.")] = 50,
-    limit: Annotated[int, typer.Option(min=1, help="How many offending messages to name.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, help="How many offending messages to name.")] = 6,
     state_dir: StateDirOption = DEFAULT_STATE_DIR,
     json: JsonOption = False,
 ) -> None:

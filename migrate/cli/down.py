@@ -7,6 +7,8 @@ import os
 import signal
 import time
 
+import psutil
+
 from migrate.cli.options import JsonOption, StateDirOption
 from migrate.cli.output import err, print_json, reports_errors
 from migrate.errors import MigrateError
@@ -31,7 +33,7 @@ def down(state_dir: StateDirOption = DEFAULT_STATE_DIR, json_: JsonOption = Fals
             os.kill(pid, signal.SIGTERM)
         deadline = time.monotonic() + STOP_TIMEOUT_S
         with err.status("stopping both stacks"):
-            while state.holder() is not None:
+            while state.holder() is not None or psutil.pid_exists(pid):
                 if time.monotonic() > deadline:
                     raise MigrateError(
                         f"the supervisor (pid {pid}) has not ended after {STOP_TIMEOUT_S:g} s",

@@ -40,12 +40,13 @@ def status(state_dir: StateDirOption = DEFAULT_STATE_DIR, json_: JsonOption = Fa
             "local_aws": _healthy(view["aws_endpoint_url"] + "/_ministack/health"),
         }
         view["bridge"] = bridge_view(state)
+        view["tee"] = _tee_view(view)
         view["memory_mb"] = _memory_mb(view["pids"])
     if json_:
         print_json(view)
     else:
         _show(view)
-    if view["status"] != "ready" or not all(view["health"].values()):
+    if view["status"] != "ready" or not all(view["health"].values()) or not _tee_complete(view):
         raise typer.Exit(int(ExitCode.FAILED))
 
 
@@ -59,6 +60,18 @@ def bridge_view(state: StateDir) -> dict[str, Any]:
     pid = up.get("pids", {}).get("bridge")
     held = state.bridge_held.exists()
     return {"state": "held" if held else "running" if pid else "restarting", "pid": pid, **counters}
+
+
+def _tee_view(view: dict[str, Any]) -> dict[str, int]:
+    """On how many of the legacy stack's functions the tee is installed; without it nothing crosses to SSE."""
+    from migrate.tee.install import functions_of_api, is_installed
+    from migrate.up.aws import clients
+
+    client = clients(view["env"])
+    functions = [
+        name for stack in view["stacks"].values() for name in functions_of_api(client("apigatewayv2"), stack["api_id"])
+    ]
+    return {"functions": len(functions), "installed": sum(is_installed(client("lambda"), name) for name in functions)}
 
 
 def _healthy(url: str) -> bool:
@@ -94,6 +107,10 @@ def _memory_mb(pids: dict[str, int]) -> dict[str, float]:
     return usage
 
 
+def _tee_complete(view: dict[str, Any]) -> bool:
+    return bool(view["tee"]["installed"] == view["tee"]["functions"])
+
+
 def _show(view: dict[str, Any]) -> None:
     if view["status"] == "down":
         err.print("both stacks are down" + (" (they did not end cleanly the last time)" if view["unclean"] else ""))
@@ -102,7 +119,8 @@ def _show(view: dict[str, Any]) -> None:
     if view["status"] != "ready":
         err.print(f"both stacks are {view['status']} (pid {view['pids']['up']})")
         return
-    out.print(f"both stacks are up since {time.strftime('%H:%M:%S', time.localtime(view['started_at']))}")
+    since = time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(view["started_at"]))
+    out.print(f"both stacks are up since {since}", highlight=False)
     addresses = Table(show_header=False, box=None)
     for name, url in (
         *((f"WebSocket ({stack})", url) for stack, url in view["legacy_ws_url"].items()),
@@ -128,6 +146,13 @@ def _show(view: dict[str, Any]) -> None:
         f"bridge: {bridge['state']}, "
         f"WebSocket to SSE {bridge.get('to_sse', 0)}, SSE to WebSocket {bridge.get('to_legacy', 0)}"
     )
+    if not _tee_complete(view):
+        err.print(
+            f"the tee is installed on {view['tee']['installed']} of {view['tee']['functions']} functions: "
+            "WebSocket messages do not all reach the SSE service",
+            style="bold red",
+        )
+        err.print("hint: `migrate down` and `migrate up` install it again")
     for name, well in view["health"].items():
         if not well:
             err.print(f"{name} does not answer", style="bold red")

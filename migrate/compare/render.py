@@ -82,6 +82,8 @@ def print_report(report: Report, console: Console) -> None:
     console.print(Text(report.verdict.value.upper(), STYLES[report.verdict]), Text(reasons[0]), sep="  ")
     for reason in reasons[1:]:
         console.print(Text(f"      {reason}"))
+    for hint in report.hints:
+        console.print(Text(f"hint: {hint}"))
     for note in report.notes:
         console.print(Text(f"note: {_printable(note)}", "dim"))
     counts = report.counts
@@ -99,14 +101,12 @@ def print_report(report: Report, console: Console) -> None:
         console.print(_directions_table(report))
     if report.offenders:
         _print_offenders(report, console)
-    for hint in report.hints:
-        console.print(Text(f"hint: {hint}"))
 
 
 def _counts_table(report: Report) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("stack")
-    for title in ("expected", "missing", "extra", "duplicate", "reordered", "not judged", "loss, at most"):
+    for title in ("expected", "missing", "extra", "duplicate", "reordered", "unjudged", "max loss"):
         table.add_column(title, justify="right")
     for stack, c in report.counts.stacks.items():
         table.add_row(

@@ -272,7 +272,8 @@ class Supervised:
                     log.error("%s", error)  # noqa: TRY400 - the message says it all
                 else:
                     break
-            self.restarts += 1
+            if status is not None:
+                self.restarts += 1
             log.warning("%s is running again (pid %s)", self.name, self.pid)
             self._changed()
             if self._restarted is not None:

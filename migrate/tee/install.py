@@ -11,12 +11,12 @@ import io
 import json
 import re
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["InstalledTee", "functions_of_api", "install_tee", "remove_tee"]
+__all__ = ["InstalledTee", "functions_of_api", "install_tee", "is_installed", "remove_tee"]
 
 LAYER_NAME = "ws2sse-tee"
 QUEUE_NAME = "ws2sse-tee.fifo"
@@ -50,6 +50,11 @@ def functions_of_api(apigatewayv2: Any, api_id: str) -> list[str]:
     return sorted(arns)
 
 
+def is_installed(lambda_: Any, name: str) -> bool:
+    """Whether the function's handler is the tee's."""
+    return bool(lambda_.get_function_configuration(FunctionName=name)["Handler"] == HANDLER)
+
+
 def layer_zip() -> bytes:
     """The layer's archive; the same bytes every time, so that an unchanged tee publishes no new version."""
     source = Path(__file__).parent / "layer" / "ws2sse_tee.py"
@@ -61,14 +66,14 @@ def layer_zip() -> bytes:
     return buffer.getvalue()
 
 
-def install_tee(session: Any, functions: Iterable[str]) -> InstalledTee:
+def install_tee(client: Callable[[str], Any], functions: Iterable[str]) -> InstalledTee:
     """Create the queue and the layer where they are missing, and redirect the functions' handlers.
 
     Args:
-        session: a boto3 session (or anything with `client(name)`).
+        client: makes a boto3 client of a service.
         functions: ARNs or names of Python functions.
     """
-    lambda_, sqs, iam = session.client("lambda"), session.client("sqs"), session.client("iam")
+    lambda_, sqs, iam = client("lambda"), client("sqs"), client("iam")
     queue_url = sqs.create_queue(
         QueueName=QUEUE_NAME,
         Attributes={
@@ -92,9 +97,9 @@ def install_tee(session: Any, functions: Iterable[str]) -> InstalledTee:
     return InstalledTee(queue_url=queue_url, functions=names)
 
 
-def remove_tee(session: Any, functions: Iterable[str]) -> list[str]:
+def remove_tee(client: Callable[[str], Any], functions: Iterable[str]) -> list[str]:
     """Give the functions their own handler, layers and environment back; returns those that were changed."""
-    lambda_, iam = session.client("lambda"), session.client("iam")
+    lambda_, iam = client("lambda"), client("iam")
     changed = []
     for name in functions:
         configuration = lambda_.get_function_configuration(FunctionName=name)

@@ -21,7 +21,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import boto3
 import httpx
 
 from migrate import live, traffic
@@ -29,12 +28,12 @@ from migrate.errors import MigrateError
 from migrate.local.children import Supervised
 from migrate.tee.install import functions_of_api, install_tee
 from migrate.tokens import mint
+from migrate.up.aws import REGION, clients, environment
 from migrate.up.state import StateDir
 
-__all__ = ["HOST", "REGION", "ROOMS", "STACK", "TENANT", "Supervisor", "UpOptions"]
+__all__ = ["HOST", "ROOMS", "STACK", "TENANT", "Supervisor", "UpOptions"]
 
 HOST = "127.0.0.1"
-REGION = "ap-northeast-1"
 STACK = "rooms"
 TENANT = "demo"
 ROOMS = ("main", "random")
@@ -104,7 +103,7 @@ class Supervisor:
         self._write()
         aws = await self._start_aws()
         self._say("local AWS is up")
-        env = aws_environment(aws)
+        env = environment(aws["aws_endpoint_url"], aws["ca_bundle"])
         deployed, _ = await asyncio.gather(
             self._run_once(
                 "legacy-ws",
@@ -118,6 +117,7 @@ class Supervisor:
             ),
         )
         stack: dict[str, Any] = json.loads(deployed)
+        stack.pop("steps", None)
         self._say(f"legacy stack {STACK} is deployed ({len(stack['functions'])} Lambdas)")
         tee, _ = await asyncio.gather(
             asyncio.to_thread(self._install_tee, env, stack["api_id"]), self._start_sse(env, secret)
@@ -200,13 +200,8 @@ class Supervisor:
         )
 
     def _install_tee(self, env: dict[str, str], api_id: str) -> str:
-        session = boto3.Session(
-            aws_access_key_id=env["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=env["AWS_SECRET_ACCESS_KEY"],
-            region_name=REGION,
-        )
-        clients = _EndpointSession(session, env["AWS_ENDPOINT_URL"])
-        return install_tee(clients, functions_of_api(clients.client("apigatewayv2"), api_id)).queue_url
+        client = clients(env)
+        return install_tee(client, functions_of_api(client("apigatewayv2"), api_id)).queue_url
 
     async def _make_rooms(self, secret: str) -> None:
         token = mint("bridge", TENANT, secret, scopes=("events:publish",))
@@ -313,17 +308,6 @@ class Supervisor:
         self._state.remove_up()
 
 
-class _EndpointSession:
-    """A boto3 session whose clients all go to one endpoint."""
-
-    def __init__(self, session: boto3.Session, endpoint_url: str) -> None:
-        self._session = session
-        self._endpoint_url = endpoint_url
-
-    def client(self, name: str) -> Any:
-        return self._session.client(name, endpoint_url=self._endpoint_url)
-
-
 async def _until(condition: Callable[[], bool]) -> None:
     while not condition():
         await asyncio.sleep(0.05)
@@ -345,18 +329,6 @@ def _json(path: Path) -> dict[str, Any]:
     except (FileNotFoundError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}
-
-
-def aws_environment(aws: dict[str, Any]) -> dict[str, str]:
-    """The variables that point boto3, the AWS command line and the Node.js SDK to the local AWS."""
-    return {
-        "AWS_ENDPOINT_URL": aws["aws_endpoint_url"],
-        "AWS_ACCESS_KEY_ID": "local",
-        "AWS_SECRET_ACCESS_KEY": "local",
-        "AWS_DEFAULT_REGION": REGION,
-        "AWS_REGION": REGION,
-        "AWS_CA_BUNDLE": aws["ca_bundle"],
-    }
 
 
 def _base_environment() -> dict[str, str]:

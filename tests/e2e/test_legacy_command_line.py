@@ -7,7 +7,7 @@ import json
 
 import pytest
 import websockets
-from e2e_support import Stacks
+from e2e_support import LEGACY_WS, Stacks, run
 from websockets.exceptions import ConnectionClosed
 
 pytestmark = pytest.mark.integration
@@ -72,11 +72,11 @@ def test_logs_of_a_lambda(stacks: Stacks) -> None:
 
 async def test_deploy_a_second_stack_talk_to_it_and_destroy_it(stacks: Stacks) -> None:
     """CL1: deploy twice changes nothing the second time; destroy removes this stack and no other."""
-    env = {"LEGACY_WS_JWT_SECRET": (stacks.state_dir / "jwt-secret").read_text().strip()}
-    stacks.info["env"].update(env)
-    first = await asyncio.to_thread(stacks.legacy_ws, "deploy", "second", "--json")
+    secret = (stacks.state_dir / "jwt-secret").read_text().strip()
+    env = {**stacks.info["env"], "LEGACY_WS_JWT_SECRET": secret}
+    first = await asyncio.to_thread(run, LEGACY_WS, "deploy", "second", "--json", env=env)
     assert first.returncode == 0, first.stderr
-    again = await asyncio.to_thread(stacks.legacy_ws, "deploy", "second", "--json")
+    again = await asyncio.to_thread(run, LEGACY_WS, "deploy", "second", "--json", env=env)
     assert again.returncode == 0, again.stderr
     stack = json.loads(first.stdout)
     assert json.loads(again.stdout)["api_id"] == stack["api_id"]
@@ -92,3 +92,25 @@ async def test_deploy_a_second_stack_talk_to_it_and_destroy_it(stacks: Stacks) -
     with pytest.raises((OSError, websockets.exceptions.InvalidStatus, websockets.exceptions.InvalidMessage)):
         async with websockets.connect(f"{stack['websocket_url']}?token={token}", proxy=None):
             pass
+
+
+async def test_deploying_again_keeps_the_tee(stacks: Stacks) -> None:
+    """CL1, MG6: a deploy of the running stack does not silently end what crosses to the SSE service."""
+    secret = (stacks.state_dir / "jwt-secret").read_text().strip()
+    env = {**stacks.info["env"], "LEGACY_WS_JWT_SECRET": secret}
+    done = await asyncio.to_thread(run, LEGACY_WS, "deploy", "rooms", "--json", env=env)
+    assert done.returncode == 0, done.stderr
+    status = json.loads((await asyncio.to_thread(stacks.migrate, "status", "--json")).stdout)
+    assert status["tee"] == {"functions": 5, "installed": 5}
+    async with stacks.websocket("alice") as alice, stacks.stream("carol") as carol:
+        await carol.next("ready")
+        await alice.send(json.dumps({"action": "sendMessage", "message": "after the deploy"}))
+        assert (await carol.next()).data["message"] == "after the deploy"
+
+
+def test_env_points_a_shell_to_the_local_aws(stacks: Stacks) -> None:
+    """MG2: `eval "$(migrate env)"` is all that a deployment script needs."""
+    done = stacks.migrate("env")
+    assert done.returncode == 0, done.stderr
+    for name, value in stacks.info["env"].items():
+        assert f"export {name}={value}" in done.stdout
