@@ -160,7 +160,11 @@ class ChatService:
         known = (principal.tenant, conversation_id, is_open)
         if known in self._ensured:
             return
-        await self.save_conversation(principal, conversation_id, [], is_open)
+        there = await self._conversations.get(principal.tenant, conversation_id)
+        # Only what is missing is made. To open one that people have made for themselves, because a room of
+        # that name has a message elsewhere, would show it to everybody.
+        if there is None or (there.creator == principal.user and there.is_open == is_open):
+            await self.save_conversation(principal, conversation_id, [], is_open)
         if len(self._ensured) >= KNOWN_CONVERSATIONS:
             del self._ensured[next(iter(self._ensured))]
         self._ensured[known] = None

@@ -193,9 +193,14 @@ class TenantFeed:
             self._metrics.log_reads.labels("resume").inc()
             task = asyncio.create_task(self._log.read(self.tenant, after, max_bytes=PAGE_BYTES))
             self._reads[after] = task
-            task.add_done_callback(lambda _: self._reads.pop(after, None))
+            task.add_done_callback(lambda done: self._was_read(after, done))
         # Shielded: one reader's cancellation must not take the page from the others.
         return await asyncio.shield(task)
+
+    def _was_read(self, after: EventId, task: asyncio.Task[Page]) -> None:
+        self._reads.pop(after, None)
+        if not task.cancelled():
+            task.exception()  # seen, also where every reader has left meanwhile
 
     def recent(self, after: EventId, limit: int) -> Sequence[EncodedEvent] | None:
         """Events after `after` out of the ring, or None when it does not reach back so far."""

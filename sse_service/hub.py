@@ -102,8 +102,13 @@ class Hub:
             return feed
         if task is None:
             task = self._starting[tenant] = asyncio.create_task(self._start_feed(tenant))
-            task.add_done_callback(lambda _: self._starting.pop(tenant, None))
+            task.add_done_callback(lambda done: self._was_started(tenant, done))
         return await asyncio.shield(task)
+
+    def _was_started(self, tenant: str, task: asyncio.Task[TenantFeed]) -> None:
+        self._starting.pop(tenant, None)
+        if not task.cancelled():
+            task.exception()  # seen, also where everybody who asked has left meanwhile
 
     async def _start_feed(self, tenant: str) -> TenantFeed:
         tail = await self._log.tail(tenant)
@@ -233,6 +238,9 @@ class Hub:
                         await feed.catch_up()
                     except UnavailableError:
                         continue  # the feed has said so in the log; the next round tries again
+                    except Exception:
+                        # One tenant's trouble must not end the looking for all of them.
+                        logger.exception("looking for events failed", extra={"tenant": feed.tenant})
 
     # The end ------------------------------------------------------------------------------------------
 

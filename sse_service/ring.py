@@ -6,12 +6,15 @@ Sequence numbers are dense, so an event's place is its number minus the first on
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 
 from sse_service.events import Event
 from sse_service.wire import envelope_frame, event_frame
 
 __all__ = ["EncodedEvent", "RecentEvents"]
+
+logger = logging.getLogger("sse_service.ring")
 
 
 class EncodedEvent:
@@ -28,15 +31,24 @@ class EncodedEvent:
     def plain(self) -> bytes:
         data = self._plain
         if data is None:
-            data = self._plain = event_frame(self.event)
+            data = self._plain = self._encoded(event_frame)
         return data
 
     @property
     def envelope(self) -> bytes:
         data = self._envelope
         if data is None:
-            data = self._envelope = envelope_frame(self.event)
+            data = self._envelope = self._encoded(envelope_frame)
         return data
+
+    def _encoded(self, encode: Callable[[Event], bytes]) -> bytes:
+        try:
+            return encode(self.event)
+        except ValueError:
+            # What this service appends is checked before. Somebody else's row in the log must not take the
+            # other events of a flush with it.
+            logger.exception("event %s cannot be written to a stream", self.event.id)
+            return b""
 
     @property
     def cost(self) -> int:

@@ -17,6 +17,7 @@ import logging
 import signal
 import socket
 import threading
+import time
 from collections.abc import Generator
 from typing import Any
 
@@ -113,8 +114,11 @@ class StreamServer(uvicorn.Server):
                 server.close()
             for connection in list(self.server_state.connections):
                 connection.shutdown()
-            count = hub.open_streams
+            count, began = hub.open_streams, time.monotonic()
             cut = await hub.drain(settings.grace_s)
+            # What is left of the time is for requests that are being answered.
+            left_s = settings.grace_s - (time.monotonic() - began)
+            self.config.timeout_graceful_shutdown = max(1, int(left_s))
             logger.info("ended %d streams, %d of them cut off", count, cut)
         finally:
             self.should_exit = True

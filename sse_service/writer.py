@@ -59,7 +59,10 @@ def conversation_of(event: EncodedEvent) -> str | None:
     if event.event.type != CONVERSATION_TYPE:
         return None
     # {"type":"conversation","conversationId":...}: written by chat.py only, publishers may not use the type.
-    found = json.loads(event.event.data).get("conversationId")
+    try:
+        found = json.loads(event.event.data)["conversationId"]
+    except (ValueError, TypeError, KeyError):
+        return None
     return found if isinstance(found, str) else None
 
 

@@ -87,9 +87,9 @@ class Dynamo:
             return
         config = AioConfig(
             connect_timeout=2,
-            read_timeout=4,
+            read_timeout=3,
             max_pool_connections=64,
-            retries={"mode": "standard", "max_attempts": 3},
+            retries={"mode": "standard", "max_attempts": 2},
         )
         try:
             self._client = await self._stack.enter_async_context(

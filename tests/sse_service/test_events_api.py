@@ -54,6 +54,16 @@ async def test_ensure_conversation_makes_an_open_room(api: Any) -> None:
     assert [e.type for e in await api.events()] == ["conversation", "message", "message"]
 
 
+async def test_ensure_conversation_never_opens_one_that_exists(api: Any) -> None:
+    """A private conversation stays private although a room of that name has a message elsewhere."""
+    made = await api.post("/api/conversations", "ann", {"conversationId": "mine"})
+    assert made.status_code == 201
+    ensure = {"conversationId": "mine", "open": True}
+    assert (await publish(api, event(topic="room:mine", ensureConversation=ensure))).status_code == 201
+    assert (await api.get("/api/chat/history?conversationId=mine", "eve")).status_code == 403
+    assert (await api.get("/api/chat/history?conversationId=mine", "ann")).status_code == 200
+
+
 async def test_without_the_scope_nobody_publishes(memory_api: Any) -> None:
     for scope in ("", "streams:tenant", "events:publishX"):
         assert (await publish(memory_api, event(), scope=scope)).status_code == 403
@@ -141,3 +151,10 @@ async def test_large_batches_fit_into_items(api: Any) -> None:
     answer = await publish(api, *(event(data="日" * 20_000, key=f"k{n}") for n in range(12)))
     assert answer.status_code == 201, answer.text
     assert [e.key for e in await api.events()] == [f"k{n}" for n in range(12)]
+
+
+async def test_data_full_of_quotes_fits_into_items_as_well(api: Any) -> None:
+    """Escaping must not make an item larger than DynamoDB takes (400 KB)."""
+    answer = await publish(api, *(event(data='"' * 60_000, key=f"k{n}") for n in range(6)))
+    assert answer.status_code == 201, answer.text
+    assert [len(e.data) for e in await api.events()] == [120_002] * 6

@@ -55,6 +55,13 @@ def test_a_hole_is_an_error() -> None:
             ring.append(events(first, 1))
 
 
+def test_an_event_that_cannot_be_written_is_left_out_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """A row that somebody else put into the log must not stop the others."""
+    bad = EncodedEvent(Event(EventId("e", 1), "t", "room:r", "a\nb", "{}", 1.0))
+    assert (bad.plain, bad.envelope) == (b"", b"")
+    assert "cannot be written" in caplog.text
+
+
 def test_frames_are_encoded_once_and_shared() -> None:
     (event,) = events(1, 1)
     assert event.plain is event.plain
