@@ -1,0 +1,117 @@
+"""Group commit: what goes into one append, and how many appends it takes."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sse_service.adapters.memory import MemoryEventLog
+from sse_service.errors import TooLargeError, UnavailableError
+from sse_service.events import Draft
+from sse_service.metrics import Metrics
+from sse_service.ports import Batch
+from sse_service.publisher import Publisher, take_batch
+from sse_service.testing import FakeClock
+
+
+@given(st.lists(st.integers(1, 300), min_size=1, max_size=50), st.integers(1, 500), st.integers(1, 20))
+def test_a_batch_is_as_large_as_it_may_be(sizes: list[int], max_bytes: int, max_events: int) -> None:
+    count = take_batch(sizes, max_bytes, max_events)
+    assert 1 <= count <= len(sizes)
+    if count > 1:
+        assert sum(sizes[:count]) <= max_bytes and count <= max_events
+    if count < len(sizes):
+        assert sum(sizes[: count + 1]) > max_bytes or count + 1 > max_events
+
+
+class GatedLog(MemoryEventLog):
+    """Appends wait until the test lets them."""
+
+    def __init__(self) -> None:
+        super().__init__(FakeClock(), retention_s=1e9, max_bytes=1 << 30)
+        self.gate = asyncio.Event()
+        self.appends = 0
+
+    async def append(self, tenant: str, tail: Any, drafts: Any, batch_id: str) -> Batch:
+        self.appends += 1
+        await self.gate.wait()
+        return MemoryEventLog.append_now(self, tenant, drafts, batch_id)
+
+
+class PlainLog:
+    """Hides what makes a log an immediate one."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "append_now":
+            raise AttributeError(name)
+        return getattr(self._inner, name)
+
+
+def publisher(log: Any, delivered: list[Batch], timeout_s: float = 5) -> Publisher:
+    return Publisher(log, delivered.append, Metrics(), clock=FakeClock(), max_event_bytes=1000, timeout_s=timeout_s)
+
+
+async def test_what_comes_while_an_append_is_in_flight_goes_into_the_next_one() -> None:
+    log, delivered = GatedLog(), list[Batch]()
+    made = publisher(PlainLog(log), delivered)
+
+    def publish(n: int) -> asyncio.Task[Any]:
+        return asyncio.create_task(made.publish("t", [Draft("room:a", "m", str(n), 1.0)]))
+
+    waiting = [publish(0)]
+    while not log.appends:
+        await asyncio.sleep(0)
+    waiting += [publish(n) for n in range(1, 50)]
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert log.appends == 1
+    log.gate.set()
+    placed = await asyncio.gather(*waiting)
+    assert [one.id.seq for (one,) in placed] == list(range(1, 51))
+    assert [len(batch.events) for batch in delivered] == [1, 49]
+
+
+async def test_tenants_do_not_wait_for_each_other() -> None:
+    log = GatedLog()
+    made = publisher(PlainLog(log), [])
+    tasks = [asyncio.create_task(made.publish(t, [Draft("room:a", "m", "1", 1.0)])) for t in ("a", "b")]
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert log.appends == 2
+    log.gate.set()
+    await asyncio.gather(*tasks)
+
+
+async def test_an_event_above_the_limit_is_refused_and_nothing_appended() -> None:
+    delivered: list[Batch] = []
+    made = publisher(MemoryEventLog(FakeClock(), retention_s=1e9, max_bytes=1 << 30), delivered)
+    with pytest.raises(TooLargeError):
+        await made.publish("t", [Draft("room:a", "m", "1", 1.0), Draft("room:a", "m", "x" * 5000, 1.0)])
+    assert delivered == []
+
+
+async def test_a_bug_in_a_store_fails_its_batch_and_not_the_next_one() -> None:
+    log = MemoryEventLog(FakeClock(), retention_s=1e9, max_bytes=1 << 30)
+
+    class Broken(PlainLog):
+        fails = True
+
+        async def append(self, *arguments: Any) -> Batch:
+            if self.fails:
+                raise KeyError("bug")
+            return await log.append(*arguments)
+
+    broken = Broken(log)
+    made = publisher(broken, [])
+    with pytest.raises(UnavailableError):
+        await made.publish("t", [Draft("room:a", "m", "1", 1.0)])
+    broken.fails = False
+    (placed,) = await made.publish("t", [Draft("room:a", "m", "2", 1.0)])
+    assert placed.id.seq == 1
