@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from sse_service.auth import SCOPE_PUBLISH, Principal, require_publishable
-from sse_service.errors import ForbiddenError, InvalidInputError, TooLargeError, UnavailableError
+from sse_service.errors import ForbiddenError, InvalidInputError, NotFoundError, TooLargeError, UnavailableError
 from sse_service.events import (
     CONVERSATION_TYPE,
     RESERVED_TYPES,
@@ -110,6 +110,19 @@ class ChatService:
         if conversation is None or not conversation.admits(principal.user):
             raise ForbiddenError("not a participant of this conversation")
         return conversation
+
+    async def conversation(self, principal: Principal, conversation_id: str) -> Conversation:
+        """A conversation, for one who takes part in it, or for a back end.
+
+        Raises: ForbiddenError: `principal` is neither. NotFoundError: there is none (said to back ends only).
+        """
+        check_conversation_id(conversation_id)
+        if SCOPE_PUBLISH not in principal.scopes:
+            return await self.admit(principal, conversation_id)
+        found = await self._conversations.get(principal.tenant, conversation_id)
+        if found is None:
+            raise NotFoundError("there is no such conversation")
+        return found
 
     async def rooms_of(self, principal: Principal) -> frozenset[str]:
         return await self._conversations.of_user(principal.tenant, principal.user)

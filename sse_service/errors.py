@@ -7,6 +7,7 @@ SseServiceError
 │   ├── InvalidInputError      400  a field is not what it must be
 │   ├── UnauthorizedError      401  no token, or one that proves nothing
 │   ├── ForbiddenError         403  a valid token that does not permit this
+│   ├── NotFoundError          404  it is not there
 │   ├── TooLargeError          413  body, event or batch above a limit
 │   ├── TooManyStreamsError    429  a limit on open streams is reached
 │   └── UnavailableError       503  a store is away, throttled or busy; nothing is lost by repeating
@@ -27,6 +28,7 @@ __all__ = [
     "HistoryGoneError",
     "InvalidInputError",
     "LogError",
+    "NotFoundError",
     "RequestError",
     "SettingsError",
     "SseServiceError",
@@ -110,6 +112,14 @@ class ForbiddenError(RequestError):
     status = 403
     title = "Forbidden"
     code = "forbidden"
+
+
+class NotFoundError(RequestError):
+    """What was asked for is not there."""
+
+    status = 404
+    title = "Not Found"
+    code = "not_found"
 
 
 class TooLargeError(RequestError):

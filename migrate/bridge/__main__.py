@@ -20,10 +20,12 @@ from legacy_ws.aws import dynamodb, management
 from legacy_ws.dynamo import Table
 from legacy_ws.manager import ConnectionManager, Remaining
 from migrate.bridge.core import BridgeRule
+from migrate.bridge.rooms import Rooms
 from migrate.bridge.status import BridgeStatus
 from migrate.bridge.to_legacy import SseToLegacy
 from migrate.bridge.to_sse import LONG_POLL_S, LegacyToSse
 from migrate.state_dynamodb import MigrationState
+from migrate.tokens import mint
 from migrate.up.state import StateDir
 
 # Not used by the bridge itself, which writes no row.
@@ -43,6 +45,8 @@ async def main(state: StateDir) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     status = BridgeStatus()
+    # At once: what a bridge that was killed left there says that it is live.
+    status.write(state.bridge_status)
     rule = BridgeRule()
     shared = MigrationState(dynamodb())
     await asyncio.to_thread(shared.ensure_table)
@@ -63,6 +67,7 @@ async def main(state: StateDir) -> None:
             up["tenant"],
             secret,
             _connections(up),
+            Rooms(http, lambda tenant: mint("bridge", tenant, secret, ("events:publish",), 60)),
             shared,
             rule,
             status,

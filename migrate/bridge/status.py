@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -21,8 +22,11 @@ class BridgeStatus:
         malformed: records of the tee that could not be read and were put aside.
         refused: messages that the SSE service refused for what they are and that were put aside.
         not_captured: records the tee says it could not send.
+        resets: how often the event log no longer held what came after the cursor: messages sent in between did
+            not reach WebSocket clients.
+        pid: whose counters these are.
         live: whether both directions are at work.
-        problem: what is wrong now, in words; empty when nothing is.
+        problem_to_sse, problem_to_legacy: what is wrong now with a direction, in words; empty when nothing is.
         cursors: tenant -> id of the last event that was posted.
     """
 
@@ -32,8 +36,11 @@ class BridgeStatus:
     malformed: int = 0
     refused: int = 0
     not_captured: int = 0
+    resets: int = 0
+    pid: int = field(default_factory=os.getpid)
     live: bool = False
-    problem: str = ""
+    problem_to_sse: str = ""
+    problem_to_legacy: str = ""
     started_at: float = field(default_factory=time.time)
     written_at: float = 0.0
     cursors: dict[str, str] = field(default_factory=dict)

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from legacy_ws.manager import BroadcastResult, Remaining
 from legacy_ws.schema import Item
 from migrate.bridge.core import BridgeRule, frame_for_legacy
+from migrate.bridge.rooms import Rooms, Sharing
 from migrate.bridge.status import BridgeStatus
 from migrate.clients import Backoff, SseClient, SseEvent
 from migrate.state_dynamodb import MigrationState
@@ -22,7 +23,7 @@ from migrate.tokens import mint
 
 __all__ = ["Connections", "SseToLegacy"]
 
-# A batch may take this long to reach everybody, seconds; what is left over then is counted as undelivered.
+# An event may take this long to reach everybody, seconds; who is left over then is counted as undelivered.
 FAN_OUT_S = 30.0
 BATCH = 25
 TOKEN_TTL_S = 3600
@@ -48,10 +49,11 @@ class SseToLegacy:
         tenant: whose stream.
         secret: signs the tokens the stream is opened with.
         connections: the legacy stack's connections.
+        rooms: which rooms are open, and cross.
         state: where the cursor is kept.
         rule: what crosses.
         status: counters, shared with the other direction.
-        deadline: makes a function that tells the seconds left for one batch.
+        deadline: makes a function that tells the seconds left for one event.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class SseToLegacy:
         tenant: str,
         secret: str,
         connections: Connections,
+        rooms: Rooms,
         state: MigrationState,
         rule: BridgeRule,
         status: BridgeStatus,
@@ -69,6 +72,7 @@ class SseToLegacy:
         self._tenant = tenant
         self._secret = secret
         self._connections = connections
+        self._rooms = rooms
         self._state = state
         self._rule = rule
         self._status = status
@@ -86,7 +90,7 @@ class SseToLegacy:
                 raise
             except Exception as error:  # the stream refused, the table away: the cursor has not moved, go on later
                 failures += 1
-                self._status.problem = f"SSE to WebSocket: {type(error).__name__}: {error}"[:300]
+                self._status.problem_to_legacy = f"{type(error).__name__}: {error}"[:300]
                 try:
                     await asyncio.wait_for(stop.wait(), backoff.delay_s(failures - 1))
                 except TimeoutError:
@@ -130,21 +134,25 @@ class SseToLegacy:
         frames = []
         for event in events:
             if event.type == "reset":
-                self._status.problem = (
-                    "SSE to WebSocket: the event log no longer holds what came after the last cursor; "
-                    "messages sent meanwhile did not reach WebSocket clients"
-                )
-            if not event.is_control:
-                envelope: dict[str, Any] = event.json()
-                frame = frame_for_legacy(envelope, self._rule)
-                if frame is not None:
-                    frames.append(frame)
+                # Said once and kept: what was sent in between did not reach WebSocket clients.
+                self._status.resets += 1
+            if not event.is_control and (frame := await self._frame(event.json())) is not None:
+                frames.append(frame)
         if frames:
             self._status.undelivered += await asyncio.to_thread(self._post, frames)
             self._status.to_legacy += len(frames)
         # A first `ready` is kept too: from here on nothing is missed, whatever happens before the first event.
         if first_start or any(not event.is_control or event.type == "reset" for event in events):
             await self._save(events[-1].id)
+        self._status.problem_to_legacy = ""
+
+    async def _frame(self, envelope: dict[str, Any]) -> str | None:
+        frame = frame_for_legacy(envelope, self._rule)
+        if frame is None:
+            return None
+        room = str(envelope["topic"]).partition(":")[2]
+        shared = await self._rooms.sharing(self._tenant, room)
+        return frame if shared is Sharing.OPEN else None
 
     def _post(self, frames: list[str]) -> int:
         """Post the frames in their order to everybody; returns how many posts failed.
@@ -152,9 +160,9 @@ class SseToLegacy:
         The table is read once, after all of them were published: who was connected then gets each of them.
         """
         rows = list(self._connections.pages())
-        remaining = self._deadline(FAN_OUT_S)
         failed = 0
         for frame in frames:
+            remaining = self._deadline(FAN_OUT_S)
             result = self._connections.broadcast(iter(rows), json.loads(frame), remaining=remaining)
             failed += len(result.failed)
         return failed

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import time
 from collections.abc import Iterable, Sequence
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import httpx
 
 from migrate.bridge.core import BridgeRule, SsePublication, publications
+from migrate.bridge.rooms import Rooms, Sharing
 from migrate.bridge.status import BridgeStatus
 from migrate.clients import Backoff
 from migrate.tee.records import MalformedRecordError, parse_record
@@ -31,7 +32,7 @@ __all__ = ["LegacyToSse"]
 LONG_POLL_S = 2
 BATCH = 10
 # Answers that say that the event itself is at fault; sent again it would be refused again.
-NEVER_ACCEPTED = frozenset({400, 413, 422})
+NEVER_ACCEPTED = frozenset({400, 409, 413, 422})
 TOKEN_TTL_S = 600
 
 
@@ -67,28 +68,35 @@ class LegacyToSse:
         self._default_tenant = default_tenant
         self._status = status
         self._aside = aside
+        self._rooms = Rooms(http, self._token)
         self._tokens: dict[str, tuple[float, str]] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set. Nothing that happens to the queue or the service ends it."""
         backoff = Backoff()
         failures = 0
-        batch: list[dict[str, Any]] = []
+        messages: list[dict[str, Any]] = []
+        waiting: list[SsePublication] = []
         while not stop.is_set():
             try:
-                # A batch that could not be published is tried again from here: the queue would hide it for a while.
-                batch = batch or await asyncio.to_thread(self._receive)
-                if not batch:
-                    continue
-                await self._publish_all(batch)
-                published, batch = batch, []
+                # What could not be published is tried again from here: the queue would hide it for a while.
+                if not messages:
+                    messages = await asyncio.to_thread(self._receive)
+                    if not messages:
+                        continue
+                    waiting = await self._read(messages)
+                while waiting:
+                    group = [publication for publication in waiting if publication.tenant == waiting[0].tenant]
+                    await self._publish(group)
+                    waiting = [publication for publication in waiting if publication not in group]
+                published, messages = messages, []
                 await asyncio.to_thread(self._delete, published)
-                failures, self._status.problem = 0, ""
+                failures, self._status.problem_to_sse = 0, ""
             except asyncio.CancelledError:
                 raise
             except Exception as error:  # whatever it is: the records stay in the queue, and are tried again
                 failures += 1
-                self._status.problem = f"WebSocket to SSE: {type(error).__name__}: {error}"[:300]
+                self._status.problem_to_sse = f"{type(error).__name__}: {error}"[:300]
                 await _sleep(backoff.delay_s(failures - 1), stop)
 
     def _receive(self) -> list[dict[str, Any]]:
@@ -108,7 +116,7 @@ class LegacyToSse:
         if answer.get("Failed"):
             raise RuntimeError(f"{len(answer['Failed'])} record(s) could not be deleted from the queue")
 
-    async def _publish_all(self, messages: Iterable[dict[str, Any]]) -> None:
+    async def _read(self, messages: Iterable[dict[str, Any]]) -> list[SsePublication]:
         found: list[SsePublication] = []
         for message in messages:
             try:
@@ -118,30 +126,59 @@ class LegacyToSse:
                 await asyncio.to_thread(self._put_aside, message["Body"], error.reason)
                 continue
             self._status.not_captured += record.dropped_before
+            if record.truncated:
+                self._status.malformed += 1
+                await asyncio.to_thread(self._put_aside, message["Body"], "the tee had to leave payloads out")
             found.extend(publications(record, self._rule, self._default_tenant))
-        for tenant, group in groupby(found, key=lambda publication: publication.tenant):
-            await self._publish(tenant, list(group))
+        return found
 
-    async def _publish(self, tenant: str, group: list[SsePublication]) -> None:
+    async def _publish(self, group: list[SsePublication]) -> None:
+        """Publish messages of one tenant; those that will never be accepted are put aside."""
+        allowed = [publication for publication in group if await self._is_shared(publication)]
+        if not allowed:
+            return
+        tenant = allowed[0].tenant
+        try:
+            body = json.dumps({"events": [publication.body() for publication in allowed]}, allow_nan=False).encode()
+        except ValueError as error:
+            await self._one_by_one(allowed, f"it cannot be written as JSON: {error}")
+            return
         answer = await self._http.post(
             "/api/events",
-            json={"events": [publication.body() for publication in group]},
-            headers={"Authorization": f"Bearer {self._token(tenant)}"},
+            content=body,
+            headers={"Authorization": f"Bearer {self._token(tenant)}", "Content-Type": "application/json"},
         )
-        if answer.status_code in NEVER_ACCEPTED:
-            # One that is refused for what it is must not keep the others waiting for ever.
-            if len(group) > 1:
-                for publication in group:
-                    await self._publish(tenant, [publication])
-                return
-            self._status.refused += 1
-            body = json.dumps(group[0].body(), ensure_ascii=False)
-            await asyncio.to_thread(self._put_aside, body, f"POST /api/events answered {answer.status_code}")
+        if answer.status_code in NEVER_ACCEPTED or (
+            # A name that our own tenant does not have: the legacy stack allows tenants that the service does not.
+            answer.status_code in (401, 403) and tenant != self._default_tenant
+        ):
+            await self._one_by_one(allowed, f"POST /api/events answered {answer.status_code}")
             return
         if answer.is_error:
             # Without the body: it may repeat what was sent.
             raise RuntimeError(f"POST /api/events answered {answer.status_code}")
-        self._status.to_sse += len(group)
+        self._status.to_sse += len(allowed)
+
+    async def _one_by_one(self, group: list[SsePublication], reason: str) -> None:
+        """One that is refused for what it is must not keep the others waiting for ever."""
+        if len(group) > 1:
+            for publication in group:
+                await self._publish([publication])
+            return
+        self._status.refused += 1
+        await asyncio.to_thread(self._put_aside, json.dumps(group[0].body()), reason)
+
+    async def _is_shared(self, publication: SsePublication) -> bool:
+        room = publication.topic.partition(":")[2]
+        try:
+            sharing = await self._rooms.sharing(publication.tenant, room)
+        except httpx.HTTPStatusError:
+            return True  # POST /api/events says why, and is judged by its own answer
+        if sharing is not Sharing.PRIVATE:
+            return True
+        self._status.refused += 1
+        await asyncio.to_thread(self._put_aside, json.dumps(publication.body()), "the conversation is private")
+        return False
 
     def _token(self, tenant: str) -> str:
         made_at, token = self._tokens.get(tenant, (0.0, ""))
@@ -154,8 +191,11 @@ class LegacyToSse:
         return token
 
     def _put_aside(self, body: str, reason: str) -> None:
-        with self._aside.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"at": time.time(), "reason": reason, "body": body}, ensure_ascii=False) + "\n")
+        line = json.dumps({"at": time.time(), "reason": reason, "body": body}, ensure_ascii=False) + "\n"
+        # People's messages: for their owner's eyes.
+        descriptor = os.open(self._aside, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(line)
 
 
 async def _sleep(seconds: float, stop: asyncio.Event) -> None:

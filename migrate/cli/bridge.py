@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from typing import Any
 
 import typer
 
@@ -40,12 +42,14 @@ def status(state_dir: StateDirOption = DEFAULT_STATE_DIR, json_: JsonOption = Fa
         ("malformed", "records that could not be read"),
         ("refused", "messages the SSE service refused"),
         ("not_captured", "records the tee could not send"),
+        ("resets", "gaps in the event log"),
     ):
         out.print(f"  {text:32} {view.get(key, 0)}", highlight=False)
     if view["state"] == "held":
         err.print("hint: messages wait; `migrate bridge start` delivers them")
-    if view.get("problem"):
-        err.print(f"problem: {view['problem']}", markup=False)
+    for key, text in (("problem_to_sse", "WebSocket to SSE"), ("problem_to_legacy", "SSE to WebSocket")):
+        if view.get(key):
+            err.print(f"problem, {text}: {view[key]}", markup=False)
 
 
 @app.command()
@@ -58,7 +62,7 @@ def stop(state_dir: StateDirOption = DEFAULT_STATE_DIR) -> None:
     state = StateDir(state_dir)
     state.running()
     state.bridge_held.touch()
-    _wait(state, "running", absent=True)
+    _wait(state, lambda view: view["pid"] is None, "still running")
     err.print("the bridge is down; messages wait for `migrate bridge start`")
 
 
@@ -72,16 +76,15 @@ def start(state_dir: StateDirOption = DEFAULT_STATE_DIR) -> None:
     state = StateDir(state_dir)
     state.running()
     state.bridge_held.unlink(missing_ok=True)
-    _wait(state, "running", absent=False)
+    _wait(state, lambda view: view["state"] == "running", "not live yet")
     err.print("the bridge is up")
 
 
-def _wait(state: StateDir, wanted: str, *, absent: bool) -> None:
+def _wait(state: StateDir, reached: Callable[[dict[str, Any]], bool], otherwise: str) -> None:
     deadline = time.monotonic() + CHANGE_TIMEOUT_S
-    while (bool((state.read_up() or {}).get("pids", {}).get("bridge"))) == absent:
+    while not reached(bridge_view(state)):
         if time.monotonic() > deadline:
             raise MigrateError(
-                f"the bridge is {'still' if absent else 'not yet'} {wanted} after {CHANGE_TIMEOUT_S:g} s",
-                f"look at {state.logs / 'bridge.log'}",
+                f"the bridge is {otherwise} after {CHANGE_TIMEOUT_S:g} s", f"look at {state.logs / 'bridge.log'}"
             )
         time.sleep(0.05)

@@ -21,6 +21,7 @@ from sse_service.chat import MICRO, EventIn, message_frame
 from sse_service.errors import InvalidInputError
 from sse_service.logs import note
 from sse_service.metrics import CONTENT_TYPE
+from sse_service.ports import Conversation
 from sse_service.services import Services
 
 __all__ = ["MAX_LIMIT", "authenticate", "chat_router", "health_router", "services_of"]
@@ -130,12 +131,28 @@ async def conversations(request: Request, body: ConversationIn) -> Response:
     saved, is_new = await services_of(request).chat.save_conversation(
         principal, body.conversationId, body.participants, body.open
     )
-    answer = {
-        "conversationId": saved.conversation_id,
-        "participants": sorted(saved.participants),
-        "open": saved.is_open,
+    return JSONResponse(_shown(saved), status_code=201 if is_new else 200)
+
+
+@chat_router.get(
+    "/api/conversations",
+    response_model=ConversationOut,
+    summary="A conversation: for its participants, and for back ends (scope events:publish)",
+)
+async def conversation(
+    request: Request, conversation_id: str = Query(alias="conversationId", min_length=1, max_length=200)
+) -> Response:
+    principal = authenticate(request)
+    note(conversationId=conversation_id)
+    return JSONResponse(_shown(await services_of(request).chat.conversation(principal, conversation_id)))
+
+
+def _shown(found: Conversation) -> dict[str, object]:
+    return {
+        "conversationId": found.conversation_id,
+        "participants": sorted(found.participants),
+        "open": found.is_open,
     }
-    return JSONResponse(answer, status_code=201 if is_new else 200)
 
 
 @chat_router.post(

@@ -115,3 +115,35 @@ async def test_messages_wait_for_a_bridge_that_is_down(stacks: Stacks) -> None:
         assert (await carol.next(within=30)).data["message"] == "waiting from WebSocket"
         assert await quiet(alice) == []
         assert carol.events.empty()
+
+
+async def test_a_private_conversation_stays_private(stacks: Stacks) -> None:
+    """MG8, SQ6: what is private on the SSE service is neither shown to WebSocket clients nor written by them."""
+    name = f"private-{uuid4()}"
+
+    def make() -> None:
+        token = stacks.token("ann")
+        made = httpx.post(
+            f"{stacks.sse_url}/api/conversations",
+            json={"conversationId": name, "participants": ["bob"]},
+            headers={"Authorization": f"Bearer {token}"},
+            trust_env=False,
+        )
+        assert made.status_code == 201
+
+    await asyncio.to_thread(make)
+    async with stacks.websocket("eve") as eve, stacks.stream("bob") as bob, stacks.stream("eve") as eves:
+        await bob.next("ready")
+        await eves.next("ready")
+        await asyncio.to_thread(stacks.send, "ann", "only for bob", conversationId=name)
+        assert (await bob.next()).data["message"] == "only for bob"
+        await eve.send(json.dumps({"action": "sendMessage", "message": "let me in", "roomId": name}))
+        assert (await frame(eve))["message"] == "let me in"
+        # A message that crosses after it shows that the bridge has dealt with it.
+        await eve.send(json.dumps({"action": "sendMessage", "message": "in the open"}))
+        assert (await frame(eve))["message"] == "in the open"
+        assert (await bob.next()).data["message"] == "in the open"
+        assert (await eves.next()).data["message"] == "in the open"
+        assert await quiet(eve) == []
+        assert bob.events.empty()
+        assert eves.events.empty()

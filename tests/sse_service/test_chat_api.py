@@ -261,3 +261,19 @@ async def test_tenants_with_conversations_of_the_same_name_do_not_meet(api: Any)
     assert made.status_code == 201
     rows = (await api.get("/api/chat/history?conversationId=b%23main", "x", "a")).json()["messages"]
     assert rows == []
+
+
+async def test_a_conversation_is_shown_to_participants_and_back_ends(api: Any) -> None:
+    """SQ6: others cannot tell whether it exists; a back end is told that it does not."""
+    await api.room("private", "ann", "bob")
+    path = "/api/conversations?conversationId="
+    assert (await api.get(path + "private", "bob")).json() == {
+        "conversationId": "private",
+        "participants": ["ann", "bob"],
+        "open": False,
+    }
+    refused = [await api.get(path + name, "eve") for name in ("private", "absent")]
+    assert [answer.status_code for answer in refused] == [403, 403]
+    service = {"scope": "events:publish"}
+    assert (await api.get(path + "private", "worker", **service)).json()["open"] is False
+    assert (await api.get(path + "absent", "worker", **service)).status_code == 404

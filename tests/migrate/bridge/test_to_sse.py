@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import jwt
 import pytest
 
 from migrate.bridge.core import BridgeRule
@@ -43,9 +44,14 @@ class Service:
     def __init__(self) -> None:
         self.keys: list[str] = []
         self.down = 0
+        self.private = False
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         assert request.headers["authorization"].startswith("Bearer ")
+        if request.method == "GET":
+            if self.private:
+                return httpx.Response(200, json={"conversationId": "main", "open": False, "participants": ["ann"]})
+            return httpx.Response(404)
         if self.down:
             self.down -= 1
             return httpx.Response(503)
@@ -96,7 +102,7 @@ async def test_messages_are_published_and_then_deleted(tmp_path: Path) -> None:
     """MG8: in their order, counted."""
     service = Service()
     status = await run(Queue(record("a", "b"), record("c")), service, tmp_path)
-    assert (service.keys, status.to_sse, status.problem) == (["a", "b", "c"], 3, "")
+    assert (service.keys, status.to_sse, status.problem_to_sse) == (["a", "b", "c"], 3, "")
 
 
 async def test_a_service_that_is_away_is_waited_for(tmp_path: Path) -> None:
@@ -104,7 +110,7 @@ async def test_a_service_that_is_away_is_waited_for(tmp_path: Path) -> None:
     service = Service()
     service.down = 3
     status = await run(Queue(record("a")), service, tmp_path)
-    assert (service.keys, status.problem) == (["a"], "")
+    assert (service.keys, status.problem_to_sse) == (["a"], "")
 
 
 async def test_one_message_that_is_refused_does_not_block_the_others(tmp_path: Path) -> None:
@@ -125,3 +131,30 @@ async def test_a_record_that_cannot_be_read_is_put_aside(tmp_path: Path, body: s
     status = await run(Queue(body, record("a")), service, tmp_path)
     assert (service.keys, status.malformed) == (["a"], 1)
     assert json.loads((tmp_path / "aside.jsonl").read_text())["body"] == body
+
+
+async def test_nothing_is_written_into_a_private_conversation(tmp_path: Path) -> None:
+    """MG8, SQ6: a WebSocket room that has the name of a private conversation stays on its side, and is put aside."""
+    service = Service()
+    service.private = True
+    status = await run(Queue(record("a")), service, tmp_path)
+    assert (service.keys, status.refused) == ([], 1)
+    assert "private" in (tmp_path / "aside.jsonl").read_text()
+    assert (tmp_path / "aside.jsonl").stat().st_mode & 0o777 == 0o600
+
+
+async def test_a_tenant_the_service_does_not_know_blocks_nobody(tmp_path: Path) -> None:
+    """MG8: the legacy stack allows tenants whose tokens the service refuses; their messages are put aside."""
+
+    class Picky(Service):
+        def __call__(self, request: httpx.Request) -> httpx.Response:
+            token = request.headers["authorization"].removeprefix("Bearer ")
+            if jwt.decode(token, SECRET, algorithms=["HS256"])["tenant_id"] != "demo":
+                return httpx.Response(401)
+            return super().__call__(request)
+
+    service = Picky()
+    odd = json.loads(record("odd"))
+    odd["tenant"] = "odd\x01tenant"
+    status = await run(Queue(json.dumps(odd), record("a")), service, tmp_path)
+    assert (service.keys, status.refused) == (["a"], 1)
