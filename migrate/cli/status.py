@@ -58,8 +58,9 @@ def bridge_view(state: StateDir) -> dict[str, Any]:
         counters = {}
     up = state.read_up() or {}
     pid = up.get("pids", {}).get("bridge")
-    held = state.bridge_held.exists()
-    return {"state": "held" if held else "running" if pid else "restarting", "pid": pid, **counters}
+    live = pid is not None and counters.get("pid") == pid and counters.get("live")
+    known = "held" if state.bridge_held.exists() else "running" if live else "starting"
+    return {**counters, "state": known, "pid": pid}
 
 
 def _tee_view(view: dict[str, Any]) -> dict[str, int]:
