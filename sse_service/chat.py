@@ -163,7 +163,8 @@ class ChatService:
             told.append((tenant_topic(tenant), "open"))
         now = self._clock()
         drafts = [
-            Draft(topic, CONVERSATION_TYPE, data, now, "rest", f"conversation:{who}:{conversation_id}")
+            # Quoted: a user "a" with conversation "b:c" is not the user "a:b" with conversation "c".
+            Draft(topic, CONVERSATION_TYPE, data, now, "rest", f"conversation:{quote(who, safe='')}:{conversation_id}")
             for topic, who in told
         ]
         if drafts:

@@ -19,6 +19,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from sse_service.errors import AppendConflictError, HistoryGoneError, TooLargeError, UnavailableError
 from sse_service.events import Draft, Event, EventId
@@ -193,7 +194,7 @@ class _TenantWriter:
                 count = take_batch([entry.size for entry in self._waiting], MAX_BATCH_BYTES, MAX_BATCH_EVENTS)
                 entries = [self._waiting.popleft() for _ in range(count)]
                 try:
-                    await self._append(entries)
+                    await self._append(_without_twins(self._in_time(entries)))
                 except UnavailableError as error:
                     _fail(entries, error)
                 except Exception:
@@ -203,8 +204,17 @@ class _TenantWriter:
         finally:
             self.task = None
 
+    def _in_time(self, entries: list[_Entry]) -> list[_Entry]:
+        """Those whose publishers still wait. The others were told to repeat: appending theirs now could double it."""
+        now = asyncio.get_running_loop().time()
+        late = [entry for entry in entries if entry.deadline <= now]
+        _fail(late, UnavailableError("the event log is busy"))
+        return [entry for entry in entries if entry.deadline > now]
+
     async def _append(self, entries: list[_Entry]) -> None:
         """Append what is not there yet. Raises UnavailableError at the deadline of the first entry."""
+        if not entries:
+            return
         batch_id = uuid.uuid4().hex
         loop = asyncio.get_running_loop()
         deadline = min(entry.deadline for entry in entries)
@@ -298,6 +308,28 @@ class _TenantWriter:
         return entries
 
 
+def _without_twins(entries: list[_Entry]) -> list[_Entry]:
+    """Entries of different keys. A repeat that waits in the same batch as the first attempt shares its result."""
+    firsts: dict[str, _Entry] = {}
+    left = []
+    for entry in entries:
+        first = firsts.setdefault(entry.draft.key, entry) if entry.draft.key else entry
+        if first is entry:
+            left.append(entry)
+        else:
+            first.placed.add_done_callback(partial(_follow, entry))
+    return left
+
+
+def _follow(twin: _Entry, placed: asyncio.Future[Published]) -> None:
+    if placed.cancelled():
+        _fail([twin], UnavailableError("the event log did not take the event"))
+    elif (error := placed.exception()) is not None:
+        _fail([twin], error)
+    else:
+        _place(twin, Published(placed.result().id, was_there=True))
+
+
 def _match_keys(entries: list[_Entry], events: Sequence[Event]) -> list[_Entry]:
     keys = {event.key: event.id for event in events if event.key}
     if not keys:
@@ -330,7 +362,7 @@ def _place(entry: _Entry, published: Published) -> None:
         entry.placed.set_result(published)
 
 
-def _fail(entries: Sequence[_Entry], error: Exception) -> None:
+def _fail(entries: Sequence[_Entry], error: BaseException) -> None:
     for entry in entries:
         if not entry.placed.done():
             entry.placed.set_exception(error)

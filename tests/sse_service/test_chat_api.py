@@ -277,3 +277,14 @@ async def test_a_conversation_is_shown_to_participants_and_back_ends(api: Any) -
     service = {"scope": "events:publish"}
     assert (await api.get(path + "private", "worker", **service)).json()["open"] is False
     assert (await api.get(path + "absent", "worker", **service)).status_code == 404
+
+
+async def test_announcements_of_different_users_never_share_a_key(api: Any) -> None:
+    """SQ6: user "a" with conversation "b:c" and user "a:b" with conversation "c" are both told."""
+    service = {"scope": "events:publish"}
+    for name, user in (("b:c", "a"), ("c", "a:b")):
+        body = {"conversationId": name, "participants": [user]}
+        assert (await api.post("/api/conversations", "worker", body, **service)).status_code == 201
+    told = [event for event in await api.events() if event.type == "conversation"]
+    assert {event.topic for event in told} == {"user:a", "user:a:b"}
+    assert len({event.key for event in told}) == 2

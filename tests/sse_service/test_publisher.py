@@ -115,3 +115,41 @@ async def test_a_bug_in_a_store_fails_its_batch_and_not_the_next_one() -> None:
     broken.fails = False
     (placed,) = await made.publish("t", [Draft("room:a", "m", "2", 1.0)])
     assert placed.id.seq == 1
+
+
+async def test_two_attempts_with_one_key_in_one_batch_are_appended_once() -> None:
+    """SQ5: a repeat that waits behind the same stalled append as the first attempt gets the first one's event."""
+    log, delivered = GatedLog(), list[Batch]()
+    made = publisher(PlainLog(log), delivered)
+    first = asyncio.create_task(made.publish("t", [Draft("room:a", "m", "0", 1.0)]))
+    while not log.appends:
+        await asyncio.sleep(0)
+    twins = [
+        asyncio.create_task(made.publish("t", [Draft("room:a", "m", "1", float(n), key="same")], [None]))
+        for n in range(2)
+    ]
+    for _ in range(5):
+        await asyncio.sleep(0)
+    log.gate.set()
+    await first
+    placed = [one for (one,) in await asyncio.gather(*twins)]
+    assert placed[0].id == placed[1].id
+    assert [one.was_there for one in placed] == [False, True]
+    assert [len(batch.events) for batch in delivered] == [1, 1]
+
+
+async def test_an_entry_whose_publisher_was_given_up_is_not_appended_later() -> None:
+    """SQ5: who waited too long behind another append is told so, and nothing of it comes afterwards."""
+    log, delivered = GatedLog(), list[Batch]()
+    patient, hasty = publisher(PlainLog(log), delivered), 0.05
+    first = asyncio.create_task(patient.publish("t", [Draft("room:a", "m", "0", 1.0)]))
+    while not log.appends:
+        await asyncio.sleep(0)
+    patient._timeout_s = hasty
+    late = asyncio.create_task(patient.publish("t", [Draft("room:a", "m", "late", 1.0)]))
+    await asyncio.sleep(2 * hasty)
+    log.gate.set()
+    await first
+    with pytest.raises(UnavailableError):
+        await late
+    assert [event.data for batch in delivered for event in batch.events] == ["0"]
