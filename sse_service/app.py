@@ -71,18 +71,17 @@ def make_backends(settings: Settings, clock: Clock) -> Backends:
     # Imported here: the embedded default starts without the AWS SDK.
     from sse_service.adapters.dynamodb import Dynamo
     from sse_service.adapters.dynamodb_log import DynamoEventLog
-    from sse_service.adapters.dynamodb_stores import DynamoClaims, DynamoConversations, DynamoMessages
+    from sse_service.adapters.dynamodb_stores import DynamoClaims, DynamoConversations, DynamoMessages, SharedMessages
 
     dynamo, prefix = Dynamo(settings), settings.table_prefix
+    messages: MessageStore = (own := DynamoMessages(dynamo, settings.own_messages_table, "conversationId"))
+    if settings.shares_messages_table:
+        theirs = DynamoMessages(dynamo, settings.messages_table, settings.messages_partition_key, is_shared=True)
+        messages = SharedMessages(theirs, own, settings.messages_tenant)
     return Backends(
         DynamoEventLog(dynamo, f"{prefix}-events", clock, retention_s=settings.retention_s),
         broker,
-        DynamoMessages(
-            dynamo,
-            settings.effective_messages_table,
-            settings.messages_partition_key,
-            settings.messages_tenant,
-        ),
+        messages,
         DynamoConversations(dynamo, f"{prefix}-conversations"),
         DynamoClaims(dynamo, f"{prefix}-claims"),
     )

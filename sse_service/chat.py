@@ -152,6 +152,10 @@ class ChatService:
             if widened or (is_open and not known.is_open):
                 raise ForbiddenError("only its creator may widen a conversation")
             return known, False
+        if known is not None and is_open and not known.is_open and not self._messages.may_open(tenant):
+            raise InvalidInputError(
+                "open", "a private conversation stays private while the messages of open ones are shared"
+            )
         saved = await self._conversations.save(tenant, Conversation(conversation_id, members, is_open, principal.user))
         await self._announce(tenant, saved.conversation_id, members, is_open)
         return saved, known is None
@@ -196,7 +200,7 @@ class ChatService:
         key = check_key("idempotencyKey", key) if key else uuid.uuid4().hex
         tenant = principal.tenant
         self._check_size(conversation_id, name, text)
-        await self.admit(principal, conversation_id)
+        conversation = await self.admit(principal, conversation_id)
         try:
             facts = {
                 "messageId": str(uuid.uuid4()),
@@ -207,7 +211,11 @@ class ChatService:
 
             async def work(facts: Mapping[str, str], is_continued: bool) -> Mapping[str, str]:
                 message = Message(facts["conversationId"], facts["messageId"], name, text, int(facts["at"]))
-                stored = await self._messages.put(tenant, message)
+                # A repeat finishes what its key began, in whatever conversation that was.
+                first = conversation
+                if message.conversation_id != conversation_id:
+                    first = await self.admit(principal, message.conversation_id)
+                stored = await self._messages.put(tenant, message, is_open=first.is_open)
                 draft = Draft(
                     room_topic(stored.conversation_id),
                     "message",
@@ -256,9 +264,14 @@ class ChatService:
     ) -> tuple[list[Message], int | None]:
         """The latest messages, oldest first, and the time to page further back with (None: no more)."""
         check_conversation_id(conversation_id)
-        await self.admit(principal, conversation_id)
+        conversation = await self.admit(principal, conversation_id)
         messages, more = await self._messages.page(
-            principal.tenant, conversation_id, limit=limit, before_us=before_us, after_us=after_us
+            principal.tenant,
+            conversation_id,
+            is_open=conversation.is_open,
+            limit=limit,
+            before_us=before_us,
+            after_us=after_us,
         )
         return messages, messages[0].timestamp_us if more and messages else None
 

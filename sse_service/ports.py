@@ -130,15 +130,25 @@ class Message:
 
 
 class MessageStore(Protocol):
-    async def put(self, tenant: str, message: Message) -> Message:
+    def may_open(self, tenant: str) -> bool:
+        """Whether a private conversation of the tenant can be opened later: its messages would still be found."""
+
+    async def put(self, tenant: str, message: Message, *, is_open: bool) -> Message:
         """Store at its timestamp or, where that is taken by another message, microseconds later.
 
         Putting the same message (same id, same proposed timestamp) again finds the same place and changes
-        nothing. Raises UnavailableError.
+        nothing. is_open: whether its conversation is. Raises UnavailableError.
         """
 
     async def page(
-        self, tenant: str, conversation_id: str, *, limit: int, before_us: int | None, after_us: int | None
+        self,
+        tenant: str,
+        conversation_id: str,
+        *,
+        is_open: bool,
+        limit: int,
+        before_us: int | None,
+        after_us: int | None,
     ) -> tuple[list[Message], bool]:
         """The latest `limit` messages between the two (exclusive), oldest first, and whether there are older
         ones in that range. Raises UnavailableError."""

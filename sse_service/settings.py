@@ -70,7 +70,7 @@ class Settings:
     broker: str = _env("SSE_BROKER", "memory", "how instances tell each other: memory (one process)")
     table_prefix: str = _env("SSE_TABLE_PREFIX", "sse-service", "first part of the names of its tables")
     messages_table: str = _env(
-        "SSE_MESSAGES_TABLE", "", "an existing table with chat messages to share; empty: {prefix}-messages"
+        "SSE_MESSAGES_TABLE", "", "an existing table to share for the messages of open conversations"
     )
     messages_partition_key: str = _env(
         "SSE_MESSAGES_PARTITION_KEY", "conversationId", "name of that table's partition key"
@@ -155,8 +155,8 @@ class Settings:
         return bool(self.messages_table)
 
     @property
-    def effective_messages_table(self) -> str:
-        return self.messages_table or f"{self.table_prefix}-messages"
+    def own_messages_table(self) -> str:
+        return f"{self.table_prefix}-messages"
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Settings:

@@ -61,16 +61,12 @@ class TableSpec:
 def table_specs(settings: Settings) -> list[TableSpec]:
     """The tables this service owns. A messages table that is shared belongs to somebody else."""
     prefix = settings.table_prefix
-    specs = [
+    return [
         TableSpec(f"{prefix}-events", ("tenant", "S"), ("seq", "N"), "expires_at"),
         TableSpec(f"{prefix}-claims", ("claim", "S"), None, "expires_at"),
         TableSpec(f"{prefix}-conversations", ("pk", "S"), ("sk", "S")),
+        TableSpec(settings.own_messages_table, ("conversationId", "S"), ("timestamp", "N")),
     ]
-    if not settings.shares_messages_table:
-        specs.append(
-            TableSpec(settings.effective_messages_table, (settings.messages_partition_key, "S"), ("timestamp", "N"))
-        )
-    return specs
 
 
 class Dynamo:

@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import quote
 
 from sse_service.adapters.dynamodb import ConditionFailedError, Dynamo, Item
-from sse_service.errors import ForbiddenError, UnavailableError
+from sse_service.errors import UnavailableError
 from sse_service.ports import Claim, Conversation, Message
 
 __all__ = ["DynamoClaims", "DynamoConversations", "DynamoMessages"]
@@ -37,20 +37,56 @@ def _plain(part: str) -> str:
     return quote(part, safe="@.:+-_")
 
 
+class SharedMessages:
+    """Open conversations of one tenant in a table shared with the stack that is left, all others in our own.
+
+    That stack knows neither tenants nor private conversations: whoever talks to it may read and write any partition of
+    its table.
+    """
+
+    def __init__(self, shared: DynamoMessages, own: DynamoMessages, tenant: str) -> None:
+        self._shared = shared
+        self._own = own
+        self._tenant = tenant
+
+    def may_open(self, tenant: str) -> bool:
+        return tenant != self._tenant
+
+    def _of(self, tenant: str, is_open: bool) -> DynamoMessages:
+        return self._shared if is_open and tenant == self._tenant else self._own
+
+    async def put(self, tenant: str, message: Message, *, is_open: bool) -> Message:
+        return await self._of(tenant, is_open).put(tenant, message, is_open=is_open)
+
+    async def page(
+        self,
+        tenant: str,
+        conversation_id: str,
+        *,
+        is_open: bool,
+        limit: int,
+        before_us: int | None,
+        after_us: int | None,
+    ) -> tuple[list[Message], bool]:
+        return await self._of(tenant, is_open).page(
+            tenant, conversation_id, is_open=is_open, limit=limit, before_us=before_us, after_us=after_us
+        )
+
+
 class DynamoMessages:
-    def __init__(self, dynamo: Dynamo, table: str, partition_key: str, only_tenant: str) -> None:
+    """One table. partition_key: its name. is_shared: partitions are named by the conversation alone."""
+
+    def __init__(self, dynamo: Dynamo, table: str, partition_key: str, *, is_shared: bool = False) -> None:
         self._dynamo = dynamo
         self._table = table
         self._partition_key = partition_key
-        self._only_tenant = only_tenant
+        self._is_shared = is_shared
+
+    def may_open(self, tenant: str) -> bool:
+        return True
 
     def _partition(self, tenant: str, conversation_id: str) -> str:
-        if not self._only_tenant:
-            return f"{_plain(tenant)}#{conversation_id}"
-        if tenant != self._only_tenant:
-            # The shared table cannot keep tenants apart: whoever writes to it may name any conversation.
-            raise ForbiddenError("chat is not available to this tenant")
-        return conversation_id
+        return conversation_id if self._is_shared else f"{_plain(tenant)}#{conversation_id}"
 
     def _key(self, tenant: str, conversation_id: str, timestamp_us: int) -> Item:
         return {
@@ -58,7 +94,7 @@ class DynamoMessages:
             "timestamp": {"N": _seconds(timestamp_us)},
         }
 
-    async def put(self, tenant: str, message: Message) -> Message:
+    async def put(self, tenant: str, message: Message, *, is_open: bool) -> Message:
         at = message.timestamp_us
         for _ in range(MAX_BUMPS):
             key = self._key(tenant, message.conversation_id, at)
@@ -85,7 +121,14 @@ class DynamoMessages:
         raise UnavailableError("the conversation takes no more messages at this moment")
 
     async def page(
-        self, tenant: str, conversation_id: str, *, limit: int, before_us: int | None, after_us: int | None
+        self,
+        tenant: str,
+        conversation_id: str,
+        *,
+        is_open: bool,
+        limit: int,
+        before_us: int | None,
+        after_us: int | None,
     ) -> tuple[list[Message], bool]:
         low = after_us + 1 if after_us is not None else 0
         high = before_us - 1 if before_us is not None else FAR_FUTURE_US

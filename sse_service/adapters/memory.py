@@ -152,7 +152,10 @@ class MemoryMessages:
         self._max = max_per_conversation
         self._rooms: dict[tuple[str, str], list[Message]] = {}
 
-    async def put(self, tenant: str, message: Message) -> Message:
+    def may_open(self, tenant: str) -> bool:
+        return True
+
+    async def put(self, tenant: str, message: Message, *, is_open: bool) -> Message:
         room = self._rooms.setdefault((tenant, message.conversation_id), [])
         at = message.timestamp_us
         index = bisect_left(room, at, key=_time)
@@ -168,7 +171,14 @@ class MemoryMessages:
         return stored
 
     async def page(
-        self, tenant: str, conversation_id: str, *, limit: int, before_us: int | None, after_us: int | None
+        self,
+        tenant: str,
+        conversation_id: str,
+        *,
+        is_open: bool,
+        limit: int,
+        before_us: int | None,
+        after_us: int | None,
     ) -> tuple[list[Message], bool]:
         room = self._rooms.get((tenant, conversation_id), [])
         first = 0 if after_us is None else bisect_right(room, after_us, key=_time)

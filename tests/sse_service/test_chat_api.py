@@ -244,8 +244,18 @@ async def test_a_shared_messages_table_has_the_rooms_format_and_one_tenant(
     # Another tenant may have a conversation of that name; it must not see this table.
     other = {"conversationId": "main", "open": True}
     assert (await api.post("/api/conversations", "eve", other, "other")).status_code == 201
-    assert (await api.get("/api/chat/history?conversationId=main", "eve", "other")).status_code == 403
-    assert (await api.post(SEND, "eve", {"conversationId": "main", "message": "x"}, "other")).status_code == 403
+    assert (await api.post(SEND, "eve", {"conversationId": "main", "message": "x"}, "other")).status_code == 201
+    theirs = (await api.get("/api/chat/history?conversationId=main", "eve", "other")).json()["messages"]
+    assert [row["message"] for row in theirs] == ["x"]
+    # Whoever talks to the stack that is left may read any partition of its table: private ones are kept elsewhere.
+    await api.room("private", "ann")
+    assert (await api.post(SEND, "ann", {"conversationId": "private", "message": "secret"})).status_code == 201
+    rows = (await api.get("/api/chat/history?conversationId=private", "ann")).json()["messages"]
+    assert [row["message"] for row in rows] == ["secret"]
+    shared = await dynamo.call("scan", TableName=settings.messages_table)
+    assert {row["message"]["S"] for row in shared["Items"]} == {"before", "after"}
+    opened = await api.post("/api/conversations", "ann", {"conversationId": "private", "open": True})
+    assert opened.status_code in (400, 403)
     await dynamo.close()
 
 
