@@ -7,8 +7,12 @@ Lambda's own.
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies_environment
 
 import boto3
 from botocore.config import Config
@@ -174,14 +178,30 @@ class AwsSession:
             retries={"mode": "standard", "total_max_attempts": 5},
             user_agent_extra="legacy-ws",
         )
+        make = partial(self._session.client, service, region_name=self.region, endpoint_url=endpoint_url)
         try:
-            return self._session.client(service, region_name=self.region, endpoint_url=endpoint_url, config=config)
+            client = make(config=config)
+            if getproxies_environment() and _is_loopback(client.meta.endpoint_url):
+                # The proxy of HTTP_PROXY knows nothing of this machine's ports. Only the client knows the address:
+                # it may come from the environment or a profile.
+                client = make(config=config.merge(Config(proxies={})))
+            return client
         except InvalidRegionError:
             raise UsageError(f"{self.region!r} is no AWS region", "set AWS_DEFAULT_REGION or --region") from None
         except ValueError:  # botocore: "Invalid endpoint: ..."
             raise UsageError(
                 f"{endpoint_url!r} is no URL", "pass http://HOST:PORT or https://HOST as --endpoint-url"
             ) from None
+
+
+def _is_loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def error_code(error: BaseException) -> str | None:

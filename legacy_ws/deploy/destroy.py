@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from legacy_ws.aws import AWS_ERRORS, AwsSession, explain
@@ -35,6 +36,17 @@ def destroy(session: AwsSession, owned: Sequence[Resource], removed: Removed) ->
                 why = explain(error)
                 raise StepFailedError(f"{resource.kind} {resource.name}", why.message) from None
         removed(resource, time.monotonic() - started, number, len(owned))
+    _delete_late_logs(session, owned)
+
+
+def _delete_late_logs(session: AwsSession, owned: Sequence[Resource]) -> None:
+    """Lambda makes a group again for what a function wrote last, and such a group, without a tag, would be taken for
+    somebody's by the next deployment."""
+    logs = session.client("logs")
+    for resource in owned:
+        if resource.kind == "log group":
+            with suppress(logs.exceptions.ResourceNotFoundException):
+                logs.delete_log_group(logGroupName=resource.id)
 
 
 def _delete(session: AwsSession, resource: Resource) -> None:

@@ -45,29 +45,47 @@ class FunctionConfig:
     environment: Mapping[str, str]
 
 
-def ensure_log_group(client: Any, names: StackNames, function: FunctionSpec, retention_days: int) -> Action:
-    """The function's log group exists, belongs to the stack and does not grow for ever."""
+def ensure_log_group(
+    client: Any, lambda_client: Any, names: StackNames, function: FunctionSpec, retention_days: int
+) -> Action:
+    """The function's log group exists, belongs to the stack and does not grow for ever.
+
+    Raises: RefusedError: the group is somebody else's, or there is such a function and it is not this stack's.
+    """
     name = names.log_group(function)
+    ours = _own_configuration(lambda_client, names, names.function(function)) is not None
     groups = client.describe_log_groups(logGroupNamePrefix=name)["logGroups"]
     found = next((group for group in groups if group["logGroupName"] == name), None)
     if found is None:
         try:
             client.create_log_group(logGroupName=name, tags=names.tags)
         except client.exceptions.ResourceAlreadyExistsException:
-            return ensure_log_group(client, names, function, retention_days)
+            return ensure_log_group(client, lambda_client, names, function, retention_days)
         client.put_retention_policy(logGroupName=name, retentionInDays=retention_days)
         return "created"
     arn = found["arn"].removesuffix(":*")
     changed = False
-    if client.list_tags_for_resource(resourceArn=arn)["tags"].get(TAG) != names.stack:
-        # Lambda itself makes the group of a function that writes before this step has run; the name is the
-        # function's.
+    owner = client.list_tags_for_resource(resourceArn=arn)["tags"].get(TAG)
+    if owner != names.stack:
+        # Lambda itself makes the group of a function that writes while it has none. Any other group with logs in it
+        # is somebody's: once tagged, `destroy` would delete it.
+        if owner is not None or not (ours or _is_empty(client, found)):
+            raise RefusedError(
+                f"log group {name} exists and is not part of stack {names.stack}",
+                "choose another stack name, or delete the group if nobody needs its logs",
+            )
         client.tag_resource(resourceArn=arn, tags=names.tags)
         changed = True
     if found.get("retentionInDays") != retention_days:
         client.put_retention_policy(logGroupName=name, retentionInDays=retention_days)
         changed = True
     return "updated" if changed else "unchanged"
+
+
+def _is_empty(client: Any, group: Mapping[str, Any]) -> bool:
+    """Whether nothing was ever logged there. `storedBytes` alone lags behind."""
+    streams = client.describe_log_streams(logGroupName=group["logGroupName"], limit=1)["logStreams"]
+    return not streams and not group.get("storedBytes")
 
 
 def ensure_role(client: Any, names: StackNames, function: FunctionSpec, found: Callable[[str], None]) -> Action:
@@ -132,7 +150,7 @@ def ensure_function(
         "MemorySize": function.memory_mb,
         "Environment": {"Variables": dict(config.environment)},
     }
-    current = configuration(client, name)
+    current = _own_configuration(client, names, name)
     if current is None:
         created = create_function(
             client,
@@ -145,10 +163,6 @@ def ensure_function(
         )
         found(created["FunctionArn"])
         return "created"
-    if client.list_tags(Resource=current["FunctionArn"])["Tags"].get(TAG) != names.stack:
-        raise RefusedError(
-            f"function {name} exists and is not part of stack {names.stack}", "choose another stack name"
-        )
     found(current["FunctionArn"])
     wanted = _beside_a_tee(wanted, current)
     changed = False
@@ -205,6 +219,16 @@ def configuration(client: Any, name: str) -> dict[str, Any] | None:
     except client.exceptions.ResourceNotFoundException:
         return None
     return found
+
+
+def _own_configuration(client: Any, names: StackNames, name: str) -> dict[str, Any] | None:
+    """`configuration` of one of the stack's functions. Raises: RefusedError: it is not this stack's."""
+    current = configuration(client, name)
+    if current and client.list_tags(Resource=current["FunctionArn"]).get("Tags", {}).get(TAG) != names.stack:
+        raise RefusedError(
+            f"function {name} exists and is not part of stack {names.stack}", "choose another stack name"
+        )
+    return current
 
 
 def create_function(

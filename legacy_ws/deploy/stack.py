@@ -180,12 +180,15 @@ class _Work:
     def _function_steps(self, function: FunctionSpec) -> list[Step]:
         names, options = self.names, self.options
         logs, iam = self._session.client("logs"), self._session.client("iam")
+        lambda_client = self._session.client("lambda")
         set_role = partial(self._roles.__setitem__, function.name)
         return [
             Step(
                 "log group",
                 names.log_group(function),
-                partial(function_steps.ensure_log_group, logs, names, function, options.log_retention_days),
+                partial(
+                    function_steps.ensure_log_group, logs, lambda_client, names, function, options.log_retention_days
+                ),
             ),
             Step("role", names.role(function), partial(function_steps.ensure_role, iam, names, function, set_role)),
             Step(

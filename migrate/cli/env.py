@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
+import urllib.request
 
 from migrate.cli.options import JsonOption, StateDirOption
 from migrate.cli.output import print_json, reports_errors
@@ -19,6 +21,10 @@ def env(state_dir: StateDirOption = DEFAULT_STATE_DIR, json_: JsonOption = False
     Example: eval "$(migrate env)"
     """
     variables: dict[str, str] = StateDir(state_dir).running()["env"]
+    if urllib.request.getproxies_environment():
+        from migrate.up.aws import without_proxy
+
+        variables = {**variables, **without_proxy(os.environ)}
     if json_:
         print_json(variables)
         return

@@ -24,6 +24,7 @@ from migrate.up.state import DEFAULT_STATE_DIR, StateDir
 __all__ = ["public_view", "show_up", "up"]
 
 DETACHED_START_S = 120.0
+STOP_TIMEOUT_S = 60.0
 Port = Annotated[int | None, typer.Option(help="A fixed port; a free one when not given.", show_default=False)]
 
 
@@ -128,6 +129,9 @@ def _detach(state: StateDir, json_: bool) -> None:
     state.remove_up()
     arguments = [argument for argument in sys.argv[1:] if argument not in ("--detach", "--json")]
     log = state.logs / "up.log"
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        # As Ctrl-C: what has been started goes down with us.
+        signal.signal(number, signal.default_int_handler)
     with log.open("wb") as output:
         child = subprocess.Popen(
             [sys.executable, "-m", "migrate", *arguments],
@@ -136,6 +140,15 @@ def _detach(state: StateDir, json_: bool) -> None:
             stderr=output,
             start_new_session=True,
         )
+    try:
+        _wait_ready(state, child, log, json_)
+    except BaseException:
+        _end(child)
+        raise
+
+
+def _wait_ready(state: StateDir, child: subprocess.Popen[bytes], log: Path, json_: bool) -> None:
+    """Raises: typer.Exit: the child ended; MigrateError: it takes too long."""
     deadline = time.monotonic() + DETACHED_START_S
     with err.status("starting both stacks"):
         while time.monotonic() < deadline:
@@ -150,8 +163,17 @@ def _detach(state: StateDir, json_: bool) -> None:
                 sys.stderr.write(log.read_text(encoding="utf-8", errors="replace"))
                 raise typer.Exit(child.returncode or 1)
             time.sleep(0.05)
-    child.terminate()
     raise MigrateError(f"the stacks were not ready after {DETACHED_START_S:g} s", f"look at {log}")
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """End a start that was given up; its parts end with it."""
+    if child.poll() is None:
+        child.terminate()
+        try:
+            child.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            child.kill()
 
 
 def public_view(info: dict[str, Any]) -> dict[str, Any]:

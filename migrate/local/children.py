@@ -22,13 +22,14 @@ from pathlib import Path
 
 from migrate.local.errors import ChildFailedError
 
-__all__ = ["Supervised", "kill", "spawn", "stop"]
+__all__ = ["Supervised", "kill", "last_words", "spawn", "stop"]
 
 log = logging.getLogger(__name__)
 
 HOLD_CHECK_S = 0.1
 # Lines of its log that an error about a child shows.
-LAST_WORDS = 6
+LAST_WORDS = 8
+LAST_BYTES = 8192
 _HERE = Path(__file__).parent
 _KERNEL_ENDS_CHILDREN = sys.platform == "linux"
 
@@ -124,6 +125,17 @@ async def stop(process: asyncio.subprocess.Process, grace_s: float) -> int:
     return status
 
 
+def last_words(log_file: Path, start: int = 0) -> list[str]:
+    """The last lines of a log, none from before the byte `start`; empty when it cannot be read."""
+    text = ""
+    with contextlib.suppress(OSError), log_file.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        # It may have been emptied since.
+        file.seek(max(start if start <= size else 0, size - LAST_BYTES))
+        text = file.read(LAST_BYTES).decode("utf-8", "replace")
+    return [line for line in text.splitlines() if line.strip()][-LAST_WORDS:]
+
+
 class Supervised:
     """A child that is started again when it ends by itself, with a growing pause.
 
@@ -134,8 +146,10 @@ class Supervised:
         log_file: gets its standard output and error (appended).
         restarted: is awaited after each restart that got ready.
         consequence: what a restart means for the user, for the log.
-        held: while it says True the child is kept down; asked a few times a second.
+        held: while it says True the child is kept down; asked a few times a second, also while it is starting again.
         changed: called whenever the child has started or ended.
+
+    What `restarted` and `changed` raise is logged: a full disk, say, must not end the watch over the child.
     """
 
     def __init__(
@@ -174,6 +188,8 @@ class Supervised:
         self._process: asyncio.subprocess.Process | None = None
         self._watch: asyncio.Task[None] | None = None
         self._up = False
+        # Where in its log the last start began: earlier words are not its own.
+        self._log_start = 0
 
     @property
     def pid(self) -> int | None:
@@ -197,17 +213,17 @@ class Supervised:
         self._up = False
         if self._watch is not None:
             self._watch.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._watch
+            await asyncio.gather(self._watch, return_exceptions=True)
             self._watch = None
         if self._process is not None:
             await stop(self._process, self._grace_s)
-            self._changed()
+            self._tell_changed()
 
     async def _start_once(self) -> None:
         argv, env = self._command()
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
         with self.log_file.open("ab") as output:
+            self._log_start = output.tell()
             self._process = process = await spawn(
                 argv,
                 env=env,
@@ -216,7 +232,7 @@ class Supervised:
                 stderr=output.fileno(),
                 death_signal=self._death_signal,
             )
-        self._changed()
+        self._tell_changed()
         ended = asyncio.create_task(process.wait())
         ready = asyncio.ensure_future(self._ready())
         try:
@@ -240,12 +256,17 @@ class Supervised:
         elif not ready.done():
             reason = f"was not ready within {self._ready_s:g} s"
         if reason is not None:
-            raise ChildFailedError(self.name, reason, str(self.log_file))
+            raise self._failed(reason)
 
     def _failed(self, reason: str) -> ChildFailedError:
-        text = self.log_file.read_bytes()[-8192:].decode("utf-8", "replace")
-        last_words = [line for line in text.splitlines() if line.strip()][-LAST_WORDS:]
-        return ChildFailedError(self.name, reason, str(self.log_file), last_words)
+        """The error with the last words of its log since this start."""
+        return ChildFailedError(self.name, reason, str(self.log_file), last_words(self.log_file, self._log_start))
+
+    def _tell_changed(self) -> None:
+        try:
+            self._changed()
+        except Exception:
+            log.exception("what %s does now could not be noted", self.name)
 
     async def _keep_running(self) -> None:
         pause_s = self._first_pause_s
@@ -259,25 +280,47 @@ class Supervised:
             if status is None:
                 await self._while_held()
             else:
-                self._changed()
+                self._tell_changed()
                 log.error("%s ended with status %s; starting it again. %s", self.name, status, self._consequence)
             while True:
                 if status is not None:
                     await asyncio.sleep(pause_s)
                     pause_s = min(pause_s * 2, self._longest_pause_s)
                 try:
-                    await self._start_once()
+                    if await self._start_unless_held():
+                        break
                 except ChildFailedError as error:
                     status = -1
                     log.error("%s", error)  # noqa: TRY400 - the message says it all
+                except Exception:  # no process, no disk, no memory just now
+                    status = -1
+                    log.exception("%s could not be started", self.name)
                 else:
-                    break
+                    status = None
+                    await self._while_held()
             if status is not None:
                 self.restarts += 1
             log.warning("%s is running again (pid %s)", self.name, self.pid)
-            self._changed()
+            self._tell_changed()
             if self._restarted is not None:
-                await self._restarted()
+                try:
+                    await self._restarted()
+                except Exception:
+                    log.exception("%s is running again, but what follows its restart failed", self.name)
+
+    async def _start_unless_held(self) -> bool:
+        """Start it; False when it shall be kept down. Raises: as `_start_once`."""
+        starting = asyncio.create_task(self._start_once())
+        try:
+            while not starting.done():
+                if self._held():
+                    return False
+                await asyncio.wait({starting}, timeout=HOLD_CHECK_S)
+            await starting
+            return True
+        finally:
+            starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
 
     async def _until_ended_or_held(self) -> int | None:
         """Its exit status, or None when it shall be kept down."""
@@ -296,7 +339,8 @@ class Supervised:
     async def _while_held(self) -> None:
         assert self._process is not None  # noqa: S101 - start() set it
         await stop(self._process, self._grace_s)
-        self._changed()
+        self._up = False
+        self._tell_changed()
         log.warning("%s is held down", self.name)
         while self._held():
             await asyncio.sleep(HOLD_CHECK_S)

@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import boto3
+from botocore.config import Config
 
-__all__ = ["REGION", "clients", "environment"]
+__all__ = ["REGION", "clients", "environment", "without_proxy"]
 
 REGION = "ap-northeast-1"
+_HERE = ("127.0.0.1", "localhost", "::1")
 
 
 def environment(endpoint_url: str, ca_bundle: str) -> dict[str, str]:
@@ -24,6 +26,18 @@ def environment(endpoint_url: str, ca_bundle: str) -> dict[str, str]:
     }
 
 
+def without_proxy(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables that make programs started with `environment` reach this machine without its proxy.
+
+    Of both spellings Python prefers the one in small letters (urllib.request.getproxies_environment), curl and Node.js
+    have their own order: both say the same here.
+    """
+    listed = (environment.get("no_proxy") or environment.get("NO_PROXY") or "").split(",")
+    names = [name.strip() for name in listed if name.strip()]
+    value = ",".join([*names, *(name for name in _HERE if name not in names)])
+    return {"NO_PROXY": value, "no_proxy": value}
+
+
 def clients(env: Mapping[str, str]) -> Callable[[str], Any]:
     """A maker of boto3 clients for the local AWS of `env`, whatever our own environment says."""
     session = boto3.Session(
@@ -31,4 +45,6 @@ def clients(env: Mapping[str, str]) -> Callable[[str], Any]:
         aws_secret_access_key=env["AWS_SECRET_ACCESS_KEY"],
         region_name=env["AWS_DEFAULT_REGION"],
     )
-    return lambda service: session.client(service, endpoint_url=env["AWS_ENDPOINT_URL"])
+    # Without `proxies` botocore asks the environment, whose proxy knows nothing of this machine's ports.
+    config = Config(proxies={})
+    return lambda service: session.client(service, endpoint_url=env["AWS_ENDPOINT_URL"], config=config)

@@ -17,16 +17,23 @@ import fcntl
 import json
 import os
 import secrets
+import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from migrate.errors import RefusedError, UsageError
 
 __all__ = ["DEFAULT_STATE_DIR", "StateDir"]
 
 DEFAULT_STATE_DIR = Path(".migrate")
+# Lies in aws/ when this program made it: what has no such file is somebody else's, and never emptied.
+AWS_MARKER = ".made-by-migrate-up"
+MIN_SECRET_BYTES = 32  # of a key for HS256 (RFC 7518, 3.2)
 
 
 class StateDir:
@@ -68,22 +75,58 @@ class StateDir:
         try:
             for directory in (self.path, self.aws, self.logs, self.records):
                 directory.mkdir(parents=True, exist_ok=True)
+            if not any(self.aws.iterdir()):
+                (self.aws / AWS_MARKER).touch()
         except OSError as error:
             raise UsageError(
                 f"the state directory {self.path} cannot be made: {error.strerror}",
                 "name another one with --state-dir",
             ) from error
 
+    def empty_aws(self) -> None:
+        """Forget what the local AWS stored.
+
+        Raises: RefusedError: the directory was not made by `make`.
+        """
+        if self.aws.is_symlink() or not (self.aws / AWS_MARKER).is_file():
+            raise RefusedError(
+                f"{self.aws} was not made by `migrate up`, and --fresh would delete what is in it",
+                "name another directory with --state-dir, or delete it yourself if nobody needs it",
+            )
+        # The marker stays: a run that is cut off here is continued by the next one.
+        for entry in self.aws.iterdir():
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            elif entry.name != AWS_MARKER:
+                entry.unlink()
+
     def jwt_secret(self) -> str:
-        """The secret of this directory, made at first use. Never print it."""
+        """The secret of this directory, made at first use. Never print it.
+
+        Raises: UsageError: the file holds nothing that could be one.
+        """
+        if not self.jwt_secret_file.exists():
+            self._make_secret()
+        secret = self.jwt_secret_file.read_text(encoding="utf-8").strip()
+        if len(secret.encode()) < MIN_SECRET_BYTES:
+            raise UsageError(
+                f"{self.jwt_secret_file} holds no secret of at least {MIN_SECRET_BYTES} bytes",
+                "delete it: the next `migrate up` makes a new one",
+            )
+        return secret
+
+    def _make_secret(self) -> None:
+        """Write it whole or not at all; whoever was faster has made it."""
+        descriptor, name = tempfile.mkstemp(dir=self.path, prefix="jwt-secret.")  # mode 0600
         try:
-            return self.jwt_secret_file.read_text(encoding="utf-8").strip()
-        except FileNotFoundError:
-            secret = secrets.token_urlsafe(48)
-            descriptor = os.open(self.jwt_secret_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(secret + "\n")
-            return secret
+                file.write(secrets.token_urlsafe(48) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            with contextlib.suppress(FileExistsError):
+                os.link(name, self.jwt_secret_file)
+        finally:
+            Path(name).unlink()
 
     def read_up(self) -> dict[str, Any] | None:
         """The contents of up.json, or None when nothing was ever started here (or is just starting)."""
@@ -126,20 +169,38 @@ class StateDir:
         return up
 
     def holder(self) -> int | None:
-        """The pid of the supervisor that holds this directory, or None."""
+        """The pid of the supervisor that holds this directory; 0 when it has not said it; None without one.
+
+        Looking takes the lock for a moment, shared: those who look do not take each other for the supervisor.
+        """
         try:
-            descriptor = os.open(self.path / "up.lock", os.O_RDWR)
+            descriptor = os.open(self.path / "up.lock", os.O_RDONLY)
         except FileNotFoundError:
             return None
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            text = os.read(descriptor, 32).decode("ascii", "replace").strip()
-            return int(text) if text.isdigit() else 0
-        else:
-            return None
+            for _ in range(20):
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    text = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
+                    if text.isdigit():
+                        return int(text)
+                    # It has the lock and is about to write its pid, or has emptied the file and is about to let go.
+                    time.sleep(0.02)
+                else:
+                    return None
+            return 0
         finally:
             os.close(descriptor)
+
+    def is_held_by(self, pid: int) -> bool:
+        """Whether that process has this directory's lock file open. The pid in the file alone proves nothing: after
+        a kill -9 it may be a stranger's."""
+        lock = str(self.path / "up.lock")
+        try:
+            return any(file.path == lock for file in psutil.Process(pid).open_files())
+        except psutil.Error:
+            return False
 
     @contextlib.contextmanager
     def hold(self) -> Iterator[None]:
@@ -160,7 +221,10 @@ class StateDir:
                 ) from None
             os.ftruncate(descriptor, 0)
             os.write(descriptor, f"{os.getpid()}\n".encode("ascii"))
-            yield
+            try:
+                yield
+            finally:
+                os.ftruncate(descriptor, 0)
         finally:
             os.close(descriptor)
 

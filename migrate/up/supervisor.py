@@ -13,7 +13,6 @@ import asyncio
 import contextlib
 import json
 import os
-import shutil
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -25,10 +24,11 @@ import httpx
 
 from migrate import live, traffic
 from migrate.errors import MigrateError
-from migrate.local.children import Supervised
+from migrate.local.children import Supervised, kill, last_words, spawn
+from migrate.local.errors import ChildFailedError
 from migrate.tee.install import functions_of_api, install_tee
 from migrate.tokens import mint
-from migrate.up.aws import REGION, clients, environment
+from migrate.up.aws import REGION, clients, environment, without_proxy
 from migrate.up.state import StateDir
 
 __all__ = ["HOST", "ROOMS", "STACK", "TENANT", "Supervisor", "UpOptions"]
@@ -96,8 +96,7 @@ class Supervisor:
     async def _start(self) -> None:
         state = self._state
         if self._options.fresh:
-            shutil.rmtree(state.aws, ignore_errors=True)
-            state.make()
+            state.empty_aws()
         state.bridge_held.unlink(missing_ok=True)
         secret = state.jwt_secret()
         self._write()
@@ -201,7 +200,7 @@ class Supervisor:
 
     def _install_tee(self, env: dict[str, str], api_id: str) -> str:
         client = clients(env)
-        return install_tee(client, functions_of_api(client("apigatewayv2"), api_id)).queue_url
+        return install_tee(client, functions_of_api(client("apigatewayv2"), api_id), api_id).queue_url
 
     async def _make_rooms(self, secret: str) -> None:
         token = mint("bridge", TENANT, secret, scopes=("events:publish",))
@@ -270,24 +269,28 @@ class Supervisor:
         await child.start()
 
     async def _run_once(self, name: str, argv: list[str], env: dict[str, str]) -> bytes:
-        """Run a command to its end; its stdout is the result. Raises MigrateError with its last words."""
-        process = await asyncio.create_subprocess_exec(
-            *argv,
-            env={**_base_environment(), **env},
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
+        """Run a command to its end; its stdout is the result. Raises ChildFailedError with its last words."""
+        log_file = self._state.logs / f"{name}.log"
+        with log_file.open("wb") as messages:
+            process = await spawn(
+                argv,
+                env={**_base_environment(), **env},
+                stdout=asyncio.subprocess.PIPE,
+                stderr=messages.fileno(),
+            )
+        reason = None
         try:
-            output, messages = await asyncio.wait_for(process.communicate(), START_TIMEOUT_S)
-        except BaseException:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            raise
-        (self._state.logs / f"{name}.log").write_bytes(messages)
-        if process.returncode != 0:
-            tail = "\n".join(f"  | {line}" for line in messages.decode("utf-8", "replace").splitlines()[-8:])
-            raise MigrateError(f"`{' '.join(argv[2:5])}` ended with exit code {process.returncode}:\n{tail}")
+            output, _ = await asyncio.wait_for(process.communicate(), START_TIMEOUT_S)
+        except TimeoutError:
+            reason = f"took longer than {START_TIMEOUT_S:g} s"
+        else:
+            if process.returncode != 0:
+                reason = f"ended with exit code {process.returncode}"
+        finally:
+            kill(process)
+            await process.wait()
+        if reason is not None:
+            raise ChildFailedError(f"`{' '.join(argv[2:5])}`", reason, str(log_file), last_words(log_file))
         return output
 
     def _write(self) -> None:
@@ -304,7 +307,11 @@ class Supervisor:
                 await asyncio.wait_for(task, 5.0)
         # The last started goes first; the local AWS, which all the others use, goes last and saves its state.
         for child in reversed(self._children.values()):
-            await child.stop()
+            try:
+                await child.stop()
+            except Exception as error:
+                # The others are still to be ended; this one ends with us, by its leash.
+                self._say(f"{child.name} could not be ended in order: {error!r}")
         self._state.remove_up()
 
 
@@ -338,6 +345,7 @@ def _base_environment() -> dict[str, str]:
     nowhere = str(Path(os.devnull))
     return {
         **kept,
+        **without_proxy(kept),
         "AWS_CONFIG_FILE": nowhere,
         "AWS_SHARED_CREDENTIALS_FILE": nowhere,
         "PYTHONUNBUFFERED": "1",

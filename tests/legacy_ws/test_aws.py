@@ -139,3 +139,23 @@ def test_only_this_module_imports_boto3() -> None:
             if any(name.split(".")[0] in ("boto3", "botocore") for name in names):
                 importers.add(path.relative_to(root).as_posix())
     assert importers == {"aws.py"}
+
+
+def test_a_proxy_is_not_asked_for_an_address_on_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """HTTP_PROXY of a company's network knows nothing of the local AWS."""
+
+    def proxies(endpoint_url: str | None) -> dict[str, str]:
+        client = aws.AwsSession("eu-west-1", None, endpoint_url).client("dynamodb")
+        found: dict[str, str] = client._endpoint.http_session._proxy_config._proxies
+        return found
+
+    for name in ("NO_PROXY", "no_proxy", "http_proxy", "https_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HTTP_PROXY", "http://proxy.invalid:3128")
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.invalid:3128")
+    for local in ("http://127.0.0.1:4566", "http://localhost:4566", "http://[::1]:4566"):
+        assert proxies(local) == {}
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:4566")
+    assert proxies(None) == {}
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    assert proxies(None)["https"] == "http://proxy.invalid:3128"

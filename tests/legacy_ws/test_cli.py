@@ -293,7 +293,7 @@ def test_the_management_address_is_found(run: Run, management: Any, api: str, mo
     assert "has no stage 'prod'" in missing.stderr
     run("ws-deploy", api, "prod")
     assert run("connection-send", api, "prod", "c", "x").exit_code == 0
-    assert "there is no API 'nope'" in run("connection-send", "nope", "prod", "c", "x").stderr
+    assert "there is no API with the id 'nope'" in run("connection-send", "nope", "prod", "c", "x").stderr
     monkeypatch.delenv("AWS_ENDPOINT_URL")
     assert run("connection-send", "abc", "prod", "c", "x").exit_code == 0
     assert urls[0].startswith("http://")

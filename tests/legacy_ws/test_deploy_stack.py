@@ -15,7 +15,7 @@ from legacy_ws.aws import AwsSession
 from legacy_ws.deploy import stack as stack_module
 from legacy_ws.deploy.apps import ROOMS
 from legacy_ws.deploy.destroy import destroy
-from legacy_ws.deploy.inventory import stacks, take
+from legacy_ws.deploy.inventory import Resource, stacks, take
 from legacy_ws.deploy.stack import Deployment, DeployOptions, deploy, names_of
 from legacy_ws.deploy.status import status_of
 from legacy_ws.errors import RefusedError, StepFailedError, UsageError
@@ -395,3 +395,70 @@ def test_a_refusal_of_aws_names_the_step_and_how_to_go_on(session: Session, name
         run(session, name)
     assert "run the same command again" in str(caught.value.hint)
     assert caught.value.exit_code == 2
+
+
+def log_groups(session: Session, stack: str) -> dict[str, tuple[dict[str, str], int | None]]:
+    """Name -> tags and retention in days."""
+    logs = session.client("logs")
+    return {
+        group["logGroupName"]: (
+            logs.list_tags_for_resource(resourceArn=group["arn"].removesuffix(":*"))["tags"],
+            group.get("retentionInDays"),
+        )
+        for group in logs.describe_log_groups(logGroupNamePrefix=f"/aws/lambda/{stack}-")["logGroups"]
+    }
+
+
+@pytest.mark.parametrize("whose", ["another stack's", "nobody's, with logs", "of a function that is not ours"])
+def test_somebody_elses_log_group_is_neither_taken_over_nor_deleted(session: Session, name: str, whose: str) -> None:
+    """CL1: `destroy` would delete what `deploy` has tagged."""
+    group = f"/aws/lambda/{name}-authorizer"
+    logs, functions = session.client("logs"), session.client("lambda")
+    tags = {"ws2sse:stack": "other"} if whose == "another stack's" else {}
+    logs.create_log_group(logGroupName=group, tags=tags)
+    if whose == "nobody's, with logs":
+        logs.create_log_stream(logGroupName=group, logStreamName="2024/01/01/[$LATEST]1")
+    if whose == "of a function that is not ours":
+        functions.create_function(
+            FunctionName=f"{name}-authorizer",
+            Runtime="python3.13",
+            Role="arn:aws:iam::000000000000:role/theirs",
+            Handler="x.handler",
+            Code={"ZipFile": stack_module.build_zip()},
+        )
+    try:
+        with pytest.raises(RefusedError, match="not part of stack"):
+            run(session, name)
+        destroy(session, take(session, names_of(session, name)).owned, lambda *_: None)
+        assert log_groups(session, name) == {group: (tags, None)}
+    finally:
+        logs.delete_log_group(logGroupName=group)
+        if whose == "of a function that is not ours":
+            functions.delete_function(FunctionName=f"{name}-authorizer")
+
+
+def test_the_log_group_that_lambda_made_for_our_function_is_taken_over(session: Session, name: str) -> None:
+    """CL1: somebody deleted the group, and the function wrote again; an empty group may be made beforehand."""
+    logs = session.client("logs")
+    logs.create_log_group(logGroupName=f"/aws/lambda/{name}-connect")
+    run(session, name)
+    logs.delete_log_group(logGroupName=f"/aws/lambda/{name}-authorizer")
+    logs.create_log_group(logGroupName=f"/aws/lambda/{name}-authorizer")
+    logs.create_log_stream(logGroupName=f"/aws/lambda/{name}-authorizer", logStreamName="1")
+    run(session, name)
+    for one in ("connect", "authorizer"):
+        tags, retention = log_groups(session, name)[f"/aws/lambda/{name}-{one}"]
+        assert (tags["ws2sse:stack"], retention) == (name, 14)
+
+
+def test_a_log_group_made_again_while_destroy_runs_goes_too(session: Session, name: str) -> None:
+    """CL1: Lambda sends the last logs of a deleted function late."""
+    run(session, name)
+    group = f"/aws/lambda/{name}-connect"
+
+    def late(resource: Resource, *_: object) -> None:
+        if resource.name == group:
+            session.client("logs").create_log_group(logGroupName=group)
+
+    destroy(session, take(session, names_of(session, name)).owned, late)
+    assert log_groups(session, name) == {}

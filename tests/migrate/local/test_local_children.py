@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -128,3 +129,103 @@ async def test_supervised_child_that_does_not_get_ready(tmp_path: Path) -> None:
         await slow.start()
     assert time.monotonic() - began < 10
     assert slow.pid is None
+
+
+async def soon() -> None:
+    await asyncio.sleep(0.05)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.02)
+
+
+async def test_a_child_that_cannot_start_shows_the_end_of_its_log(tmp_path: Path) -> None:
+    """MG2: the reason is in the message; words of an earlier start are not."""
+    (tmp_path / "log").write_text("an earlier start\n")
+    says = (sys.executable, "-c", "import sys; sys.exit('the disk is on fire')")
+    child = Supervised("ends", lambda: (says, ENVIRONMENT), lambda: asyncio.sleep(60), log_file=tmp_path / "log")
+    with pytest.raises(ChildFailedError, match="the disk is on fire") as caught:
+        await child.start()
+    assert "an earlier start" not in str(caught.value)
+    assert caught.value.hint == f"its log: {tmp_path / 'log'}"
+
+
+async def test_a_full_disk_does_not_end_the_watch_over_a_child(tmp_path: Path) -> None:
+    """MG2: whatever `changed`, `restarted` or a start raise, the child is started again, and stop() ends it."""
+    trouble = ["changed", "changed", "command", "restarted"]
+
+    def fail(where: str) -> None:
+        if trouble and trouble[0] == where:
+            trouble.pop(0)
+            raise OSError(28, "No space left on device")
+
+    def command() -> tuple[tuple[str, ...], dict[str, str]]:
+        if child.pid is None and trouble != ["changed", "changed", "command", "restarted"]:
+            fail("command")
+        return SLEEP, ENVIRONMENT
+
+    async def restarted() -> None:
+        fail("restarted")
+
+    child = Supervised(
+        "sleeper",
+        command,
+        soon,
+        log_file=tmp_path / "log",
+        restarted=restarted,
+        first_pause_s=0.01,
+        changed=lambda: fail("changed"),
+    )
+    await child.start()
+    for restarts in (1, 2):
+        assert child.pid is not None
+        os.kill(child.pid, signal.SIGKILL)
+        await until(lambda wanted=restarts: child.restarts == wanted and child.up)  # type: ignore[misc]
+    assert trouble == []
+    last = child.pid
+    trouble.append("changed")
+    await child.stop()
+    assert last is not None and gone([last])
+
+
+@pytest.mark.parametrize("way", ["ends at once", "never gets ready"])
+async def test_a_child_that_fails_to_start_again_can_be_held(tmp_path: Path, way: str) -> None:
+    """MG2: `bridge stop` is seen while the bridge is failing to start, and `bridge start` after it as well."""
+    held = False
+    broken = False
+    starts: list[None] = []
+
+    def command() -> tuple[tuple[str, ...], dict[str, str]]:
+        starts.append(None)
+        return (ENDS if broken and way == "ends at once" else SLEEP), ENVIRONMENT
+
+    async def ready() -> None:
+        await asyncio.sleep(60 if broken else 0.05)
+
+    child = Supervised(
+        "bridge",
+        command,
+        ready,
+        log_file=tmp_path / "log",
+        first_pause_s=0.01,
+        longest_pause_s=0.02,
+        held=lambda: held,
+    )
+    await child.start()
+    broken = True
+    assert child.pid is not None
+    os.kill(child.pid, signal.SIGKILL)
+    await until(
+        lambda: len(starts) >= (4 if way == "ends at once" else 2) and (way != "never gets ready" or bool(child.pid))
+    )
+    held = True
+    await until(lambda: child.pid is None)
+    await asyncio.sleep(0.3)
+    count = len(starts)
+    await asyncio.sleep(0.3)
+    assert len(starts) == count and child.pid is None
+    broken = held = False
+    await until(lambda: child.up)
+    await child.stop()
