@@ -14,7 +14,7 @@ cd "$work"
 
 say "deleting legacy_ws, migrate, their tests and load scenarios"
 rm -rf legacy_ws migrate tests/legacy_ws tests/migrate tests/e2e loadtests/bench loadtests/scenarios/ws_* loadtests/clients/ws.py
-sed -i -E '/^(legacy-ws|migrate) = /d' pyproject.toml
+sed -i -E '/^(legacy-ws|migrate) = "/d' pyproject.toml
 
 say "import contracts of sse_service"
 "$VENV/bin/lint-imports" --config sse_service/.importlinter
