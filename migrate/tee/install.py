@@ -1,7 +1,13 @@
 """Put the tee onto deployed Lambdas, and take it off again: configuration only, no code is touched. until phase 3
 
 Both directions can run twice and be stopped at any point: the original handler is kept in the function's own
-environment (WS2SSE_TEE_HANDLER), written by the same call that redirects it.
+environment (WS2SSE_TEE_HANDLER), written by the same call that redirects it; and what is there is looked for piece by
+piece (handler, layer, variables, policy), not taken from a single sign.
+
+The functions are somebody's own. All of them are looked at before the first is changed, and a change is made only to
+the very revision that was looked at (RevisionId), so nobody's change is lost.
+
+Sources: UpdateFunctionConfiguration, GetFunctionConfiguration and EnvironmentResponse (AWS Lambda API reference).
 """
 
 from __future__ import annotations
@@ -16,18 +22,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from migrate.tee.errors import FunctionBusyError, UnsuitableFunctionError
+
 __all__ = ["InstalledTee", "functions_of_api", "install_tee", "is_installed", "remove_tee"]
 
 LAYER_NAME = "ws2sse-tee"
-QUEUE_NAME = "ws2sse-tee.fifo"
-POLICY_NAME = "ws2sse-tee"
+# An API's own; the name of a queue may have 80 characters.
+QUEUE_NAME = "ws2sse-tee-{api_id}.fifo"
+# An API's own as well: functions of two APIs may share a role.
+POLICY_NAME = "ws2sse-tee-{api_id}"
 HANDLER = "ws2sse_tee.handler"
+_OURS = "WS2SSE_TEE_"
+_HANDLER, _QUEUE_URL, _API_ID = _OURS + "HANDLER", _OURS + "QUEUE_URL", _OURS + "API_ID"
+# The layer's source is Python 3.9.
+_OLDEST_PYTHON = 9
+_MAX_LAYERS = 5
 # How long records a dead bridge had received stay hidden from the next one, seconds. A batch that takes longer is seen
 # twice, which is harmless: publishing is idempotent by key.
 VISIBILITY_S = 10
 RETENTION_S = 14 * 24 * 3600
 # The waiter's own second between two looks would be most of the time this takes.
 _OFTEN = {"Delay": 0.1, "MaxAttempts": 600}
+# How often a change is worked out anew after somebody else's came first.
+_ATTEMPTS = 3
 _FUNCTION_IN_URI = re.compile(r"functions/(arn:[^/]+)/invocations")
 
 
@@ -66,16 +83,26 @@ def layer_zip() -> bytes:
     return buffer.getvalue()
 
 
-def install_tee(client: Callable[[str], Any], functions: Iterable[str]) -> InstalledTee:
+def install_tee(client: Callable[[str], Any], functions: Iterable[str], api_id: str) -> InstalledTee:
     """Create the queue and the layer where they are missing, and redirect the functions' handlers.
 
     Args:
         client: makes a boto3 client of a service.
-        functions: ARNs or names of Python functions.
+        functions: ARNs or names of the API's functions.
+        api_id: the API whose invocations are copied; it has a queue of its own.
+
+    Raises:
+        UnsuitableFunctionError: one of them cannot have the tee; none has been changed.
+        FunctionBusyError: somebody else keeps changing one of them.
     """
     lambda_, sqs, iam = client("lambda"), client("sqs"), client("iam")
+    names = tuple(functions)
+    found = {name: _read(lambda_, name) for name in names}
+    for name, configuration in found.items():
+        _check_suitable(name, configuration)
+        _check_free(client("apigatewayv2"), name, configuration, api_id)
     queue_url = sqs.create_queue(
-        QueueName=QUEUE_NAME,
+        QueueName=QUEUE_NAME.format(api_id=api_id),
         Attributes={
             "FifoQueue": "true",
             "DeduplicationScope": "messageGroup",
@@ -86,11 +113,15 @@ def install_tee(client: Callable[[str], Any], functions: Iterable[str]) -> Insta
     )["QueueUrl"]
     queue_arn = sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     layer_arn = _ensure_layer(lambda_)
-    names = tuple(functions)
+    for role in sorted({_role_name(configuration) for configuration in found.values()}):
+        _allow(iam, role, api_id, queue_arn)
+
+    def redirected(name: str, configuration: dict[str, Any]) -> dict[str, Any]:
+        _check_suitable(name, configuration)
+        return _redirected(configuration, layer_arn, {_QUEUE_URL: queue_url, _API_ID: api_id})
+
     for name in names:
-        configuration = lambda_.get_function_configuration(FunctionName=name)
-        _allow(iam, configuration["Role"], queue_arn)
-        _redirect(lambda_, configuration, layer_arn, queue_url)
+        _change(lambda_, name, found[name], redirected)
     # Lambda applies a change in the background: all of them at the same time.
     for name in names:
         _wait_updated(lambda_, name)
@@ -98,66 +129,186 @@ def install_tee(client: Callable[[str], Any], functions: Iterable[str]) -> Insta
 
 
 def remove_tee(client: Callable[[str], Any], functions: Iterable[str]) -> list[str]:
-    """Give the functions their own handler, layers and environment back; returns those that were changed."""
+    """Take the tee off: handler, layer, variables and policy, each where it is the tee's.
+
+    Returns: the functions that were changed. One that is gone has nothing to take off. The queue stays, with what
+    nobody has read yet.
+
+    Raises:
+        UnsuitableFunctionError: a function's own handler is not known; none has been changed.
+        FunctionBusyError: somebody else keeps changing one of them.
+    """
     lambda_, iam = client("lambda"), client("iam")
-    changed = []
+    found = {}
     for name in functions:
-        configuration = lambda_.get_function_configuration(FunctionName=name)
-        variables = dict(configuration.get("Environment", {}).get("Variables", {}))
-        original = variables.pop("WS2SSE_TEE_HANDLER", None)
-        if original is None:
+        try:
+            found[name] = _read(lambda_, name)
+        except UnsuitableFunctionError:
             continue
-        variables.pop("WS2SSE_TEE_QUEUE_URL", None)
-        lambda_.update_function_configuration(
-            FunctionName=name,
-            Handler=original,
-            Layers=_layers_without_tee(configuration),
-            Environment={"Variables": variables},
-        )
-        _disallow(iam, configuration["Role"])
-        changed.append(name)
+    for name, configuration in found.items():
+        _restored(name, configuration)
+    changed = [name for name, configuration in found.items() if _change(lambda_, name, configuration, _restored)]
     for name in changed:
         _wait_updated(lambda_, name)
+    _disallow(lambda_, iam, {configuration["Role"] for configuration in found.values()})
     return changed
 
 
-def _disallow(iam: Any, role_arn: str) -> None:
+def _read(lambda_: Any, name: str) -> dict[str, Any]:
+    """The function's configuration once no change to it is in progress: the next one would be refused."""
     try:
-        iam.delete_role_policy(RoleName=role_arn.rsplit("/", 1)[-1], PolicyName=POLICY_NAME)
-    except iam.exceptions.NoSuchEntityException:
-        return  # functions may share a role: it was taken away with the first of them
+        configuration: dict[str, Any] = lambda_.get_function_configuration(FunctionName=name)
+        if configuration.get("LastUpdateStatus") == "InProgress" or configuration.get("State") == "Pending":
+            _wait_updated(lambda_, name)
+            configuration = lambda_.get_function_configuration(FunctionName=name)
+    except lambda_.exceptions.ResourceNotFoundException as error:
+        raise UnsuitableFunctionError(
+            name, "there is no such function", "an integration of the API calls it: correct or delete the integration"
+        ) from error
+    return configuration
 
 
-def _redirect(lambda_: Any, configuration: dict[str, Any], layer_arn: str, queue_url: str) -> None:
-    variables = dict(configuration.get("Environment", {}).get("Variables", {}))
-    layers = [*_layers_without_tee(configuration), layer_arn]
-    wanted = {
-        **variables,
-        "WS2SSE_TEE_HANDLER": (
-            variables.get("WS2SSE_TEE_HANDLER", configuration["Handler"])
-            if configuration["Handler"] == HANDLER
-            else configuration["Handler"]
-        ),
-        "WS2SSE_TEE_QUEUE_URL": queue_url,
-    }
-    unchanged = (
-        configuration["Handler"] == HANDLER
-        and variables == wanted
-        and [layer["Arn"] for layer in configuration.get("Layers", [])] == layers
-    )
-    if unchanged:
+def _check_suitable(name: str, configuration: dict[str, Any]) -> None:
+    _check_unpublished(name, configuration)
+    runtime = configuration.get("Runtime", "")
+    python = re.fullmatch(r"python3\.(\d+)", runtime)
+    if configuration.get("PackageType") == "Image":
+        raise UnsuitableFunctionError(
+            name, "it is a container image, which takes no layer", "deploy it from a zip archive to use the bridge"
+        )
+    if python is None or int(python.group(1)) < _OLDEST_PYTHON:
+        raise UnsuitableFunctionError(
+            name,
+            f"its runtime is {runtime or 'unknown'}, and the tee is written in Python",
+            f"only functions with a runtime of python3.{_OLDEST_PYTHON} or newer can have the tee",
+        )
+    variables = _variables(name, configuration)
+    if configuration["Handler"] == HANDLER:
+        _own_handler(name, variables)
+    if len(_layers_without_tee(configuration)) >= _MAX_LAYERS:
+        raise UnsuitableFunctionError(
+            name,
+            f"it has {_MAX_LAYERS} layers already",
+            "put two of its layers together: the tee needs one of the five",
+        )
+
+
+def _check_unpublished(name: str, configuration: dict[str, Any]) -> None:
+    if configuration.get("Version", "$LATEST") != "$LATEST":
+        raise UnsuitableFunctionError(
+            name,
+            f"the API calls its published version {configuration['Version']}, which cannot be changed",
+            "let the API's integration call the function itself ($LATEST) while the bridge is used",
+        )
+
+
+def _check_free(apigatewayv2: Any, name: str, configuration: dict[str, Any], api_id: str) -> None:
+    """The function does not copy to another API's queue, or did so for an API that does not call it any more."""
+    other = _variables(name, configuration).get(_API_ID, api_id)
+    if other == api_id:
         return
-    _wait_updated(lambda_, configuration["FunctionName"])
-    lambda_.update_function_configuration(
-        FunctionName=configuration["FunctionName"],
-        Handler=HANDLER,
-        Layers=layers,
-        Environment={"Variables": wanted},
-    )
+    try:
+        called = functions_of_api(apigatewayv2, other)
+    except apigatewayv2.exceptions.NotFoundException:
+        return
+    if configuration["FunctionArn"] in called:
+        raise UnsuitableFunctionError(
+            name,
+            f"it copies to the queue of API {other}, which calls it as well",
+            f"take the tee of API {other} off first: a function can copy for one API only",
+        )
+
+
+def _variables(name: str, configuration: dict[str, Any]) -> dict[str, str]:
+    """The function's environment. It is replaced as a whole, so one that cannot be read must not be written."""
+    environment = configuration.get("Environment") or {}
+    if environment.get("Error"):
+        raise UnsuitableFunctionError(
+            name,
+            f"its environment cannot be read ({environment['Error'].get('ErrorCode', 'no reason given')})",
+            "you need kms:Decrypt on the key that its environment is encrypted with",
+        )
+    return dict(environment.get("Variables", {}))
+
+
+def _own_handler(name: str, variables: dict[str, str]) -> str:
+    handler = variables.get(_HANDLER, HANDLER)
+    if handler == HANDLER:
+        raise UnsuitableFunctionError(
+            name,
+            f"its handler is the tee's, and {_HANDLER}, which names its own, is missing",
+            f"give it its own back: aws lambda update-function-configuration --function-name {name} --handler ...",
+        )
+    return handler
+
+
+def _redirected(configuration: dict[str, Any], layer_arn: str, settings: dict[str, str]) -> dict[str, Any]:
+    """What to change so that the tee is in front of the function's own handler; empty when it is."""
+    name, handler = configuration["FunctionName"], configuration["Handler"]
+    variables = _variables(name, configuration)
+    own = _own_handler(name, variables) if handler == HANDLER else handler
+    wanted = {
+        "Handler": HANDLER,
+        "Layers": [*_layers_without_tee(configuration), layer_arn],
+        "Environment": {"Variables": {**variables, **settings, _HANDLER: own}},
+    }
+    now = {"Handler": handler, "Layers": _layers(configuration), "Environment": {"Variables": variables}}
+    return {} if now == wanted else wanted
+
+
+def _restored(name: str, configuration: dict[str, Any]) -> dict[str, Any]:
+    """What to change so that nothing of the tee is left on the function; empty when nothing is."""
+    environment = configuration.get("Environment") or {}
+    if environment.get("Error") and configuration["Handler"] != HANDLER:
+        # Not to be read, so not to be written either: the variables mean nothing without the handler.
+        variables = {}
+    else:
+        variables = _variables(name, configuration)
+    changes: dict[str, Any] = {}
+    if configuration["Handler"] == HANDLER:
+        changes["Handler"] = _own_handler(name, variables)
+    if _layers_without_tee(configuration) != _layers(configuration):
+        changes["Layers"] = _layers_without_tee(configuration)
+    own = {key: value for key, value in variables.items() if not key.startswith(_OURS)}
+    if own != variables:
+        changes["Environment"] = {"Variables": own}
+    if changes:
+        _check_unpublished(name, configuration)
+    return changes
+
+
+def _change(
+    lambda_: Any,
+    name: str,
+    configuration: dict[str, Any],
+    changes_of: Callable[[str, dict[str, Any]], dict[str, Any]],
+) -> bool:
+    """Change the function unless nothing is to be changed; worked out anew when somebody else's change came first."""
+    for _ in range(_ATTEMPTS):
+        changes = changes_of(name, configuration)
+        if not changes:
+            return False
+        if "RevisionId" in configuration:
+            changes["RevisionId"] = configuration["RevisionId"]
+        try:
+            lambda_.update_function_configuration(FunctionName=name, **changes)
+        except (lambda_.exceptions.PreconditionFailedException, lambda_.exceptions.ResourceConflictException):
+            configuration = _read(lambda_, name)
+        else:
+            return True
+    raise FunctionBusyError(name)
+
+
+def _layers(configuration: dict[str, Any]) -> list[str]:
+    return [layer["Arn"] for layer in configuration.get("Layers", [])]
 
 
 def _layers_without_tee(configuration: dict[str, Any]) -> list[str]:
-    return [layer["Arn"] for layer in configuration.get("Layers", []) if f":layer:{LAYER_NAME}:" not in layer["Arn"]]
+    return [arn for arn in _layers(configuration) if f":layer:{LAYER_NAME}:" not in arn]
+
+
+def _role_name(configuration: dict[str, Any]) -> str:
+    return str(configuration["Role"]).rsplit("/", 1)[-1]
 
 
 def _ensure_layer(lambda_: Any) -> str:
@@ -171,22 +322,53 @@ def _ensure_layer(lambda_: Any) -> str:
         LayerName=LAYER_NAME,
         Description=description,
         Content={"ZipFile": archive},
-        CompatibleRuntimes=["python3.11", "python3.12", "python3.13"],
+        CompatibleRuntimes=[f"python3.{minor}" for minor in range(_OLDEST_PYTHON, 14)],
     )
     return str(published["LayerVersionArn"])
 
 
-def _allow(iam: Any, role_arn: str, queue_arn: str) -> None:
+def _allow(iam: Any, role: str, api_id: str, queue_arn: str) -> None:
     iam.put_role_policy(
-        RoleName=role_arn.rsplit("/", 1)[-1],
-        PolicyName=POLICY_NAME,
+        RoleName=role,
+        PolicyName=POLICY_NAME.format(api_id=api_id),
         PolicyDocument=json.dumps(
             {
                 "Version": "2012-10-17",
-                "Statement": [{"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": queue_arn}],
+                "Statement": [
+                    {
+                        "Effect": "Allow",
+                        "Action": ["sqs:SendMessage", "sqs:GetQueueAttributes"],
+                        "Resource": queue_arn,
+                    }
+                ],
             }
         ),
     )
+
+
+def _disallow(lambda_: Any, iam: Any, roles: set[str]) -> None:
+    """Delete the tee's policies of these roles that no function needs any more: functions may share a role."""
+    prefix = POLICY_NAME.format(api_id="")
+    policies: list[tuple[str, str, str]] = []
+    for role in sorted(roles):
+        role_name = role.rsplit("/", 1)[-1]
+        try:
+            for page in iam.get_paginator("list_role_policies").paginate(RoleName=role_name):
+                policies += [(role, role_name, policy) for policy in page["PolicyNames"] if policy.startswith(prefix)]
+        except iam.exceptions.NoSuchEntityException:
+            continue  # the role is gone, and its policies with it
+    if not policies:
+        return
+    needed = set()
+    for page in lambda_.get_paginator("list_functions").paginate():
+        for configuration in page["Functions"]:
+            if configuration["Role"] in roles and configuration.get("Handler") == HANDLER:
+                variables = (configuration.get("Environment") or {}).get("Variables", {})
+                needed.add((configuration["Role"], variables.get(_API_ID)))
+    for role, role_name, policy in policies:
+        # Whose tee it is cannot be told when the variables cannot be read: then it is left to work.
+        if (role, policy[len(prefix) :]) not in needed and (role, None) not in needed:
+            iam.delete_role_policy(RoleName=role_name, PolicyName=policy)
 
 
 def _wait_updated(lambda_: Any, name: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -45,7 +46,18 @@ class Post:
 
 @dataclass(frozen=True)
 class TeeRecord:
-    """One invocation of a legacy Lambda: what entered, and what it posted (see `layer/ws2sse_tee.py`)."""
+    """One invocation of a legacy Lambda: what entered, and what it posted (see `layer/ws2sse_tee.py`).
+
+    Attributes:
+        request_id: of the invocation; the parts of a large record have the same.
+        at: when the invocation began, epoch seconds.
+        body: what entered; None when nothing did, or in a part that does not carry it.
+        truncated: a payload is missing: it is beyond what API Gateway accepts, or came from a stream.
+        dropped_before: records of the same worker that were lost since the one before this.
+        posts: what was posted, in order of the first post of each payload. A payload that went to very many connections
+            may be there several times, in one part after the other, with other connections each time.
+        part, parts: which message of the record this is, from 1, and how many there are. Each can be read on its own.
+    """
 
     request_id: str
     api_id: str
@@ -61,6 +73,8 @@ class TeeRecord:
     truncated: bool
     dropped_before: int
     posts: tuple[Post, ...]
+    part: int = 1
+    parts: int = 1
 
 
 def parse_record(text: str) -> TeeRecord:
@@ -87,11 +101,13 @@ def parse_record(text: str) -> TeeRecord:
             user=_optional(raw["user"]),
             tenant=_optional(raw["tenant"]),
             at=float(raw["at"]),
-            body=_optional(raw["body"]),
+            body=_unpacked(raw["body"], raw.get("body_packed")),
             failed=bool(raw["failed"]),
             truncated=bool(raw.get("truncated", False)),
             dropped_before=int(raw["dropped_before"]),
             posts=tuple(_post(post) for post in raw["posts"]),
+            part=int(raw.get("part", 1)),
+            parts=int(raw.get("parts", 1)),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise MalformedRecordError(f"{type(error).__name__} at {error}") from error
@@ -101,9 +117,15 @@ def _optional(value: object) -> str | None:
     return None if value is None else str(value)
 
 
+def _unpacked(value: object, packed: object) -> str | None:
+    if not packed:
+        return _optional(value)
+    return base64.b64decode(str(value), validate=True).decode("utf-8", "surrogatepass")
+
+
 def _post(raw: Mapping[str, object]) -> Post:
     return Post(
-        data=str(raw["data"]),
+        data=_unpacked(raw["data"], raw.get("packed")) or "",
         base64=bool(raw["base64"]),
         at=float(str(raw["at"])),
         ok=_ids(raw["ok"]),

@@ -1,27 +1,39 @@
 """Runs inside a legacy Lambda, from a layer: copies what enters and every PostToConnection to a queue. until phase 3
 
 The function's handler is redirected here by configuration; the original one is named in WS2SSE_TEE_HANDLER and runs
-unchanged. One record per invocation goes to the FIFO queue WS2SSE_TEE_QUEUE_URL after the original handler has
-returned and before its answer leaves, because Lambda may freeze the environment once the answer is out.
+unchanged. One record per invocation by the API WS2SSE_TEE_API_ID goes to the FIFO queue WS2SSE_TEE_QUEUE_URL after the
+original handler has returned and before its answer leaves, because Lambda may freeze the environment once the answer is
+out. What other APIs and services call the function with is not copied.
 
-It fails open. Whatever goes wrong here (the queue away, slow, denied or full) is logged once in a while and counted in
-the next record; the handler's result or exception is passed on untouched. The time it may take is bounded by
-WS2SSE_TEE_TIMEOUT_S (0.3 s by default), and after a failure it does not try again for WS2SSE_TEE_PAUSE_S (5 s).
+It fails open: whatever goes wrong here is logged, the handler's result or exception is passed on untouched. The time
+it may take is bounded by WS2SSE_TEE_TIMEOUT_S (0.6 s by default; one send is given up after half of it) and by what is
+left of the function's own time. A record that could not be sent (the queue away, slow or denied) waits in this worker
+and is sent first, in order, by the next invocation that is WS2SSE_TEE_PAUSE_S (5 s) later. At most MAX_WAITING_BYTES
+wait; what does not fit any more is counted in the next record. What waits in a worker that Lambda ends is gone: the log
+says how many were waiting.
 
 Nothing of the application's token is copied: query strings and headers are left out, of the authorizer's context only
 userId and tenantId are kept.
 
 Record, version 1 (JSON)::
 
-    {"v": 1, "request_id": str, "api_id": str, "stage": str, "route_key": str, "event_type": str,
-     "connection_id": str, "connected_at": int (ms), "user": str | null, "tenant": str | null, "at": float (epoch s),
-     "body": str | null, "base64": bool, "failed": bool, "dropped_before": int,
+    {"v": 1, "request_id": str, "part": int (from 1), "parts": int, "api_id": str, "stage": str, "route_key": str,
+     "event_type": str, "connection_id": str, "connected_at": int (ms), "user": str | null, "tenant": str | null,
+     "at": float (epoch s), "body": str | null, "base64": bool, "failed": bool, "dropped_before": int,
      "posts": [{"data": str, "base64": bool, "at": float (epoch s, first of them), "ok": [connection id, ...],
                 "gone": [connection id, ...], "failed": [connection id, ...]}]}
 
+A record that one message of the queue cannot hold becomes several, its parts: equal but for `part`, `body` and `posts`,
+in order, each readable on its own. A post to very many connections is repeated with its payload and the next of them,
+the body is in the first part or in one of its own. Payloads that JSON would blow up (a control character takes six
+bytes) are the base64 of their UTF-8, which "packed": true on the post, or "body_packed": true, says. So everything API
+Gateway accepts (128 KiB) fits; only a payload beyond that, or one from a stream that cannot be read twice, is left out,
+which "truncated": true says.
+
 Sources: botocore.register_initializer and the client events provide-client-params, after-call and after-call-error
 (boto3 documentation, "Extensibility guide"); Lambda's environment life cycle (AWS Lambda guide, "Understanding the
-Lambda execution environment lifecycle"); the size of a message (Amazon SQS guide, "message quotas").
+Lambda execution environment lifecycle"); size and characters of a message (Amazon SQS guide, "message quotas"); size of
+a payload (API Gateway guide, "Quotas for configuring and running a WebSocket API").
 """
 
 from __future__ import annotations
@@ -30,43 +42,69 @@ import base64
 import importlib
 import json
 import os
+import re
 import threading
 import time
+from collections import deque
 from typing import Any
 
 import botocore
 import botocore.session
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
-# A record above this is sent without its payloads: SQS takes 256 KiB unless the queue says otherwise.
+# Every queue takes 256 KiB unless it was told to take less, and the tee's is not.
 MAX_RECORD_BYTES = 250_000
+# A payload that takes more than this as JSON is packed: 128 KiB are 174,764 bytes then.
+MAX_PLAIN_BYTES = 180_000
+# What may wait in the worker for a queue that is away: little against the 128 MB of the smallest function.
+MAX_WAITING_BYTES = 1_000_000
+# What SQS answers when the message itself is at fault; sent again it would be refused again, and hold up the others.
+NEVER_ACCEPTED = ("InvalidMessageContents", "InvalidParameterValue")
+# Characters that SQS refuses and JSON can write as an escape (those below U+0020 json.dumps escapes itself).
+_REFUSED_CHARACTERS = re.compile("[\ud800-\udfff\ufffe\uffff]")
 
 _lock = threading.Lock()
 _current: dict[str, Any] | None = None
 _dropped = 0
 _retry_at = 0.0
 _client: Any = None
+# Messages that are still to be sent, oldest first, each with its size and the losses it reports.
+_waiting: deque[tuple[dict[str, str], int, int]] = deque()
 
 
 def _log(message: str) -> None:
     print(json.dumps({"level": "WARNING", "component": "ws2sse_tee", "message": message}))  # noqa: T201 - CloudWatch Logs
 
 
-def _text(data: Any) -> tuple[str, bool]:
+def _seconds(name: str, default: float) -> float:
+    try:
+        return float(os.environ.get(name, default))
+    except ValueError:
+        return default
+
+
+def _text(data: Any) -> tuple[str, bool, bool]:
+    """A payload as text, whether that is base64, and whether it could be read at all."""
     if hasattr(data, "read"):
-        # A stream can be read once only and belongs to the application.
-        return "", True
+        # It belongs to the application: read only what can be put back.
+        if not data.seekable():
+            return "", False, False
+        position = data.tell()
+        content = data.read()
+        data.seek(position)
+        data = content
     if isinstance(data, str):
-        return data, False
+        return data, False, True
     raw = bytes(data)
     try:
-        return raw.decode("utf-8"), False
+        return raw.decode("utf-8"), False, True
     except UnicodeDecodeError:
-        return base64.b64encode(raw).decode("ascii"), True
+        return base64.b64encode(raw).decode("ascii"), True, True
 
 
 def _remember_params(params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
-    context["ws2sse_post"] = (str(params.get("ConnectionId", "")), params.get("Data", b""), time.time())
+    context["ws2sse_post"] = (str(params.get("ConnectionId", "")), _text(params.get("Data", b"")), time.time())
 
 
 def _note(context: dict[str, Any], outcome: str) -> None:
@@ -74,13 +112,15 @@ def _note(context: dict[str, Any], outcome: str) -> None:
     record = _current
     if post is None or record is None:
         return
-    connection_id, data, at = post
-    text, is_base64 = _text(data)
+    connection_id, payload, at = post
+    text, is_base64, complete = payload
     with _lock:
-        group = record["_groups"].get((text, is_base64))
+        group = record["_groups"].get(payload)
         if group is None:
             group = {"data": text, "base64": is_base64, "at": at, "ok": [], "gone": [], "failed": []}
-            record["_groups"][(text, is_base64)] = group
+            record["_groups"][payload] = group
+        if not complete:
+            record["truncated"] = True
         group[outcome].append(connection_id)
 
 
@@ -110,15 +150,31 @@ def _guarded(hook: Any) -> Any:
     return run
 
 
+def _limit() -> float:
+    return _seconds("WS2SSE_TEE_TIMEOUT_S", 0.6)
+
+
 def _queue() -> Any:
     global _client
     if _client is None:
-        timeout = float(os.environ.get("WS2SSE_TEE_TIMEOUT_S", "0.3"))
         _client = botocore.session.get_session().create_client(
             "sqs",
-            config=Config(connect_timeout=timeout / 2, read_timeout=timeout / 2, retries={"total_max_attempts": 1}),
+            config=Config(connect_timeout=_limit() / 4, read_timeout=_limit() / 4, retries={"total_max_attempts": 1}),
         )
     return _client
+
+
+def _connect() -> None:
+    """Make the connection, and find the credentials, before a user's message waits for them."""
+    for _ in range(2):
+        try:
+            _queue().get_queue_attributes(QueueUrl=os.environ["WS2SSE_TEE_QUEUE_URL"], AttributeNames=["QueueArn"])
+        except ClientError:
+            return  # an answer, so the connection stands; a message may be sent or not
+        except Exception as error:  # fails open: the first record tries again
+            _log(f"the queue could not be reached: {type(error).__name__}")
+        else:
+            return
 
 
 def _open_record(event: dict[str, Any]) -> dict[str, Any]:
@@ -143,39 +199,152 @@ def _open_record(event: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _encode(record: dict[str, Any]) -> str:
-    groups = record.pop("_groups")
-    record["posts"] = list(groups.values())
-    record["dropped_before"] = _dropped
-    text = json.dumps(record, ensure_ascii=False, separators=(",", ":"))
-    if len(text.encode("utf-8")) > MAX_RECORD_BYTES:
-        record["truncated"] = True
-        record["body"] = None
-        for post in record["posts"]:
-            post["data"] = ""
-        text = json.dumps(record, ensure_ascii=False, separators=(",", ":"))
-    return text
+def _json(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return _REFUSED_CHARACTERS.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
 
 
-def _send(record: dict[str, Any]) -> None:
-    global _dropped, _retry_at
-    if time.monotonic() < _retry_at:
-        _dropped += 1
-        return
-    try:
-        body = _encode(record)
-        _queue().send_message(
-            QueueUrl=os.environ["WS2SSE_TEE_QUEUE_URL"],
-            MessageBody=body,
+def _size(value: Any) -> int:
+    return len(_json(value).encode("utf-8"))
+
+
+def _packed(text: str) -> tuple[str, bool]:
+    """`text` as it goes into a record, and whether that is the base64 of its UTF-8."""
+    if _size(text) <= MAX_PLAIN_BYTES:
+        return text, False
+    packed = base64.b64encode(text.encode("utf-8", "surrogatepass")).decode("ascii")
+    return (packed, True) if len(packed) < _size(text) else (text, False)
+
+
+def _pieces(group: dict[str, Any], room: int) -> tuple[list[dict[str, Any]], bool]:
+    """A post as one or more that take at most `room` bytes each, and whether its payload had to be left out."""
+    data, packed = _packed(group["data"])
+    base: dict[str, Any] = {"data": data, "base64": group["base64"], "at": group["at"]}
+    if packed:
+        base["packed"] = True
+    outcomes: dict[str, list[str]] = {"ok": [], "gone": [], "failed": []}
+    truncated = _size({**base, **outcomes}) > room - 1000
+    if truncated:
+        base = {"data": "", "base64": False, "at": group["at"]}
+    empty = _size({**base, **outcomes})
+    pieces: list[dict[str, Any]] = []
+    used = room
+    for outcome in outcomes:
+        for connection_id in group[outcome]:
+            more = _size(connection_id) + 1
+            if used + more > room or not pieces:
+                pieces.append({**base, "ok": [], "gone": [], "failed": []})
+                used = empty
+            pieces[-1][outcome].append(connection_id)
+            used += more
+    return pieces, truncated
+
+
+def _messages(record: dict[str, Any]) -> list[dict[str, str]]:
+    """A record as the messages that hold it: nearly always one."""
+    groups = list(record.pop("_groups").values())
+    body, body_packed = (None, False) if record["body"] is None else _packed(record["body"])
+    fields: dict[str, Any] = {"body": body, "body_packed": True} if body_packed else {"body": body}
+    common = {**record, "body": None, "dropped_before": 0, "part": 1000, "parts": 1000, "truncated": True, "posts": []}
+    room = MAX_RECORD_BYTES - _size(common)
+    parts: list[dict[str, Any]] = [{"posts": []}]
+    used = [0]
+    for group in groups:
+        pieces, truncated = _pieces(group, room)
+        for piece in pieces:
+            more = _size(piece) + 1
+            if used[-1] + more > room:
+                parts.append({"posts": []})
+                used.append(0)
+            parts[-1]["posts"].append(piece)
+            used[-1] += more
+            if truncated:
+                parts[-1]["truncated"] = True
+    if body is not None:
+        if used[0] + _size(fields) <= room:
+            parts[0].update(fields)
+        elif _size(fields) <= room:
+            parts.append({"posts": [], **fields})
+        else:
+            parts[0]["truncated"] = True
+    request_id = record["request_id"] or str(time.time_ns())
+    return [
+        {
+            "MessageBody": _json(
+                {
+                    **record,
+                    "body": None,
+                    "part": number,
+                    "parts": len(parts),
+                    "dropped_before": _dropped if number == 1 else 0,
+                    **part,
+                }
+            ),
             # Per connection: what one client sent stays in its order.
-            MessageGroupId=record["connection_id"] or "none",
-            MessageDeduplicationId=record["request_id"] or str(time.time_ns()),
-        )
-        _dropped = 0
+            "MessageGroupId": record["connection_id"] or "none",
+            "MessageDeduplicationId": f"{request_id}-{number}",
+        }
+        for number, part in enumerate(parts, start=1)
+    ]
+
+
+def _keep(messages: list[dict[str, str]]) -> None:
+    """Put a record's messages behind those that wait; all of them or, when there is no room, none."""
+    global _dropped
+    sizes = [len(message["MessageBody"].encode("utf-8")) for message in messages]
+    if _waiting and sum(size for _, size, _ in _waiting) + sum(sizes) > MAX_WAITING_BYTES:
+        _dropped += 1
+        _log(f"{_dropped} record(s) dropped: {len(_waiting)} message(s) wait for the queue already")
+        return
+    for index, (message, size) in enumerate(zip(messages, sizes)):  # noqa: B905 - Python 3.9 has no `strict`
+        _waiting.append((message, size, 0 if index else _dropped))
+    _dropped = 0
+
+
+def _flush(deadline: float) -> None:
+    """Send what waits, oldest first; no send begins after `deadline` (monotonic seconds)."""
+    global _dropped, _retry_at
+    failures = 0
+    while _waiting and _retry_at <= time.monotonic() < deadline:
+        message, _, reported = _waiting[0]
+        try:
+            _queue().send_message(QueueUrl=os.environ["WS2SSE_TEE_QUEUE_URL"], **message)
+        except Exception as error:  # fails open: the user's message has been handled already
+            if isinstance(error, ClientError) and error.response["Error"]["Code"].endswith(NEVER_ACCEPTED):
+                _waiting.popleft()
+                _dropped += 1 + reported
+                _log(f"a record was dropped, the queue refused it: {error.response['Error']['Code']}")
+                continue
+            failures += 1
+            # Once more at once: a connection that died while the environment was frozen shows only when it is used.
+            if failures > 1 or time.monotonic() >= deadline:
+                _retry_at = time.monotonic() + _seconds("WS2SSE_TEE_PAUSE_S", 5)
+                _log(f"{len(_waiting)} message(s) could not be sent and wait: {type(error).__name__}")
+                return
+        else:
+            _waiting.popleft()
+
+
+def _deadline(context: Any) -> float:
+    """Until when a send may begin, so that it ends in time whatever it meets."""
+    longest = _limit() / 2
+    now = time.monotonic()
+    if not hasattr(context, "get_remaining_time_in_millis"):
+        return now + longest
+    # The answer has to leave the function as well.
+    return now + min(longest, float(context.get_remaining_time_in_millis()) / 1000 - longest - 0.05)
+
+
+def _send(record: dict[str, Any], context: Any) -> None:
+    global _dropped
+    try:
+        deadline = _deadline(context)
+        _flush(deadline)
+        _keep(_messages(record))
+        _flush(deadline)
     except Exception as error:  # fails open: the user's message has been handled already
         _dropped += 1
-        _retry_at = time.monotonic() + float(os.environ.get("WS2SSE_TEE_PAUSE_S", "5"))
-        _log(f"{_dropped} record(s) could not be sent: {type(error).__name__}")
+        _log(f"a record was not copied: {type(error).__name__}")
 
 
 def _original() -> Any:
@@ -188,19 +357,24 @@ def _original() -> Any:
 # Before the application's module is imported, so that clients it makes while importing are watched as well.
 botocore.register_initializer(_watch)
 _application = _original()
-# In the init phase, so that no user's message waits for it.
-try:
-    _queue()
-except Exception as setup_error:  # fails open: the records are dropped and counted, the application runs
-    _log(f"the queue's client could not be made: {type(setup_error).__name__}")
+_connect()
+
+
+def _opened(event: Any) -> dict[str, Any] | None:
+    """The record of an invocation, or None when it is not one of the API whose tee this is."""
+    try:
+        api_id = event["requestContext"]["apiId"]
+        return _open_record(event) if api_id == os.environ.get("WS2SSE_TEE_API_ID", api_id) else None
+    except Exception:  # fails open: whatever shape this event has, it is the application's
+        return None
 
 
 def handler(event: Any, context: Any) -> Any:
     """The function's handler while the tee is installed: runs the original one and copies what passed."""
     global _current
-    if not isinstance(event, dict) or "requestContext" not in event:
+    record = _opened(event)
+    if record is None:
         return _application(event, context)
-    record = _open_record(event)
     _current = record
     try:
         return _application(event, context)
@@ -209,4 +383,4 @@ def handler(event: Any, context: Any) -> Any:
         raise
     finally:
         _current = None
-        _send(record)
+        _send(record, context)

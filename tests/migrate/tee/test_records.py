@@ -1,5 +1,6 @@
 """What the tee sent, read back."""
 
+import base64
 import json
 
 import pytest
@@ -55,3 +56,26 @@ def test_a_record_that_cannot_be_read_says_why(text: str, reason: str) -> None:
     """A record of a newer tee, or a broken one, is an error with its reason and no crash."""
     with pytest.raises(MalformedRecordError, match=reason):
         parse_record(text)
+
+
+def test_a_packed_payload_is_unpacked() -> None:
+    """MG6: a payload that JSON would blow up comes as the base64 of its UTF-8."""
+    packed = base64.b64encode("日本".encode()).decode()
+    post = {"data": packed, "packed": True, "base64": False, "at": 1, "ok": [], "gone": [], "failed": []}
+    record = parse_record(json.dumps(raw(body=packed, body_packed=True, posts=[post], part=2, parts=3)))
+    assert (record.body, record.posts[0].data) == ("日本", "日本")
+    assert (record.part, record.parts) == (2, 3)
+
+
+def test_a_record_of_a_tee_without_parts_is_one_part() -> None:
+    """MG6: records that were in the queue before an update of the tee are still read."""
+    record = parse_record(json.dumps(raw()))
+    assert (record.part, record.parts) == (1, 1)
+
+
+@pytest.mark.parametrize("data", ["no base64!", "/////w=="])
+def test_a_packed_payload_that_is_broken_is_malformed(data: str) -> None:
+    """MG6: put aside with a reason, not a crash."""
+    post = {"data": data, "packed": True, "base64": False, "at": 1, "ok": [], "gone": [], "failed": []}
+    with pytest.raises(MalformedRecordError):
+        parse_record(json.dumps(raw(posts=[post])))
