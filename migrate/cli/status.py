@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import psutil
+from botocore.exceptions import BotoCoreError, ClientError
 import typer
 from rich.table import Table
 
@@ -40,7 +41,7 @@ def status(state_dir: StateDirOption = DEFAULT_STATE_DIR, json_: JsonOption = Fa
             "local_aws": _healthy(view["aws_endpoint_url"] + "/_ministack/health"),
         }
         view["bridge"] = bridge_view(state)
-        view["tee"] = _tee_view(view)
+        view["tee"] = _tee_view(view) if view["health"]["local_aws"] else None
         view["memory_mb"] = _memory_mb(view["pids"])
     if json_:
         print_json(view)
@@ -63,16 +64,25 @@ def bridge_view(state: StateDir) -> dict[str, Any]:
     return {**counters, "state": known, "pid": pid}
 
 
-def _tee_view(view: dict[str, Any]) -> dict[str, int]:
-    """On how many of the legacy stack's functions the tee is installed; without it nothing crosses to SSE."""
+def _tee_view(view: dict[str, Any]) -> dict[str, int] | None:
+    """On how many of the legacy stack's functions the tee is installed; without it nothing crosses to SSE.
+
+    None: the local AWS could not be asked.
+    """
     from migrate.tee.install import functions_of_api, is_installed
     from migrate.up.aws import clients
 
     client = clients(view["env"])
-    functions = [
-        name for stack in view["stacks"].values() for name in functions_of_api(client("apigatewayv2"), stack["api_id"])
-    ]
-    return {"functions": len(functions), "installed": sum(is_installed(client("lambda"), name) for name in functions)}
+    try:
+        functions = [
+            name
+            for stack in view["stacks"].values()
+            for name in functions_of_api(client("apigatewayv2"), stack["api_id"])
+        ]
+        installed = sum(is_installed(client("lambda"), name) for name in functions)
+    except (BotoCoreError, ClientError):
+        return None
+    return {"functions": len(functions), "installed": installed}
 
 
 def _healthy(url: str) -> bool:
@@ -109,7 +119,8 @@ def _memory_mb(pids: dict[str, int]) -> dict[str, float]:
 
 
 def _tee_complete(view: dict[str, Any]) -> bool:
-    return bool(view["tee"]["installed"] == view["tee"]["functions"])
+    tee = view["tee"]
+    return tee is None or bool(tee["installed"] == tee["functions"])
 
 
 def _show(view: dict[str, Any]) -> None:

@@ -46,5 +46,5 @@ def clients(env: Mapping[str, str]) -> Callable[[str], Any]:
         region_name=env["AWS_DEFAULT_REGION"],
     )
     # Without `proxies` botocore asks the environment, whose proxy knows nothing of this machine's ports.
-    config = Config(proxies={})
+    config = Config(proxies={}, connect_timeout=2, read_timeout=20, retries={"total_max_attempts": 3})
     return lambda service: session.client(service, endpoint_url=env["AWS_ENDPOINT_URL"], config=config)
