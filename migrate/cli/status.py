@@ -8,8 +8,8 @@ from typing import Any
 
 import httpx
 import psutil
-from botocore.exceptions import BotoCoreError, ClientError
 import typer
+from botocore.exceptions import BotoCoreError, ClientError
 from rich.table import Table
 
 from migrate.cli.options import JsonOption, StateDirOption

@@ -18,6 +18,7 @@ another version fails at start with a message and not later in somebody's test.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import http.client
 import importlib
 import inspect
@@ -25,6 +26,8 @@ import json
 import os
 import re
 import sys
+import time
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -35,6 +38,10 @@ SECRET = "local"  # noqa: S105 - a name for everybody on this machine, nothing i
 
 INVOKE_MARGIN_S = 60.0
 """How much longer than the function's own Timeout we wait for the front door (it enforces the Timeout)."""
+
+
+PREDECESSOR_S = 30.0
+"""How long the MiniStack before this one may take to end; more than its parent gave it."""
 
 
 class _LambdaModule(Protocol):
@@ -155,10 +162,31 @@ def move_saved_addresses(state_dir: Path, port: str) -> None:
     marker.write_text(port)
 
 
+def only_one(path: Path) -> TextIOWrapper:
+    """Wait until the MiniStack before us, if there is one, has saved its state; ours would begin without it.
+
+    One whose parent was killed is told so by SIGTERM, and needs a second or two to end (see children.py). The lock is
+    held until the file is closed, at the latest by the end of the process.
+    """
+    file = path.open("a")
+    deadline = time.monotonic() + PREDECESSOR_S
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                sys.exit(f"another MiniStack still uses {path.parent} after {PREDECESSOR_S:g} s")
+            time.sleep(0.05)
+        else:
+            return file
+
+
 def main() -> None:
     """Serve until SIGTERM, which saves the state."""
     port = os.environ["GATEWAY_PORT"]
-    move_saved_addresses(Path(os.environ["STATE_DIR"]), port)
+    state_dir = Path(os.environ["STATE_DIR"])
+    _lock = only_one(state_dir.parent / "lock")
+    move_saved_addresses(state_dir, port)
 
     from hypercorn.asyncio import serve
     from hypercorn.config import Config

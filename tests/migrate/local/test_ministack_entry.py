@@ -1,6 +1,9 @@
 """What is replaced in MiniStack, and the check that it is still the MiniStack we know."""
 
 import json
+import subprocess
+import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -47,3 +50,21 @@ def test_unreachable_front_door_is_a_failed_execution() -> None:
     module: Any = SimpleNamespace()
     result = execute_at("127.0.0.1:1", module)(None, {"FunctionName": "f"}, {}, "", 0.0)
     assert result["error"] and result["body"]["errorType"] == "Runtime.Unreachable"
+
+
+def test_a_new_one_waits_until_the_one_before_has_saved_its_state(tmp_path: Path) -> None:
+    """MG2: after a kill -9 of the parent the old process still saves; starting beside it would lose what it holds."""
+    code = (
+        "import sys, time; from pathlib import Path; from migrate.local.ministack_entry import only_one;"
+        "lock = only_one(Path(sys.argv[1])); print('mine', flush=True); time.sleep(float(sys.argv[2]))"
+    )
+    began = time.monotonic()
+    argv = [sys.executable, "-c", code, str(tmp_path / "lock")]
+    first = subprocess.Popen([*argv, "1.0"], stdout=subprocess.PIPE)
+    assert first.stdout is not None
+    with first:
+        assert first.stdout.readline() == b"mine\n"
+        second = subprocess.run([*argv, "0"], stdout=subprocess.PIPE, check=True, timeout=30)
+        assert second.stdout == b"mine\n"
+        assert first.wait() == 0
+    assert time.monotonic() - began > 1.0
