@@ -355,10 +355,17 @@ class ChatService:
         claims: dict[str, Claim] = {}
 
         async def claim(key: str, name: str) -> None:
-            claims[key] = await self._once.claim(name, owner, facts)
+            claims[key] = await self._once.attempt(name, owner, facts)
 
         try:
             await _in_turns([claim(key, name) for key, name in names.items()])
+            if any(claim.state == "busy" for claim in claims.values()):
+                # Two that hold and wait could wait for each other: let go of all, then one by one in the same order
+                # for everybody.
+                await self._release_all(owner, names, claims)
+                claims.clear()
+                for key in sorted(names):
+                    claims[key] = await self._once.claim(names[key], owner, facts)
         except BaseException:
             await asyncio.shield(self._release_all(owner, names, claims))
             raise

@@ -31,20 +31,25 @@ class Once:
         self._clock = clock
         self._keep_s = keep_s
 
+    async def attempt(self, key: str, owner: str, facts: Mapping[str, str]) -> Claim:
+        """One attempt, without waiting: the state may be "busy". Raises UnavailableError."""
+        try:
+            return await self._claims.claim(key, owner, facts, now=self._clock(), lease_s=LEASE_S, keep_s=self._keep_s)
+        except UnavailableError:
+            # Perhaps it was carried out; then nobody must wait for a lease that nobody holds.
+            await self.release(key, owner)
+            raise
+
     async def claim(self, key: str, owner: str, facts: Mapping[str, str]) -> Claim:
-        """One attempt; waits while somebody else is at it. Raises UnavailableError when that takes too long."""
+        """Waits while somebody else is at it. Raises UnavailableError when that takes too long.
+
+        Who claims several keys and waits while he holds some must claim them in sorted order.
+        """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + WAIT_S
         pause_s = 0.01
         while True:
-            try:
-                claim = await self._claims.claim(
-                    key, owner, facts, now=self._clock(), lease_s=LEASE_S, keep_s=self._keep_s
-                )
-            except UnavailableError:
-                # Perhaps it was carried out; then nobody must wait for a lease that nobody holds.
-                await self.release(key, owner)
-                raise
+            claim = await self.attempt(key, owner, facts)
             if claim.state != "busy":
                 return claim
             if loop.time() >= deadline:

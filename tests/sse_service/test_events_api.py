@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import time
 from typing import Any
 
 import pytest
+
+from sse_service.app import make_backends
+from sse_service.settings import Settings
 
 SCOPE = "events:publish"
 PATH = "/api/events"
@@ -158,3 +163,34 @@ async def test_data_full_of_quotes_fits_into_items_as_well(api: Any) -> None:
     answer = await publish(api, *(event(data='"' * 60_000, key=f"k{n}") for n in range(6)))
     assert answer.status_code == 201, answer.text
     assert [len(e.data) for e in await api.events()] == [120_002] * 6
+
+
+class Crossing:
+    """Claims that two publishers of the same keys get in opposite order, a moment apart."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+        self._owners: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    async def claim(self, key: str, owner: str, facts: Any, **times: Any) -> Any:
+        if owner not in self._owners:
+            self._owners.append(owner)
+        place = int(key[-1])
+        await asyncio.sleep(0.01 * (place if self._owners.index(owner) == 0 else 5 - place))
+        return await self._inner.claim(key, owner, facts, **times)
+
+
+async def test_mg8_publishers_that_claim_the_same_keys_never_wait_for_each_other(
+    start_api: Any, settings: Settings
+) -> None:
+    """Each gets half of the keys first: one lets go, both are answered, everything is there once."""
+    backends = make_backends(settings, time.time)
+    api = await start_api(settings, dataclasses.replace(backends, claims=Crossing(backends.claims)))
+    batch = [event(key=f"k{n}") for n in range(6)]
+    answers = await asyncio.gather(publish(api, *batch), publish(api, *batch))
+    assert [answer.status_code for answer in answers] == [201, 201]
+    assert answers[0].json()["ids"] == answers[1].json()["ids"]
+    assert sorted(e.key for e in await api.events()) == sorted(f"k{n}" for n in range(6))
