@@ -362,10 +362,16 @@ _connect()
 
 def _opened(event: Any) -> dict[str, Any] | None:
     """The record of an invocation, or None when it is not one of the API whose tee this is."""
+    global _dropped
+    request = event.get("requestContext") if isinstance(event, dict) else None
+    api_id = request.get("apiId") if isinstance(request, dict) else None
+    if api_id is None or api_id != os.environ.get("WS2SSE_TEE_API_ID", api_id):
+        return None
     try:
-        api_id = event["requestContext"]["apiId"]
-        return _open_record(event) if api_id == os.environ.get("WS2SSE_TEE_API_ID", api_id) else None
-    except Exception:  # fails open: whatever shape this event has, it is the application's
+        return _open_record(event)
+    except Exception as error:  # fails open: whatever shape this event has, it is the application's
+        _dropped += 1
+        _log(f"an invocation was not copied: {type(error).__name__}")
         return None
 
 

@@ -83,3 +83,16 @@ def test_an_event_of_an_unknown_shape_reaches_the_application(
     monkeypatch.setattr(module, "_application", lambda event, context: "the answer")
     assert module.handler({"requestContext": context}, None) == "the answer"
     assert queue.sent == []
+
+
+def test_an_invocation_of_the_api_that_cannot_be_read_is_counted(
+    tee: Any, management: str, message_event: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """MG6: an authorizer's context of a shape nobody expected passes to the application, and is no silent gap."""
+    module, queue = tee
+    event = message_event(endpoint=management, to=[], text="hi")
+    event["requestContext"]["authorizer"] = "not an object"
+    assert module.handler(event, None)["statusCode"] == 200
+    assert "was not copied" in capsys.readouterr().out
+    module.handler(message_event(endpoint=management, to=["a"], text="hi"), None)
+    assert queue.records()[0]["dropped_before"] == 1
