@@ -1,5 +1,6 @@
 """A `python -m migrate.local` for tests, started as a user starts it. until phase 3"""
 
+import contextlib
 import io
 import json
 import subprocess
@@ -96,8 +97,12 @@ class RunningLocalAws:
 
     def workers(self) -> list[int]:
         """Processes of Lambda workers."""
-        children = psutil.Process(self.process.pid).children(recursive=True)
-        return [child.pid for child in children if "awslambdaric" in " ".join(child.cmdline())]
+        found = []
+        for child in psutil.Process(self.process.pid).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):  # it has ended meanwhile (ZombieProcess is one of these)
+                if "awslambdaric" in " ".join(child.cmdline()):
+                    found.append(child.pid)
+        return found
 
     def close(self) -> None:
         for client in self.clients:
