@@ -12,8 +12,8 @@ from collections.abc import Mapping
 
 import jwt
 
+from legacy_ws.auth_settings import AuthSettings
 from legacy_ws.log import Log, log
-from legacy_ws.settings import AuthSettings
 
 __all__ = ["Authorizer", "token_of"]
 

@@ -6,19 +6,17 @@ Read from the environment when a function is called, never at import; passed dow
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from urllib.parse import urlsplit
 
 from legacy_ws.errors import ConfigurationError
 
-__all__ = ["MIN_CONNECTION_TTL_S", "MIN_SECRET_BYTES", "AuthSettings", "Settings"]
+__all__ = ["MIN_CONNECTION_TTL_S", "Settings", "whole_number"]
 
 # API Gateway keeps a WebSocket connection for at most 2 hours (developer guide, "Quotas for configuring and
 # running a WebSocket API"): a row must outlive that (REQUIREMENTS.md, fault 3).
 MIN_CONNECTION_TTL_S = 2 * 3600 + 60
-
-# RFC 7518, 3.2: a key for HS256 has at least the 256 bits of the hash.
-MIN_SECRET_BYTES = 32
 
 
 @dataclass(frozen=True)
@@ -53,47 +51,26 @@ class Settings:
         url = environ.get("LEGACY_WS_MANAGEMENT_URL") or None
         if url and urlsplit(url).scheme not in ("http", "https"):
             raise ConfigurationError("LEGACY_WS_MANAGEMENT_URL", "must start with http:// or https://")
+        number = partial(whole_number, environ)
         return cls(
             connections_table=environ.get("LEGACY_WS_CONNECTIONS_TABLE") or None,
             messages_table=environ.get("LEGACY_WS_MESSAGES_TABLE") or None,
             management_url=url.rstrip("/") if url else None,
-            connection_ttl_s=_number(environ, "LEGACY_WS_CONNECTION_TTL_S", cls.connection_ttl_s, MIN_CONNECTION_TTL_S),
-            max_message_bytes=_number(environ, "LEGACY_WS_MAX_MESSAGE_BYTES", cls.max_message_bytes, 1, 128 * 1024),
-            history_limit=_number(environ, "LEGACY_WS_HISTORY_LIMIT", cls.history_limit, 1, 1000),
-            history_max_limit=_number(environ, "LEGACY_WS_HISTORY_MAX_LIMIT", cls.history_max_limit, 1, 1000),
-            fanout_workers=_number(environ, "LEGACY_WS_FANOUT_WORKERS", cls.fanout_workers, 1, 256),
-            send_attempts=_number(environ, "LEGACY_WS_SEND_ATTEMPTS", cls.send_attempts, 1, 20),
+            connection_ttl_s=whole_number(
+                environ, "LEGACY_WS_CONNECTION_TTL_S", cls.connection_ttl_s, MIN_CONNECTION_TTL_S
+            ),
+            max_message_bytes=whole_number(
+                environ, "LEGACY_WS_MAX_MESSAGE_BYTES", cls.max_message_bytes, 1, 128 * 1024
+            ),
+            history_limit=number("LEGACY_WS_HISTORY_LIMIT", cls.history_limit, 1, 1000),
+            history_max_limit=number("LEGACY_WS_HISTORY_MAX_LIMIT", cls.history_max_limit, 1, 1000),
+            fanout_workers=number("LEGACY_WS_FANOUT_WORKERS", cls.fanout_workers, 1, 256),
+            send_attempts=number("LEGACY_WS_SEND_ATTEMPTS", cls.send_attempts, 1, 20),
         )
 
 
-@dataclass(frozen=True)
-class AuthSettings:
-    """Settings of the authorizer.
-
-    Args:
-        jwt_secret: LEGACY_WS_JWT_SECRET, key of HS256, at least 32 bytes.
-        issuer: LEGACY_WS_JWT_ISSUER, demanded of `iss` when set.
-        audience: LEGACY_WS_JWT_AUDIENCE, demanded of `aud` when set.
-    """
-
-    jwt_secret: str = field(repr=False)
-    issuer: str | None = None
-    audience: str | None = None
-
-    @classmethod
-    def from_env(cls, environ: Mapping[str, str]) -> AuthSettings:
-        """Raises: ConfigurationError: the secret is missing or too short."""
-        secret = environ.get("LEGACY_WS_JWT_SECRET", "")
-        if len(secret.encode("utf-8")) < MIN_SECRET_BYTES:
-            raise ConfigurationError("LEGACY_WS_JWT_SECRET", f"must have at least {MIN_SECRET_BYTES} bytes")
-        return cls(
-            secret,
-            environ.get("LEGACY_WS_JWT_ISSUER") or None,
-            environ.get("LEGACY_WS_JWT_AUDIENCE") or None,
-        )
-
-
-def _number(environ: Mapping[str, str], name: str, default: int, low: int, high: int | None = None) -> int:
+def whole_number(environ: Mapping[str, str], name: str, default: int, low: int, high: int | None = None) -> int:
+    """Setting `name` as a number. Raises: ConfigurationError: no number, or outside [low, high]."""
     text = environ.get(name, "")
     if not text:
         return default

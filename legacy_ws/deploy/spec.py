@@ -8,10 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from legacy_ws.errors import UsageError
 
-__all__ = ["TAG", "AppSpec", "FunctionSpec", "Grant", "StackNames", "TableSpec"]
+__all__ = ["TAG", "AppSpec", "FunctionSpec", "Grant", "QueueSpec", "StackNames", "TableSpec"]
 
 TAG = "ws2sse:stack"
 """Tag of everything a stack owns; its value is the stack's name. `destroy` removes nothing without it."""
@@ -21,7 +22,11 @@ _STACK_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,31}")
 
 @dataclass(frozen=True)
 class Grant:
-    """Permission of one function: `actions` on table `on` (a TableSpec's name), or on "management"."""
+    """Permission of one function: `actions` on what `on` names.
+
+    Args:
+        on: "management" (`@connections`), or the name of a table, a queue or another function of the application.
+    """
 
     on: str
     actions: tuple[str, ...]
@@ -48,6 +53,30 @@ class TableSpec:
 
 
 @dataclass(frozen=True)
+class QueueSpec:
+    """One SQS queue with its dead-letter queue; names of FIFO queues end in `.fifo`.
+
+    Args:
+        name: short name, as grants and the JSON output call it.
+        suffix: the queue is called `{stack}-{suffix}`, the dead-letter queue `{stack}-{suffix}-dead`.
+        env: environment variable that tells functions with a grant on it its URL.
+        fifo: order per message group, duplicates dropped for five minutes.
+        visibility_s: seconds a received message is hidden; at least six times the consumer's timeout (Lambda developer
+            guide, "Using Lambda with Amazon SQS").
+        max_receives: deliveries before a message goes to the dead-letter queue.
+        retention_s: seconds a message is kept.
+    """
+
+    name: str
+    suffix: str
+    env: str
+    fifo: bool = False
+    visibility_s: int = 180
+    max_receives: int = 5
+    retention_s: int = 4 * 24 * 3600
+
+
+@dataclass(frozen=True)
 class FunctionSpec:
     """One Lambda function, called `{stack}-{name}`.
 
@@ -55,7 +84,10 @@ class FunctionSpec:
         handler: module and attribute, as Lambda wants them.
         routes: route keys it serves.
         grants: what it may do.
-        authorizer: it authorizes `$connect` (and gets the JWT settings).
+        authorizer: it authorizes `$connect` (and gets the settings of its kind of authorization).
+        consumes: name of the queue whose messages it is called with, in batches with partial failures.
+        env: environment variable that tells functions with a grant on this one its name.
+        settings: more environment variables of this function.
         timeout_s, memory_mb: of the function.
     """
 
@@ -64,18 +96,28 @@ class FunctionSpec:
     routes: tuple[str, ...] = ()
     grants: tuple[Grant, ...] = ()
     authorizer: bool = False
+    consumes: str | None = None
+    env: str | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
     timeout_s: int = 10
     memory_mb: int = 256
 
 
 @dataclass(frozen=True)
 class AppSpec:
-    """One application."""
+    """One application.
+
+    Args:
+        auth: "jwt" (HS256 by a shared secret, or RS256 by JWKS when its address is given), or "cognito" (GetUser of a
+            user pool).
+    """
 
     name: str
     tables: tuple[TableSpec, ...]
     functions: tuple[FunctionSpec, ...]
+    queues: tuple[QueueSpec, ...] = ()
     route_selection: str = "$request.body.action"
+    auth: Literal["jwt", "cognito"] = "jwt"
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
+from legacy_ws.auth_settings import MIN_SECRET_BYTES
 from legacy_ws.aws import AwsSession
 from legacy_ws.deploy import api as api_steps
 from legacy_ws.deploy import functions as function_steps
@@ -21,7 +22,6 @@ from legacy_ws.deploy.spec import AppSpec, FunctionSpec, StackNames
 from legacy_ws.deploy.steps import Action, Done, Reporter, Step, run_steps
 from legacy_ws.deploy.urls import management_url, websocket_url
 from legacy_ws.errors import UsageError
-from legacy_ws.settings import MIN_SECRET_BYTES
 
 __all__ = ["RUNTIMES", "DeployOptions", "Deployment", "deploy", "names_of"]
 

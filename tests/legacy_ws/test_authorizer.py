@@ -16,8 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from legacy_ws.apps.rooms import authorize
+from legacy_ws.auth_settings import AuthSettings
 from legacy_ws.authorizer import Authorizer, token_of
-from legacy_ws.settings import AuthSettings
 
 EventMaker = Callable[..., dict[str, Any]]
 SECRET = "k" * 32

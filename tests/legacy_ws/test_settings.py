@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from legacy_ws.auth_settings import AuthSettings
 from legacy_ws.errors import ConfigurationError
-from legacy_ws.settings import AuthSettings, Settings
+from legacy_ws.settings import Settings
 
 
 def test_defaults_keep_a_row_longer_than_any_connection() -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
+from legacy_ws.auth_settings import AuthSettings
 from legacy_ws.authorizer import Authorizer
-from legacy_ws.settings import AuthSettings
 
 __all__ = ["handler"]
 

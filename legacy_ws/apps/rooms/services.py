@@ -1,58 +1,20 @@
-"""Wiring of the rooms handlers: settings, tables and connection manager, made once per execution
-environment. until phase 3
-"""
+"""Wiring of the rooms handlers. until phase 3"""
 
 from __future__ import annotations
 
-import os
-from functools import lru_cache
+from functools import partial
 
-from legacy_ws import aws
+from legacy_ws import services
 from legacy_ws.apps.rooms.messages import MessageStore
 from legacy_ws.apps.rooms.schema import CONNECTIONS
-from legacy_ws.dynamo import Table
-from legacy_ws.errors import ConfigurationError
-from legacy_ws.events import WebSocketEvent
-from legacy_ws.manager import ConnectionManager, RetryPolicy
-from legacy_ws.settings import Settings
 
 __all__ = ["clear", "manager_for", "message_store", "settings"]
 
-
-def settings() -> Settings:
-    """The settings of this execution environment. Raises: ConfigurationError."""
-    return Settings.from_env(os.environ)
-
-
-def manager_for(event: WebSocketEvent) -> ConnectionManager:
-    """The connection manager for the stage that `event` came through."""
-    now = settings()
-    return _manager(now, now.management_url or event.management_url)
+settings = services.settings
+clear = services.clear
+manager_for = partial(services.manager_for, CONNECTIONS)
 
 
 def message_store() -> MessageStore:
-    """The ChatMessages table."""
-    name = settings().messages_table
-    if name is None:
-        raise ConfigurationError("LEGACY_WS_MESSAGES_TABLE", "is missing")
-    return MessageStore(Table(aws.dynamodb(), name))
-
-
-def clear() -> None:
-    """Forget what was made so far."""
-    _manager.cache_clear()
-    aws.clear_clients()
-
-
-@lru_cache(maxsize=8)
-def _manager(now: Settings, management_url: str) -> ConnectionManager:
-    if now.connections_table is None:
-        raise ConfigurationError("LEGACY_WS_CONNECTIONS_TABLE", "is missing")
-    return ConnectionManager(
-        CONNECTIONS,
-        Table(aws.dynamodb(), now.connections_table),
-        aws.management(management_url),
-        ttl_s=now.connection_ttl_s,
-        retry=RetryPolicy(attempts=now.send_attempts),
-        workers=now.fanout_workers,
-    )
+    """The ChatMessages table. Raises: ConfigurationError."""
+    return MessageStore(services.messages_table())

@@ -1,4 +1,4 @@
-"""The applications that `legacy-ws deploy` knows. until phase 3
+"""What the rooms application is made of. until phase 3
 
 Pure. Grants are least privilege: a function may do what its own code does, and nothing else.
 """
@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from legacy_ws.apps.rooms.schema import CONNECTIONS
 from legacy_ws.deploy.spec import AppSpec, FunctionSpec, Grant, TableSpec
-from legacy_ws.errors import UsageError
 
-__all__ = ["APPS", "ROOMS", "app_named"]
+__all__ = ["ROOMS"]
 
 _HANDLERS = "legacy_ws.apps.rooms"
 # Answering a client: post a frame, and remove the row of a client that is gone.
@@ -75,18 +74,3 @@ ROOMS = AppSpec(
         ),
     ),
 )
-
-APPS = {app.name: app for app in (ROOMS,)}
-
-
-def app_named(name: str | None, stack: str) -> AppSpec:
-    """The application `name`; without a name the one called like the stack, else rooms.
-
-    Raises: UsageError: no such application.
-    """
-    if name is None:
-        return APPS.get(stack, ROOMS)
-    app = APPS.get(name)
-    if app is None:
-        raise UsageError(f"there is no application {name!r}", f"known applications: {', '.join(sorted(APPS))}")
-    return app
