@@ -23,6 +23,7 @@ from migrate.local.ministack import MiniStack, free_port
 from migrate.local.ports import ControlPlaneListener
 from migrate.local.state import exclusive, remember_ports, remembered_port
 from migrate.local.tls import ensure_certificates
+from migrate.local.usage import Usage
 
 __all__ = ["LocalAws", "Ready", "Settings"]
 
@@ -96,6 +97,8 @@ class LocalAws:
         ports = self._choose_ports(state_dir)
         certificates = ensure_certificates(state_dir / "tls")
 
+        usage = Usage()
+
         async def restarted() -> None:
             await front_door.control_plane_changed()
 
@@ -117,6 +120,7 @@ class LocalAws:
                 workers_total=settings.workers_total,
                 idle_s=settings.worker_idle_s,
             ),
+            usage,
         )
         gateway = LocalGateway(
             ministack.url,
@@ -131,6 +135,7 @@ class LocalAws:
             max_lifetime_s=settings.max_lifetime_s,
             management_rate=settings.management_rate,
             metrics_url=ministack.url,
+            usage=usage,
         )
         listener: ControlPlaneListener = gateway
         front_door = FrontDoor(
@@ -141,6 +146,7 @@ class LocalAws:
             region=settings.region,
             listeners=[listener],
             ministack_up=lambda: ministack.up,
+            usage=usage,
         )
         for part in (ministack, functions, gateway, front_door):
             self._stack.push_async_callback(part.stop)

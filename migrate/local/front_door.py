@@ -26,12 +26,14 @@ from migrate.addresses import is_loopback
 from migrate.local.functions import LocalFunctions
 from migrate.local.invoke import answer_invoke
 from migrate.local.ports import ControlPlaneListener
+from migrate.local.usage import Usage
 from migrate.local.watch import (
     Call,
     api_id_of,
     deployment_of,
     identify,
     invoked_function,
+    operation_of,
     rewrite_endpoints,
 )
 
@@ -40,6 +42,7 @@ __all__ = ["FrontDoor"]
 log = logging.getLogger(__name__)
 
 HEALTH = "/_ministack/health"
+USAGE = "/_local/usage"
 _ADMIN = ("/_ministack/", "/_localstack/")
 _OPEN_ADMIN = (HEALTH, "/_ministack/lambda-code/", "/_ministack/lambda-layers/", "/_ministack/cfn-")
 """Health, what GetFunction and GetLayerVersion point at, and where CloudFormation's custom resources answer."""
@@ -56,6 +59,7 @@ class FrontDoor:
         websocket_base: `ws://127.0.0.1:{gateway_port}`, which WebSocket endpoints start with.
         listeners: are awaited after changes.
         ministack_up: whether MiniStack runs, for a quick and clear answer when it does not.
+        usage: counts every call; `GET /_local/usage` shows it.
     """
 
     def __init__(
@@ -68,6 +72,7 @@ class FrontDoor:
         region: str,
         listeners: list[ControlPlaneListener],
         ministack_up: Callable[[], bool],
+        usage: Usage,
     ) -> None:
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
@@ -77,6 +82,7 @@ class FrontDoor:
         self._region = region
         self._listeners = listeners
         self._ministack_up = ministack_up
+        self._usage = usage
         self._session: aiohttp.ClientSession | None = None
         self._runner: web.ServerRunner | None = None
 
@@ -121,7 +127,10 @@ class FrontDoor:
             return _error(403, "AccessDenied", "The local AWS answers pages and programs of this machine only")
         path, _, query = request.raw_path.partition("?")
         call = identify(request.method, path, query, request.headers.get("Authorization"))
+        if path == USAGE:
+            return web.json_response(self._usage.snapshot())
         function = invoked_function(call)
+        self._usage.call(call.service or "unsigned", operation_of(call, request.headers.get("X-Amz-Target")))
         if function is not None:
             return await answer_invoke(self._functions, request, call, function, self._region)
         if not path.startswith("/"):

@@ -12,7 +12,16 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
-__all__ = ["Call", "Deployment", "api_id_of", "deployment_of", "identify", "invoked_function", "rewrite_endpoints"]
+__all__ = [
+    "Call",
+    "Deployment",
+    "api_id_of",
+    "deployment_of",
+    "identify",
+    "invoked_function",
+    "operation_of",
+    "rewrite_endpoints",
+]
 
 _CREDENTIAL = re.compile(r"Credential=([^/,\s]+)/\d+/([a-z0-9-]+)/([a-z0-9-]+)/aws4_request")
 _QUERY_CREDENTIAL = re.compile(r"X-Amz-Credential=([^&]+)")
@@ -88,6 +97,17 @@ def invoked_function(call: Call) -> str | None:
     """The function that an Invoke call names (name or ARN), or None for another call."""
     match = _INVOKE.match(call.path) if call.method == "POST" else None
     return unquote(match[1]) if match else None
+
+
+def operation_of(call: Call, target: str | None) -> str:
+    """The name of the operation: of the X-Amz-Target header (JSON protocols), else method and collection."""
+    if target:
+        return target.rpartition(".")[2]
+    if invoked_function(call) is not None:
+        return "Invoke"
+    # Names in paths (tables, functions, keys) would make as many counters as there are things.
+    collection = next((part for part in call.path.split("/") if part.isalpha()), "")
+    return f"{call.method} {collection}".strip()
 
 
 def api_id_of(call: Call, answer: bytes) -> str | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 import zipfile
 from collections import Counter
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from migrate.local.functions.reference import FunctionRef, parse_reference
 from migrate.local.functions.runtime_site import Interpreters, build_runtime_site
 from migrate.local.functions.worker import Command, Invocation
 from migrate.local.ports import FunctionNotFoundError, InvokeResult, InvokeTimeoutError, TooManyRequestsError
+from migrate.local.usage import Usage
 
 __all__ = ["LocalFunctions"]
 
@@ -78,12 +80,14 @@ class LocalFunctions:
         ca_bundle: Path | None,
         region: str,
         limits: Limits | None = None,
+        usage: Usage | None = None,
     ) -> None:
         self._front_door_url = front_door_url
         self._ca_bundle = ca_bundle
         self._region = region
         self._folder = state_dir.resolve() / "functions"
         self._limits = limits or Limits()
+        self._usage = usage or Usage()
         self._control_plane = ControlPlane(control_plane_url)
         self._code = CodeStore(self._folder / "code", self._control_plane)
         self._site = self._folder / "runtime-site"
@@ -193,6 +197,7 @@ class LocalFunctions:
         if reserved is not None and self._running[key] >= reserved:
             raise TooManyRequestsError(entry.ref.arn)
         self._running[key] += 1
+        began = time.perf_counter()
         try:
             pool = entry.pool
             pool.submit(invocation)
@@ -210,6 +215,7 @@ class LocalFunctions:
         finally:
             if not invocation.result.done() or invocation.result.cancelled():
                 entry.pool.withdraw(invocation)
+            self._usage.invocation(entry.ref.name, time.perf_counter() - began, entry.config.memory_mb)
             self._running[key] -= 1
             if not self._running[key]:
                 del self._running[key]

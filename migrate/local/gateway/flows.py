@@ -195,7 +195,7 @@ class MessageFlow:
     def _dispatch(self, connection: Connection, text: str) -> None:
         stage = connection.stage
         metrics = self._context.metrics
-        metrics.add("MessageCount", stage)
+        metrics.message(stage, len(text.encode("utf-8", "replace")))
         request_id = new_id()
         plan = stage.plan_for(text)
         if plan is None or (plan.bucket is not None and not plan.bucket.take(self._loop.time())):
@@ -253,7 +253,7 @@ class MessageFlow:
         if connection.state is State.OPEN:
             connection.last_active_ms = epoch_ms()
             connection.send_text(data, self._loop.time())
-            self._context.metrics.add("MessageCount", connection.stage)
+            self._context.metrics.message(connection.stage, len(data))
 
     def _log(
         self,

@@ -29,6 +29,7 @@ from migrate.local.gateway.settings import GatewaySettings
 from migrate.local.gateway.snapshots import SnapshotStore
 from migrate.local.gateway.stage import Stage
 from migrate.local.ports import FunctionInvoker
+from migrate.local.usage import Usage
 from sse_service.connections import frames
 from sse_service.connections.lifecycle import CloseCause, CloseStatus
 from sse_service.connections.limits import AWS_LIMITS
@@ -67,6 +68,7 @@ class LocalGateway:
         management_rate: float | None = None,
         metrics_url: str | None = None,
         log_stream: TextIO | None = None,
+        usage: Usage | None = None,
         **settings: Any,
     ) -> None:
         limits = settings.pop("limits", AWS_LIMITS)
@@ -87,7 +89,7 @@ class LocalGateway:
         self.close_timeout_s = self.settings.close_timeout_s
         self.report_unclean_close = self.settings.report_unclean_close
         self._access_log = AccessLog(enabled=self.settings.access_log, stream=log_stream)
-        self._metrics = Metrics(metrics_url, region, self.settings.metrics_interval_s)
+        self._metrics = Metrics(metrics_url, region, self.settings.metrics_interval_s, usage)
         self._caller = IntegrationCaller(invoker)
         self._context = FlowContext(
             self._caller, self._metrics, self._access_log, self.limits, self.settings.account_id
@@ -253,6 +255,8 @@ class LocalGateway:
     def on_closed(self, connection: Connection, status: CloseStatus) -> None:
         known = self._connections.pop(connection.connection_id, None)
         if known is not None and connection.opened:
+            age_s = (epoch_ms() - connection.facts.connected_at_ms) / 1000
+            self._metrics.usage.connection(connection.facts.api_id, age_s)
             self.spawn(run_disconnect(self._context, connection, status))
 
     def find(self, connection_id: str) -> Connection | None:
@@ -262,7 +266,8 @@ class LocalGateway:
         return self._definitions.knows_stage(name, api_id)
 
     def on_posted(self, connection: Connection, size: int, request_id: str) -> None:
-        self._metrics.add("MessageCount", connection.stage)
+        self._metrics.message(connection.stage, size)
+        self._metrics.usage.call("execute-api", "PostToConnection")
         self._access_log.write(
             "POST",
             epoch_ms(),

@@ -18,6 +18,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from migrate.local.gateway.stage import Stage
+from migrate.local.usage import Usage
 
 NAMESPACE = "AWS/ApiGateway"
 BATCH = 500
@@ -46,7 +47,8 @@ _Key = tuple[str, str, str, str]
 class Metrics:
     """Sums in memory; `run` puts them every `interval_s` seconds. Without a URL nothing is sent."""
 
-    def __init__(self, url: str | None, region: str, interval_s: float) -> None:
+    def __init__(self, url: str | None, region: str, interval_s: float, usage: Usage | None = None) -> None:
+        self.usage = usage or Usage()
         self._url = url
         self._region = region
         self._interval_s = interval_s
@@ -67,6 +69,11 @@ class Metrics:
             if found is None:
                 found = self._sums[key] = _Sum()
             found.add(value)
+
+    def message(self, stage: Stage, size: int) -> None:
+        """Count a message of `size` bytes, either way."""
+        self.add("MessageCount", stage)
+        self.usage.message(stage.api_id, size)
 
     def start(self) -> None:
         if self._url is not None:
