@@ -59,9 +59,15 @@ class Table:
         self._client.delete_item(TableName=self._name, Key=_to_item(key))
 
     def update_existing(
-        self, key: Mapping[str, object], values: Mapping[str, object], *, only_if_absent: Sequence[str] = ()
+        self,
+        key: Mapping[str, object],
+        values: Mapping[str, object],
+        *,
+        only_if_absent: Sequence[str] = (),
+        only_if: Mapping[str, object] | None = None,
     ) -> bool:
-        """Set attributes of a row that exists; False, and nothing written, when it does not.
+        """Set attributes of a row that exists (lacks `only_if_absent`, and has the values of `only_if`); False, and
+        nothing written, when it does not.
 
         Without the condition DynamoDB would make the row again that `$disconnect` has just deleted (a ghost).
         """
@@ -73,6 +79,10 @@ class Table:
         for number, name in enumerate(only_if_absent):
             names[f"#a{number}"] = name
             conditions.append(f"attribute_not_exists(#a{number})")
+        wanted = only_if or {}
+        for number, name in enumerate(wanted):
+            names[f"#w{number}"] = name
+            conditions.append(f"#w{number} = :w{number}")
         names |= {f"#v{number}": name for number, name in enumerate(values)}
         try:
             self._client.update_item(
@@ -81,7 +91,10 @@ class Table:
                 UpdateExpression="SET " + ", ".join(f"#v{n} = :v{n}" for n in range(len(values))),
                 ConditionExpression=" AND ".join(conditions),
                 ExpressionAttributeNames=names,
-                ExpressionAttributeValues={f":v{n}": to_attribute(value) for n, value in enumerate(values.values())},
+                ExpressionAttributeValues={
+                    **{f":v{n}": to_attribute(value) for n, value in enumerate(values.values())},
+                    **{f":w{n}": to_attribute(value) for n, value in enumerate(wanted.values())},
+                },
             )
         except self._client.exceptions.ConditionalCheckFailedException:
             return False
@@ -103,20 +116,33 @@ class Table:
         self,
         equals: Mapping[str, object],
         sort_key: str,
-        low: Decimal,
-        high: Decimal,
+        low: Decimal | str,
+        high: Decimal | str,
         *,
         newest_first: bool,
-        page_rows: int,
+        page_rows: int | None,
+        where: Mapping[str, object] | None = None,
     ) -> Iterator[list[Item]]:
         """Rows of one partition with `low` <= `sort_key` <= `high`, read consistently, at most `page_rows`
         a page.
+
+        Args:
+            where: only rows with these values. DynamoDB reads the others all the same, and counts them into
+                `page_rows`: pages may be empty.
         """
         arguments = self._equals(equals)
         arguments["KeyConditionExpression"] += " AND #s BETWEEN :low AND :high"
         arguments["ExpressionAttributeNames"]["#s"] = sort_key
         arguments["ExpressionAttributeValues"] |= {":low": to_attribute(low), ":high": to_attribute(high)}
-        arguments |= {"ScanIndexForward": not newest_first, "ConsistentRead": True, "Limit": page_rows}
+        arguments |= {"ScanIndexForward": not newest_first, "ConsistentRead": True}
+        if page_rows is not None:
+            arguments["Limit"] = page_rows
+        if where:
+            arguments["FilterExpression"] = " AND ".join(f"#w{n} = :w{n}" for n in range(len(where)))
+            arguments["ExpressionAttributeNames"] |= {f"#w{n}": name for n, name in enumerate(where)}
+            arguments["ExpressionAttributeValues"] |= {
+                f":w{n}": to_attribute(value) for n, value in enumerate(where.values())
+            }
         return self._paged(self._client.query, arguments)
 
     def _equals(self, equals: Mapping[str, object]) -> dict[str, Any]:

@@ -14,8 +14,9 @@ from legacy_ws.apps.rooms.messages import message_frame
 from legacy_ws.apps.rooms.schema import CONNECTIONS, DEFAULT_ROOM, MAX_NAME_BYTES, MAX_ROOM_BYTES
 from legacy_ws.errors import ClientInputError
 from legacy_ws.events import WebSocketEvent
-from legacy_ws.frames import MAX_FRAME_BYTES, bad_request, encode, text_field
+from legacy_ws.frames import bad_request, encode, text_field
 from legacy_ws.handling import Response, handle_message
+from legacy_ws.history import MAX_MESSAGE_FRAME_BYTES
 from legacy_ws.log import log
 from legacy_ws.manager import BroadcastResult, ConnectionManager
 from legacy_ws.router import Call, Router
@@ -24,9 +25,6 @@ from legacy_ws.schema import Item
 __all__ = ["handler", "router"]
 
 router = Router(field="action")
-
-# A history frame carries a message together with its room and its own fields: room for those.
-_MAX_MESSAGE_FRAME_BYTES = MAX_FRAME_BYTES - 8192
 
 
 def handler(event: object, context: object) -> Response:
@@ -53,7 +51,7 @@ def send_message(call: Call) -> None:
         "message": text,
         "timestamp": Decimal(0),
     }
-    if len(encode(message_frame(sketch))) > _MAX_MESSAGE_FRAME_BYTES:
+    if len(encode(message_frame(sketch))) > MAX_MESSAGE_FRAME_BYTES:
         # JSON escapes control characters six-fold: a message within the limit can still outgrow a frame.
         raise ClientInputError("message_too_long", '"message" does not fit into one frame.')
 
