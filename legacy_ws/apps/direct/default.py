@@ -1,0 +1,17 @@
+"""`$default`: whatever no other route serves gets an error frame. until phase 3"""
+
+from __future__ import annotations
+
+from legacy_ws.apps.direct import services
+from legacy_ws.apps.direct.schema import ACTIONS
+from legacy_ws.handling import Response, handle_message
+from legacy_ws.router import Router
+
+__all__ = ["handler", "router"]
+
+router = Router(field="action", known=ACTIONS)
+
+
+def handler(event: object, context: object) -> Response:
+    """Lambda entry point."""
+    return handle_message(router, event, context, sender_of=services.manager_for)
