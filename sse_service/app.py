@@ -93,7 +93,7 @@ def create_app(settings: Settings, backends: Backends | None = None, clock: Cloc
         raise SettingsError(["SSE_JWT_SECRET is not set"])
     chosen = backends or make_backends(settings, clock)
     metrics = Metrics()
-    hub = Hub(settings, chosen.log, metrics, clock=clock)
+    hub = Hub(settings, chosen.log, metrics, clock=clock, broker=chosen.broker)
 
     def deliver(batch: Batch) -> None:
         hub.accept(batch)
@@ -122,7 +122,7 @@ def create_app(settings: Settings, backends: Backends | None = None, clock: Cloc
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await chosen.log.start()
-        await chosen.broker.start(hub.accept)
+        await chosen.broker.start(hub)
         hub.start()
         services.is_started = True
         try:

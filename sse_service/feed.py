@@ -67,6 +67,9 @@ class TenantFeed:
         self._all: dict[StreamWriter, None] = {}
         self._fresh: list[EncodedEvent] = []
         self._catching_up: asyncio.Task[None] | None = None
+        self._once_more = False
+        self.is_behind = False
+        """The log could not be read when it had to be."""
         self._reads: dict[EventId, asyncio.Task[Page]] = {}
 
     # What the log and the broker say ------------------------------------------------------------------
@@ -76,7 +79,7 @@ class TenantFeed:
         first, end = batch.events[0].id, batch.end
         if first.epoch != self.position.epoch or first.seq > self.position.seq + 1:
             self._metrics.gaps.inc()
-            self._start_catching_up()
+            self.hurry()
         elif end.seq > self.position.seq:
             self._absorb(batch.events, batch.trusted_until)
 
@@ -111,13 +114,26 @@ class TenantFeed:
 
     def _caught_up(self, task: asyncio.Task[None]) -> None:
         self._catching_up = None
-        if not task.cancelled() and (error := task.exception()) is not None:
-            # The next batch, or the periodic check, tries again.
+        once_more, self._once_more = self._once_more, False
+        if task.cancelled():
+            return
+        error = task.exception()
+        self.is_behind = error is not None
+        if error is not None:
+            # The next batch, or the hub's clockwork, tries again.
             logger.warning("could not read the event log: %s", error, extra={"tenant": self.tenant})
+        elif once_more:
+            self._start_catching_up()
 
     def hurry(self) -> None:
         """There is more in the log than was told here."""
+        # A read that is under way may have begun before the event was appended which the caller knows of.
+        self._once_more = self._catching_up is not None
         self._start_catching_up()
+
+    def follows(self, position: EventId) -> bool:
+        """Whether everything up to `position` has come here."""
+        return position.epoch == self.position.epoch and position.seq <= self.position.seq
 
     async def catch_up(self) -> None:
         """Read the log up to where it ends now, or further. Raises UnavailableError."""

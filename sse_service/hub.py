@@ -10,11 +10,11 @@ from collections.abc import Callable
 
 from sse_service.auth import Principal
 from sse_service.errors import UnavailableError
-from sse_service.events import Topic
+from sse_service.events import EventId, Topic
 from sse_service.feed import TenantFeed
 from sse_service.limits import OpenStreams
 from sse_service.metrics import Metrics
-from sse_service.ports import Batch, Clock, EventLog
+from sse_service.ports import Batch, Broker, Clock, EventLog
 from sse_service.settings import Settings
 from sse_service.stream import EndReason, State, StreamLimits, SubscriberStream
 from sse_service.wire import HEARTBEAT
@@ -29,6 +29,8 @@ SLOTS = 15
 IDLE_FEED_S = 300.0
 JITTER = 0.1
 DRAIN_AT_ONCE = 200
+WRITTEN_WAIT_S = 2.0
+"""How long `written` waits for slow clients."""
 
 
 class Hub:
@@ -41,6 +43,7 @@ class Hub:
         clock: Clock,
         monotonic: Clock = time.monotonic,
         rng: random.Random | None = None,
+        broker: Broker | None = None,
     ) -> None:
         self.limits = OpenStreams(settings.max_streams_per_user, settings.max_streams_per_address, settings.max_streams)
         self.is_draining = False
@@ -50,6 +53,7 @@ class Hub:
         self._clock = clock
         self._monotonic = monotonic
         self._rng = rng or random.Random()  # noqa: S311 - jitter
+        self._broker = broker
         self._feeds: dict[str, TenantFeed] = {}
         self._starting: dict[str, asyncio.Task[TenantFeed]] = {}
         self._dirty: dict[TenantFeed, None] = {}
@@ -80,6 +84,33 @@ class Hub:
         feed = self._feeds.get(batch.tenant)
         if feed is not None:
             feed.accept(batch)
+
+    def look(self, tenant: str | None = None) -> None:
+        """There may be more in the log of a tenant (None: of any) than was told here: read it now."""
+        for name in [tenant] if tenant is not None else list(self._feeds):
+            feed = self._feeds.get(name)
+            # Also where nobody is attached yet: a stream in its replay goes as far as the feed.
+            if feed is not None:
+                feed.hurry()
+
+    async def written(self, tenant: str, position: EventId, user: str | None = None) -> bool:
+        """Whether the streams here (of `user`) have been written everything up to `position`.
+
+        Waits a little for slow clients. A stream that opens later reads the log. Raises UnavailableError.
+        """
+        feed = self._feeds.get(tenant)
+        if feed is None:
+            return True
+        if not feed.follows(position):
+            await feed.catch_up()
+        feed.flush()
+        waiting = [writer for writer in feed.writers if user is None or writer.user == user]
+        deadline = self._monotonic() + WRITTEN_WAIT_S
+        while waiting := [w for w in waiting if w in feed.writers and (w.is_busy or w.stream.pending_bytes)]:
+            if self._monotonic() >= deadline:
+                return False
+            await asyncio.sleep(0.02)
+        return True
 
     def _schedule_flush(self, feed: TenantFeed) -> None:
         if not self._dirty:
@@ -165,6 +196,8 @@ class Hub:
         delay_s = max(0.0, writer.stream.next_deadline - self._monotonic())
         writer.timer = loop.call_later(delay_s, self._deadline, writer)
         self._metrics.open_streams.inc()
+        if self._broker is not None:
+            self._broker.follow(feed.tenant, None if writer.topics is None else writer.user)
         if self.is_draining:
             writer.end(EndReason.SHUTDOWN)
 
@@ -177,6 +210,8 @@ class Hub:
         self._blocked.pop(writer, None)
         reason = writer.stream.end_reason
         self._metrics.open_streams.dec()
+        if self._broker is not None:
+            self._broker.unfollow(feed.tenant, None if writer.topics is None else writer.user)
         self._metrics.streams_ended.labels(reason.value if reason else "disconnect").inc()
         if reason is EndReason.SLOW:
             self._metrics.evictions.labels("cut" if writer.gave_up else "told").inc()
@@ -227,6 +262,8 @@ class Hub:
                 if not feed.writers and now - feed.idle_since > IDLE_FEED_S:
                     del self._feeds[tenant]
                     await feed.close()
+                elif feed.is_behind:
+                    feed.hurry()
 
     async def _check_logs(self) -> None:
         """Look for what no broker told of; one small read per tenant with open streams."""

@@ -11,6 +11,7 @@ from sse_service.events import Draft, Event, EventId
 __all__ = [
     "Batch",
     "Broker",
+    "BrokerListener",
     "Claim",
     "ClaimStore",
     "Clock",
@@ -104,16 +105,38 @@ class ImmediateEventLog(Protocol):
     def append_now(self, tenant: str, drafts: Sequence[Draft]) -> Batch: ...
 
 
-class Broker(Protocol):
-    """How an instance learns of events that another one appended.
+class BrokerListener(Protocol):
+    """Whom a broker tells: the hub of this instance."""
 
-    It may lose, repeat and reorder: the log is what counts, and a gap is read from there.
+    def accept(self, batch: Batch) -> None:
+        """A batch was appended by somebody; in order or not, once or more often."""
+
+    def look(self, tenant: str | None = None) -> None:
+        """There may be more in the log of a tenant (None: of any tenant) than was told: look now."""
+
+    async def written(self, tenant: str, position: EventId, user: str | None = None) -> bool:
+        """Whether the streams here (of `user`) have been written everything up to `position`, waiting a little
+        for those that are slow. Raises UnavailableError when the log cannot be read."""
+
+
+class Broker(Protocol):
+    """How an instance learns of events that another one appended (docs/decisions/0006).
+
+    It may lose, repeat and reorder: the log is what counts, and a gap is read from there. When it may have
+    missed something (its connection was gone, a queue was full) it says so: `BrokerListener.look`.
     """
 
-    async def start(self, on_batch: Callable[[Batch], None]) -> None: ...
+    async def start(self, listener: BrokerListener) -> None:
+        """Begin to listen. A broker that is away now is tried again later."""
 
     def notify(self, batch: Batch) -> None:
         """Tell the other instances; never waits, never raises."""
+
+    def follow(self, tenant: str, user: str | None) -> None:
+        """A stream opened here; user None: one of everything in the tenant. Never waits, never raises."""
+
+    def unfollow(self, tenant: str, user: str | None) -> None:
+        """It ended: as many times as `follow`."""
 
     async def close(self) -> None: ...
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import secrets
 from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from math import inf
 
 from sse_service.errors import AppendConflictError, HistoryGoneError
 from sse_service.events import Draft, Event, EventId, base36
-from sse_service.ports import Batch, Claim, Clock, Conversation, Message, Page, Tail
+from sse_service.ports import Batch, BrokerListener, Claim, Clock, Conversation, Message, Page, Tail
 
 __all__ = ["MemoryBroker", "MemoryClaims", "MemoryConversations", "MemoryEventLog", "MemoryMessages"]
 
@@ -120,25 +120,31 @@ class MemoryBroker:
     """Connects the instances of one process (in tests there are several; otherwise nobody listens)."""
 
     def __init__(self) -> None:
-        self._listeners: list[Callable[[Batch], None]] = []
+        self._listeners: list[BrokerListener] = []
 
     def for_instance(self) -> _MemoryBrokerEnd:
         return _MemoryBrokerEnd(self._listeners)
 
 
 class _MemoryBrokerEnd:
-    def __init__(self, listeners: list[Callable[[Batch], None]]) -> None:
+    def __init__(self, listeners: list[BrokerListener]) -> None:
         self._listeners = listeners
-        self._mine: Callable[[Batch], None] | None = None
+        self._mine: BrokerListener | None = None
 
-    async def start(self, on_batch: Callable[[Batch], None]) -> None:
-        self._mine = on_batch
-        self._listeners.append(on_batch)
+    async def start(self, listener: BrokerListener) -> None:
+        self._mine = listener
+        self._listeners.append(listener)
 
     def notify(self, batch: Batch) -> None:
         for listener in self._listeners:
             if listener is not self._mine:
-                listener(batch)
+                listener.accept(batch)
+
+    def follow(self, tenant: str, user: str | None) -> None:
+        """Everybody is told everything."""
+
+    def unfollow(self, tenant: str, user: str | None) -> None:
+        """Everybody is told everything."""
 
     async def close(self) -> None:
         if self._mine in self._listeners:
