@@ -13,7 +13,8 @@ from legacy_ws.cli.output import confirm, err, out, print_json, print_table, rep
 from legacy_ws.deploy.apps import app_named
 from legacy_ws.deploy.destroy import destroy as destroy_resources
 from legacy_ws.deploy.inventory import Resource, stacks, take
-from legacy_ws.deploy.stack import Deployment, DeployOptions, names_of
+from legacy_ws.deploy.options import DeployOptions
+from legacy_ws.deploy.stack import Deployment, names_of
 from legacy_ws.deploy.stack import deploy as deploy_stack
 from legacy_ws.deploy.status import StackStatus, status_of
 from legacy_ws.deploy.steps import Done
@@ -45,17 +46,37 @@ def deploy(
             help="Key of the tokens (HS256), 32 bytes or more; arguments are visible to others.",
         ),
     ] = None,
+    jwks_url: Annotated[
+        str | None,
+        typer.Option(
+            envvar="LEGACY_WS_JWKS_URL", help="Where the keys of the tokens (RS256) are, instead of a JWT secret."
+        ),
+    ] = None,
     jwt_issuer: Annotated[
         str | None, typer.Option(envvar="LEGACY_WS_JWT_ISSUER", help="Demanded of the tokens' iss.")
     ] = None,
     jwt_audience: Annotated[
         str | None, typer.Option(envvar="LEGACY_WS_JWT_AUDIENCE", help="Demanded of the tokens' aud.")
     ] = None,
+    user_pool_id: Annotated[
+        str | None,
+        typer.Option(help="Cognito user pool that exists; it is used and never changed. By default one is made."),
+    ] = None,
+    user_pool_client_id: Annotated[
+        str | None, typer.Option(help="Client of that pool; tokens of other clients are refused.")
+    ] = None,
     env: Annotated[
         list[str] | None, typer.Option("--env", help="NAME=VALUE for every function; may be repeated.")
     ] = None,
     throttle_rate: Annotated[float, typer.Option(help="Messages per second of the stage.")] = 5000.0,
     throttle_burst: Annotated[int, typer.Option(help="Messages at once.")] = 2500,
+    access_log: Annotated[
+        bool,
+        typer.Option(
+            "--access-log/--no-access-log",
+            help="One JSON line per event; the account needs a CloudWatch role for API Gateway.",
+        ),
+    ] = True,
     json_output: Json = False,
     region: Region = None,
     profile: Profile = None,
@@ -69,11 +90,15 @@ def deploy(
         stage=stage,
         runtime=runtime,
         jwt_secret=jwt_secret,
+        jwks_url=jwks_url,
         jwt_issuer=jwt_issuer,
         jwt_audience=jwt_audience,
+        user_pool_id=user_pool_id,
+        user_pool_client_id=user_pool_client_id,
         environment=_environment(env or []),
         throttle_rate=throttle_rate,
         throttle_burst=throttle_burst,
+        access_log=access_log,
     )
     session = open_session(region, profile, endpoint_url)
     result = deploy_stack(session, name, app_named(app, name), options, report=_report_step, secret_made=_tell_secret)
@@ -109,7 +134,7 @@ def destroy(
         return
     say(f"to be deleted in {session.region}:")
     for resource in inventory.owned:
-        say(f"  {resource.kind:10} {resource.name}" + (f" ({resource.id})" if resource.id != resource.name else ""))
+        say(f"  {resource.kind:12} {resource.name}" + (f" ({resource.id})" if resource.id != resource.name else ""))
     confirm(f"Delete these {len(inventory.owned)} resources and the data in them?", yes=yes)
     destroy_resources(session, inventory.owned, _report_removed)
     say(f"{name}: {len(inventory.owned)} deleted")
@@ -180,8 +205,12 @@ def _as_json(result: Deployment) -> dict[str, object]:
 def _show(result: Deployment) -> None:
     out.print(f"WebSocket    {result.websocket_url}", markup=False, highlight=False)
     out.print(f"@connections {result.management_url}", markup=False, highlight=False)
-    for kind, name in result.tables.items():
-        out.print(f"table        {name} ({kind})", markup=False, highlight=False)
+    for what, names in (("table", result.tables), ("queue", result.queues)):
+        for kind, name in names.items():
+            out.print(f"{what:12} {name} ({kind})", markup=False, highlight=False)
+    if result.user_pool_id:
+        client = f" (client {result.user_pool_client_id})" if result.user_pool_client_id else ""
+        out.print(f"user pool    {result.user_pool_id}{client}", markup=False, highlight=False)
     say(f"hint: connect with a token: {result.websocket_url}?token=...&userName=alice")
 
 

@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
+from legacy_ws.aws import AWS_ERRORS
+from legacy_ws.deploy.shapes import AUTHORIZER_NAME, INTEGRATION_TIMEOUT_MS
 from legacy_ws.deploy.spec import TAG, StackNames
 from legacy_ws.deploy.steps import Action
-from legacy_ws.errors import RefusedError
+from legacy_ws.errors import RefusedError, StepFailedError
 
 __all__ = [
-    "StageSettings",
     "ensure_api",
     "ensure_authorizer",
     "ensure_deployment",
@@ -28,12 +30,6 @@ __all__ = [
     "find_api",
     "listed",
 ]
-
-AUTHORIZER_NAME = "jwt"
-_INTEGRATION_TIMEOUT_MS = 29_000
-
-StageSettings = dict[str, object]
-"""DefaultRouteSettings of a stage: throttling and metrics."""
 
 
 def listed(client: Any, operation: str, **arguments: object) -> list[dict[str, Any]]:
@@ -113,7 +109,7 @@ def ensure_integration(client: Any, api_id: str, uri: str, found: Callable[[str]
         IntegrationType="AWS_PROXY",
         IntegrationMethod="POST",
         IntegrationUri=uri,
-        TimeoutInMillis=_INTEGRATION_TIMEOUT_MS,
+        TimeoutInMillis=INTEGRATION_TIMEOUT_MS,
     )
     found(created["IntegrationId"])
     return "created"
@@ -150,25 +146,53 @@ def ensure_deployment(client: Any, api_id: str, found: Callable[[str], None]) ->
 
 
 def ensure_stage(
-    client: Any, names: StackNames, api_id: str, stage: str, deployment_id: str, settings: StageSettings
+    client: Any, names: StackNames, api_id: str, stage: str, deployment_id: str, shape: Mapping[str, Any]
 ) -> Action:
-    """The stage serves the deployment, with these settings."""
+    """The stage serves the deployment; route settings and access log are those of `shape`.
+
+    Raises: StepFailedError: API Gateway may not write logs in this account.
+    """
     try:
         current = client.get_stage(ApiId=api_id, StageName=stage)
     except client.exceptions.NotFoundException:
-        client.create_stage(
-            ApiId=api_id,
-            StageName=stage,
-            DeploymentId=deployment_id,
-            DefaultRouteSettings=settings,
-            Tags=names.tags,
-        )
+        with _logging_may_be_refused(stage):
+            client.create_stage(ApiId=api_id, StageName=stage, DeploymentId=deployment_id, Tags=names.tags, **shape)
         return "created"
-    now = current.get("DefaultRouteSettings", {})
-    if current.get("DeploymentId") == deployment_id and all(now.get(k) == v for k, v in settings.items()):
-        return "unchanged"
-    client.update_stage(ApiId=api_id, StageName=stage, DeploymentId=deployment_id, DefaultRouteSettings=settings)
+    action: Action = "unchanged"
+    if current.get("AccessLogSettings") and "AccessLogSettings" not in shape:
+        client.delete_access_log_settings(ApiId=api_id, StageName=stage)
+        action = "updated"
+    same = all(
+        (current.get(part) or {}).get(key) == value
+        for part, settings in shape.items()
+        for key, value in settings.items()
+    )
+    if current.get("DeploymentId") == deployment_id and same:
+        return action
+    with _logging_may_be_refused(stage):
+        client.update_stage(ApiId=api_id, StageName=stage, DeploymentId=deployment_id, **shape)
     return "updated"
+
+
+@contextmanager
+def _logging_may_be_refused(stage: str) -> Iterator[None]:
+    """API Gateway writes logs by a role that is set once for the account and region (API Gateway developer guide,
+    "Set up CloudWatch logging for REST APIs in API Gateway"). It is not ours to change in passing."""
+    try:
+        yield
+    except AWS_ERRORS as error:
+        if "CloudWatch Logs role" not in str(error):
+            raise
+        failed = StepFailedError(
+            f"stage {stage}",
+            "API Gateway has no CloudWatch role in this account and region, and so writes no access log",
+        )
+        failed.exit_code = 2
+        failed.hint = (
+            "set one (aws apigateway update-account --patch-operations op=replace,path=/cloudwatchRoleArn,value=ARN;"
+            " policy AmazonAPIGatewayPushToCloudWatchLogs), or pass --no-access-log; then run the same command again"
+        )
+        raise failed from None
 
 
 def _fingerprint(client: Any, api_id: str) -> str:

@@ -54,12 +54,18 @@ def _delete(session: AwsSession, resource: Resource) -> None:
         case "api":
             # Routes, integrations, authorizers, deployments and stages go with it.
             session.client("apigatewayv2").delete_api(ApiId=resource.id)
+        case "event source":
+            session.client("lambda").delete_event_source_mapping(UUID=resource.id)
         case "function":
             session.client("lambda").delete_function(FunctionName=resource.id)
         case "log group":
             session.client("logs").delete_log_group(logGroupName=resource.id)
         case "role":
             _delete_role(session.client("iam"), resource.id)
+        case "queue":
+            session.client("sqs").delete_queue(QueueUrl=resource.id)
+        case "user pool":
+            session.client("cognito-idp").delete_user_pool(UserPoolId=resource.id)
         case "table":
             client = session.client("dynamodb")
             client.delete_table(TableName=resource.id)

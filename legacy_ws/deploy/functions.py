@@ -1,4 +1,4 @@
-"""Ensure-steps of log groups, roles and Lambda functions. until phase 3"""
+"""Ensure-steps of roles and Lambda functions. until phase 3"""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 
 from legacy_ws.aws import error_code
 from legacy_ws.deploy.policies import TRUST
+from legacy_ws.deploy.shapes import ARCHITECTURE, POLICY_NAME
 from legacy_ws.deploy.spec import TAG, FunctionSpec, StackNames
 from legacy_ws.deploy.steps import Action, wait_until
 from legacy_ws.errors import RefusedError, StepFailedError
@@ -21,14 +22,13 @@ __all__ = [
     "configuration",
     "create_function",
     "ensure_function",
-    "ensure_log_group",
     "ensure_permission",
     "ensure_role",
     "ensure_role_policy",
+    "is_ours",
     "wait_active",
 ]
 
-POLICY_NAME = "access"
 _TEE = "WS2SSE_TEE_"
 _ACTIVE_S = 120.0
 # IAM is eventually consistent: Lambda may not be able to assume a role for some seconds after it was made.
@@ -43,49 +43,6 @@ class FunctionConfig:
     runtime: str
     code: bytes
     environment: Mapping[str, str]
-
-
-def ensure_log_group(
-    client: Any, lambda_client: Any, names: StackNames, function: FunctionSpec, retention_days: int
-) -> Action:
-    """The function's log group exists, belongs to the stack and does not grow for ever.
-
-    Raises: RefusedError: the group is somebody else's, or there is such a function and it is not this stack's.
-    """
-    name = names.log_group(function)
-    ours = _own_configuration(lambda_client, names, names.function(function)) is not None
-    groups = client.describe_log_groups(logGroupNamePrefix=name)["logGroups"]
-    found = next((group for group in groups if group["logGroupName"] == name), None)
-    if found is None:
-        try:
-            client.create_log_group(logGroupName=name, tags=names.tags)
-        except client.exceptions.ResourceAlreadyExistsException:
-            return ensure_log_group(client, lambda_client, names, function, retention_days)
-        client.put_retention_policy(logGroupName=name, retentionInDays=retention_days)
-        return "created"
-    arn = found["arn"].removesuffix(":*")
-    changed = False
-    owner = client.list_tags_for_resource(resourceArn=arn)["tags"].get(TAG)
-    if owner != names.stack:
-        # Lambda itself makes the group of a function that writes while it has none. Any other group with logs in it
-        # is somebody's: once tagged, `destroy` would delete it.
-        if owner is not None or not (ours or _is_empty(client, found)):
-            raise RefusedError(
-                f"log group {name} exists and is not part of stack {names.stack}",
-                "choose another stack name, or delete the group if nobody needs its logs",
-            )
-        client.tag_resource(resourceArn=arn, tags=names.tags)
-        changed = True
-    if found.get("retentionInDays") != retention_days:
-        client.put_retention_policy(logGroupName=name, retentionInDays=retention_days)
-        changed = True
-    return "updated" if changed else "unchanged"
-
-
-def _is_empty(client: Any, group: Mapping[str, Any]) -> bool:
-    """Whether nothing was ever logged there. `storedBytes` alone lags behind."""
-    streams = client.describe_log_streams(logGroupName=group["logGroupName"], limit=1)["logStreams"]
-    return not streams and not group.get("storedBytes")
 
 
 def ensure_role(client: Any, names: StackNames, function: FunctionSpec, found: Callable[[str], None]) -> Action:
@@ -158,7 +115,7 @@ def ensure_function(
             sleep=sleep,
             FunctionName=name,
             Tags=names.tags,
-            Architectures=["arm64"],
+            Architectures=[ARCHITECTURE],
             **wanted,
         )
         found(created["FunctionArn"])
@@ -219,6 +176,11 @@ def configuration(client: Any, name: str) -> dict[str, Any] | None:
     except client.exceptions.ResourceNotFoundException:
         return None
     return found
+
+
+def is_ours(client: Any, names: StackNames, function: FunctionSpec) -> bool:
+    """Is there such a function of this stack? Raises: RefusedError: there is one, and it is not this stack's."""
+    return _own_configuration(client, names, names.function(function)) is not None
 
 
 def _own_configuration(client: Any, names: StackNames, name: str) -> dict[str, Any] | None:

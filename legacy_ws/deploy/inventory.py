@@ -9,15 +9,17 @@ from typing import Any
 from legacy_ws.aws import AwsSession, error_code
 from legacy_ws.deploy import tables
 from legacy_ws.deploy.api import listed
+from legacy_ws.deploy.queues import event_sources, queue_tags, source_arn
 from legacy_ws.deploy.spec import TAG, StackNames
+from legacy_ws.deploy.user_pool import user_pools
 
 __all__ = ["Inventory", "Resource", "gone", "stacks", "take"]
 
 
 @dataclass(frozen=True)
 class Resource:
-    """One thing of a stack: `kind` is "api", "function", "log group", "role" or "table"; `id` is what AWS
-    calls it by.
+    """One thing of a stack: `kind` is "api", "event source", "function", "log group", "role", "queue", "table" or
+    "user pool"; `id` is what AWS calls it by.
     """
 
     kind: str
@@ -40,8 +42,8 @@ def take(session: AwsSession, names: StackNames) -> Inventory:
     for resource, tags in _candidates(session, names):
         if tags.get(TAG) == names.stack:
             owned.append(resource)
-        # What another stack owns is none of our business; API names are not unique and mean nothing.
-        elif TAG not in tags and resource.kind != "api":
+        # What another stack owns is none of our business; names of APIs and pools are not unique and mean nothing.
+        elif TAG not in tags and resource.kind not in ("api", "user pool"):
             foreign.append(resource)
     return Inventory(owned, foreign)
 
@@ -66,14 +68,20 @@ def _candidates(session: AwsSession, names: StackNames) -> Iterator[tuple[Resour
     for api in listed(session.client("apigatewayv2"), "get_apis"):
         if api.get("ProtocolType") == "WEBSOCKET":
             yield Resource("api", api["Name"], api["ApiId"]), api.get("Tags", {})
-    yield from _functions(session.client("lambda"), names)
+    functions = list(_functions(session.client("lambda"), names))
+    for function, _ in functions:
+        yield from _event_sources(session.client("lambda"), names, function.id)
+    yield from functions
     yield from _log_groups(session.client("logs"), names)
     yield from _roles(session.client("iam"), names)
+    yield from _queues(session.client("sqs"), names)
     dynamodb = session.client("dynamodb")
     for name in _table_names(dynamodb, names.prefix):
         description = tables.describe(dynamodb, name)
         if description is not None and description["TableStatus"] != "DELETING":
             yield Resource("table", name, name), tables.table_tags(dynamodb, description["TableArn"])
+    for pool, tags in user_pools(session.client("cognito-idp"), names):
+        yield Resource("user pool", names.user_pool, pool), tags
 
 
 def _functions(client: Any, names: StackNames) -> Iterator[tuple[Resource, dict[str, str]]]:
@@ -88,11 +96,31 @@ def _functions(client: Any, names: StackNames) -> Iterator[tuple[Resource, dict[
                 yield Resource("function", name, name), tags
 
 
+def _event_sources(client: Any, names: StackNames, function: str) -> Iterator[tuple[Resource, dict[str, str]]]:
+    for source in event_sources(client, FunctionName=function):
+        if source["State"] == "Deleting":
+            continue
+        try:
+            tags = client.list_tags(Resource=source_arn(names, source)).get("Tags", {})
+        except client.exceptions.ResourceNotFoundException:
+            continue
+        queue = str(source.get("EventSourceArn", "")).rpartition(":")[2]
+        yield Resource("event source", f"{queue} -> {function}", source["UUID"]), tags
+
+
+def _queues(client: Any, names: StackNames) -> Iterator[tuple[Resource, dict[str, str]]]:
+    for page in client.get_paginator("list_queues").paginate(QueueNamePrefix=names.prefix):
+        for url in page.get("QueueUrls", []):
+            yield Resource("queue", url.rpartition("/")[2], url), queue_tags(client, url)
+
+
 def _log_groups(client: Any, names: StackNames) -> Iterator[tuple[Resource, dict[str, str]]]:
-    pages = client.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=f"/aws/lambda/{names.prefix}")
-    for page in pages:
-        for group in page["logGroups"]:
+    pages = client.get_paginator("describe_log_groups")
+    for prefix in (f"/aws/lambda/{names.prefix}", names.access_log):
+        for group in pages.paginate(logGroupNamePrefix=prefix).search("logGroups[]"):
             name = group["logGroupName"]
+            if prefix == names.access_log and name != prefix:
+                continue
             try:
                 tags = client.list_tags_for_resource(resourceArn=group["arn"].removesuffix(":*"))["tags"]
             except client.exceptions.ResourceNotFoundException:
@@ -118,4 +146,13 @@ def _table_names(client: Any, prefix: str) -> Iterator[str]:
 
 def gone(error: BaseException) -> bool:
     """Does this error say that the thing is not there (any more)?"""
-    return error_code(error) in {"ResourceNotFoundException", "NotFoundException", "NoSuchEntity"}
+    return error_code(error) in _GONE
+
+
+_GONE = {
+    "AWS.SimpleQueueService.NonExistentQueue",
+    "NoSuchEntity",
+    "NotFoundException",
+    "QueueDoesNotExist",
+    "ResourceNotFoundException",
+}

@@ -2,14 +2,17 @@
 
 Pure. Source: IAM user guide, "Grammar of the IAM JSON policy language"; API Gateway developer guide,
 "Control access to a WebSocket API with IAM" (resource of `execute-api:ManageConnections`:
-api/stage/POST/@connections/*).
+api/stage/POST/@connections/*); Lambda developer guide, "Using Lambda with Amazon SQS" (what a consumer needs);
+DynamoDB developer guide, "Using IAM policies: indexes" (a query of an index is asked for on the index's own ARN).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from legacy_ws.deploy.spec import AppSpec, FunctionSpec, StackNames
 
-__all__ = ["TRUST", "function_policy"]
+__all__ = ["CONSUME", "TRUST", "function_policy"]
 
 TRUST = {
     "Version": "2012-10-17",
@@ -21,32 +24,47 @@ TRUST = {
         }
     ],
 }
+CONSUME = ("sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage")
+"""What Lambda does with a queue in the name of the function that it calls."""
+
+_ON_INDEXES = {"dynamodb:Query", "dynamodb:Scan"}
 
 
 def function_policy(
     app: AppSpec, function: FunctionSpec, names: StackNames, api_id: str, stage: str
 ) -> dict[str, object]:
-    """What one function may do: write its own log, and its grants."""
-    statements: list[dict[str, object]] = [
-        {
-            "Sid": "Log",
-            "Effect": "Allow",
-            "Action": ["logs:CreateLogStream", "logs:PutLogEvents"],
-            "Resource": f"{names.log_group_arn(function)}:*",
-        }
+    """What one function may do: write its own log, take from the queue it consumes, and its grants."""
+    statements = [
+        _statement("Log", ("logs:CreateLogStream", "logs:PutLogEvents"), f"{names.log_group_arn(function)}:*")
     ]
-    tables = {table.name: table for table in app.tables}
+    allowed: dict[str, set[str]] = {}
     for grant in function.grants:
-        if grant.on == "management":
-            resource = names.execute_api_arn(api_id, f"{stage}/POST/@connections/*")
-        else:
-            resource = names.table_arn(tables[grant.on])
-        statements.append(
-            {
-                "Sid": grant.on.capitalize(),
-                "Effect": "Allow",
-                "Action": sorted(grant.actions),
-                "Resource": resource,
-            }
-        )
+        allowed.setdefault(grant.on, set()).update(grant.actions)
+    if function.consumes:
+        allowed.setdefault(function.consumes, set()).update(CONSUME)
+    for on, actions in allowed.items():
+        statements += _statements(app, on, actions, names, api_id, stage)
     return {"Version": "2012-10-17", "Statement": statements}
+
+
+def _statements(
+    app: AppSpec, on: str, actions: set[str], names: StackNames, api_id: str, stage: str
+) -> Iterator[dict[str, object]]:
+    sid = "".join(letter for letter in on.title() if letter.isalnum())
+    if on == "management":
+        yield _statement(sid, actions, names.execute_api_arn(api_id, f"{stage}/POST/@connections/*"))
+        return
+    for table in app.tables:
+        if table.name == on:
+            yield _statement(sid, actions, names.table_arn(table))
+            if table.indexes and actions & _ON_INDEXES:
+                indexes = [names.index_arn(table, index) for index in table.indexes]
+                yield _statement(f"{sid}Indexes", actions & _ON_INDEXES, indexes)
+            return
+    arns = {queue.name: names.queue_arn(queue) for queue in app.queues}
+    arns |= {function.name: names.function_arn(function) for function in app.functions}
+    yield _statement(sid, actions, arns[on])
+
+
+def _statement(sid: str, actions: set[str] | tuple[str, ...], resource: str | list[str]) -> dict[str, object]:
+    return {"Sid": sid, "Effect": "Allow", "Action": sorted(actions), "Resource": resource}

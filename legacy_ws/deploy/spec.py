@@ -58,7 +58,8 @@ class QueueSpec:
 
     Args:
         name: short name, as grants and the JSON output call it.
-        suffix: the queue is called `{stack}-{suffix}`, the dead-letter queue `{stack}-{suffix}-dead`.
+        suffix: the queue is called `{stack}-{suffix}`, the dead-letter queue `{stack}-{suffix}-dead`; both end in
+            `.fifo` when they are FIFO, whether the suffix does or not.
         env: environment variable that tells functions with a grant on it its URL.
         fifo: order per message group, duplicates dropped for five minutes.
         visibility_s: seconds a received message is hidden; at least six times the consumer's timeout (Lambda developer
@@ -146,7 +147,7 @@ class StackNames:
 
     @property
     def prefix(self) -> str:
-        """Tables and functions begin with it."""
+        """Tables, queues and functions begin with it."""
         return f"{self.stack}-"
 
     @property
@@ -162,9 +163,49 @@ class StackNames:
         """ARN of a table."""
         return f"arn:{self.partition}:dynamodb:{self.region}:{self.account}:table/{self.table(table)}"
 
+    def index_arn(self, table: TableSpec, index: str) -> str:
+        """ARN of one of a table's indexes."""
+        return f"{self.table_arn(table)}/index/{index}"
+
+    def queue(self, queue: QueueSpec) -> str:
+        """Name of a queue."""
+        return self._queue(queue, "")
+
+    def dead_queue(self, queue: QueueSpec) -> str:
+        """Name of a queue's dead-letter queue; FIFO like the queue itself, as SQS demands."""
+        return self._queue(queue, "-dead")
+
+    def queue_arn(self, queue: QueueSpec) -> str:
+        """ARN of a queue."""
+        return self._sqs_arn(self.queue(queue))
+
+    def dead_queue_arn(self, queue: QueueSpec) -> str:
+        """ARN of a queue's dead-letter queue."""
+        return self._sqs_arn(self.dead_queue(queue))
+
+    def _queue(self, queue: QueueSpec, more: str) -> str:
+        return f"{self.stack}-{queue.suffix.removesuffix('.fifo')}{more}" + (".fifo" if queue.fifo else "")
+
+    def _sqs_arn(self, name: str) -> str:
+        return f"arn:{self.partition}:sqs:{self.region}:{self.account}:{name}"
+
+    @property
+    def user_pool(self) -> str:
+        """Name of the stack's own Cognito user pool."""
+        return f"{self.stack}-users"
+
+    @property
+    def user_pool_client(self) -> str:
+        """Name of the client of the stack's own user pool."""
+        return f"{self.stack}-client"
+
     def function(self, function: FunctionSpec) -> str:
         """Name of a function."""
         return f"{self.stack}-{function.name}"
+
+    def function_arn(self, function: FunctionSpec) -> str:
+        """ARN of a function."""
+        return f"arn:{self.partition}:lambda:{self.region}:{self.account}:function:{self.function(function)}"
 
     def role(self, function: FunctionSpec) -> str:
         """Name of a function's role."""
@@ -176,7 +217,20 @@ class StackNames:
 
     def log_group_arn(self, function: FunctionSpec) -> str:
         """ARN of a function's log group."""
-        return f"arn:{self.partition}:logs:{self.region}:{self.account}:log-group:{self.log_group(function)}"
+        return self._logs_arn(self.log_group(function))
+
+    @property
+    def access_log(self) -> str:
+        """Log group of the stage's access log."""
+        return f"/aws/apigateway/{self.stack}"
+
+    @property
+    def access_log_arn(self) -> str:
+        """ARN of the access log's group."""
+        return self._logs_arn(self.access_log)
+
+    def _logs_arn(self, group: str) -> str:
+        return f"arn:{self.partition}:logs:{self.region}:{self.account}:log-group:{group}"
 
     def execute_api_arn(self, api_id: str, tail: str) -> str:
         """ARN of a part of an API, `tail` being `{stage}/{route}` or `authorizers/{id}`."""

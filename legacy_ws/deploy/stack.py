@@ -6,61 +6,27 @@ moment on: a deployment that stopped anywhere is continued by running it again.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 
-from legacy_ws.auth_settings import MIN_SECRET_BYTES
 from legacy_ws.aws import AwsSession
 from legacy_ws.deploy import api as api_steps
 from legacy_ws.deploy import functions as function_steps
+from legacy_ws.deploy import logs as log_steps
+from legacy_ws.deploy import queues as queue_steps
 from legacy_ws.deploy import tables as table_steps
+from legacy_ws.deploy.auth import Auth
+from legacy_ws.deploy.environment import function_environment
+from legacy_ws.deploy.options import DeployOptions
 from legacy_ws.deploy.package import build_zip
 from legacy_ws.deploy.policies import function_policy
-from legacy_ws.deploy.spec import AppSpec, FunctionSpec, StackNames
+from legacy_ws.deploy.shapes import dead_queue_shape, queue_shape, stage_shape
+from legacy_ws.deploy.spec import AppSpec, FunctionSpec, QueueSpec, StackNames, TableSpec
 from legacy_ws.deploy.steps import Action, Done, Reporter, Step, run_steps
 from legacy_ws.deploy.urls import management_url, websocket_url
-from legacy_ws.errors import UsageError
 
-__all__ = ["RUNTIMES", "DeployOptions", "Deployment", "deploy", "names_of"]
-
-RUNTIMES = ("python3.11", "python3.12", "python3.13")
-_SECRET = "LEGACY_WS_JWT_SECRET"  # noqa: S105 -- the name, not the secret
-
-
-@dataclass(frozen=True)
-class DeployOptions:
-    """What `deploy` can be told.
-
-    Args:
-        stage: name of the stage.
-        runtime: one of RUNTIMES.
-        jwt_secret: key of the tokens; None keeps the deployed one, or makes one.
-        jwt_issuer, jwt_audience: demanded of the tokens when given.
-        environment: more LEGACY_WS_* settings for every function.
-        throttle_rate: messages per second of the stage.
-        throttle_burst: messages at once.
-        log_retention_days: of each function's log group.
-    """
-
-    stage: str = "prod"
-    runtime: str = "python3.13"
-    jwt_secret: str | None = field(default=None, repr=False)
-    jwt_issuer: str | None = None
-    jwt_audience: str | None = None
-    environment: Mapping[str, str] = field(default_factory=dict)
-    throttle_rate: float = 5000.0
-    throttle_burst: int = 2500
-    log_retention_days: int = 14
-
-    def __post_init__(self) -> None:
-        if self.runtime not in RUNTIMES:
-            raise UsageError(f"runtime {self.runtime!r} is not supported", f"use one of {', '.join(RUNTIMES)}")
-        if self.jwt_secret is not None and len(self.jwt_secret.encode()) < MIN_SECRET_BYTES:
-            raise UsageError(
-                "the JWT secret is too short", f"HS256 needs at least {MIN_SECRET_BYTES} bytes (RFC 7518, 3.2)"
-            )
+__all__ = ["Deployment", "deploy", "names_of"]
 
 
 @dataclass(frozen=True)
@@ -76,6 +42,9 @@ class Deployment:
     region: str
     tables: Mapping[str, str]
     functions: Mapping[str, str]
+    queues: Mapping[str, str]
+    user_pool_id: str | None
+    user_pool_client_id: str | None
     zip_bytes: int
     done: list[Done]
 
@@ -103,6 +72,7 @@ def deploy(
         secret_made: gets a JWT secret that had to be made, once.
     Raises: StepFailedError, RefusedError: stopped at a step; run it again to continue. UsageError.
     """
+    options.check(app)
     names = names_of(session, stack)
     work = _Work(session, names, app, options, build_zip(), secret_made)
     done = run_steps(work.steps(), report)
@@ -117,6 +87,9 @@ def deploy(
         region=session.region,
         tables={table.name: names.table(table) for table in app.tables},
         functions={function.name: names.function(function) for function in app.functions},
+        queues={queue.name: names.queue(queue) for queue in app.queues},
+        user_pool_id=work.auth.user_pool_id or None,
+        user_pool_client_id=work.auth.user_pool_client_id,
         zip_bytes=len(work.code),
         done=done,
     )
@@ -139,8 +112,9 @@ class _Work:
         self.options = options
         self.code = code
         self.api_id = ""
+        self.auth = Auth(session, names, app, options, secret_made)
+        self.queue_urls: dict[str, str] = {}
         self._session = session
-        self._secret_made = secret_made
         self._roles: dict[str, str] = {}
         self._arns: dict[str, str] = {}
         self._integrations: dict[str, str] = {}
@@ -150,14 +124,13 @@ class _Work:
     def steps(self) -> list[Step]:
         """Everything in order of dependency; the stage, which lets clients in, comes last."""
         names, app = self.names, self.app
-        ddb = self._session.client("dynamodb")
         gateway = self._session.client("apigatewayv2")
-        steps = []
+        steps: list[Step] = []
         for table in app.tables:
-            name = names.table(table)
-            steps.append(Step("table", name, partial(table_steps.ensure_table, ddb, names, table)))
-            if table.ttl:
-                steps.append(Step("ttl", f"{name}.{table.ttl}", partial(table_steps.ensure_ttl, ddb, names, table)))
+            steps += self._table_steps(table)
+        for queue in app.queues:
+            steps += self._queue_steps(queue)
+        steps += self.auth.steps()
         set_api = partial(setattr, self, "api_id")
         steps.append(
             Step("api", names.stack, partial(api_steps.ensure_api, gateway, names, app.route_selection, set_api))
@@ -165,6 +138,8 @@ class _Work:
         for function in app.functions:
             steps += self._function_steps(function)
         steps.append(Step("wait", "until every function is active", self._wait_active))
+        for function in app.functions:
+            steps += self._event_source_steps(function)
         for function in app.functions:
             steps += self._route_steps(function)
         steps.append(
@@ -174,21 +149,60 @@ class _Work:
                 lambda: api_steps.ensure_deployment(gateway, self.api_id, partial(setattr, self, "_deployment")),
             )
         )
+        if self.options.access_log:
+            steps.append(self._log_group_step(names.access_log, lambda: False))
         steps.append(Step("stage", self.options.stage, self._ensure_stage))
         return steps
 
+    def _table_steps(self, table: TableSpec) -> list[Step]:
+        client, names = self._session.client("dynamodb"), self.names
+        name = names.table(table)
+        steps = [Step("table", name, partial(table_steps.ensure_table, client, names, table))]
+        steps += [
+            Step("index", f"{name}.{index}", partial(table_steps.ensure_index, client, names, table, index))
+            for index in table.indexes
+        ]
+        if table.ttl:
+            steps.append(Step("ttl", f"{name}.{table.ttl}", partial(table_steps.ensure_ttl, client, names, table)))
+        return steps
+
+    def _queue_steps(self, queue: QueueSpec) -> list[Step]:
+        client, names = self._session.client("sqs"), self.names
+        name, dead = names.queue(queue), names.dead_queue(queue)
+        set_url = partial(self.queue_urls.__setitem__, queue.name)
+        ensure = partial(queue_steps.ensure_queue, client, names)
+        return [
+            # The queue names its dead-letter queue, which therefore comes first.
+            Step("queue", dead, partial(ensure, dead, dead_queue_shape(queue), lambda _: None)),
+            Step("queue", name, partial(ensure, name, queue_shape(queue, names), set_url)),
+        ]
+
+    def _event_source_steps(self, function: FunctionSpec) -> list[Step]:
+        client, names = self._session.client("lambda"), self.names
+        return [
+            Step(
+                "event source",
+                f"{names.queue(queue)} -> {names.function(function)}",
+                partial(
+                    queue_steps.ensure_event_source, client, names, names.queue_arn(queue), names.function(function)
+                ),
+            )
+            for queue in self.app.queues
+            if queue.name == function.consumes
+        ]
+
+    def _log_group_step(self, name: str, ours: Callable[[], bool]) -> Step:
+        client, days = self._session.client("logs"), self.options.log_retention_days
+        return Step("log group", name, lambda: log_steps.ensure_log_group(client, self.names, name, days, ours=ours()))
+
     def _function_steps(self, function: FunctionSpec) -> list[Step]:
         names, options = self.names, self.options
-        logs, iam = self._session.client("logs"), self._session.client("iam")
+        iam = self._session.client("iam")
         lambda_client = self._session.client("lambda")
         set_role = partial(self._roles.__setitem__, function.name)
         return [
-            Step(
-                "log group",
-                names.log_group(function),
-                partial(
-                    function_steps.ensure_log_group, logs, lambda_client, names, function, options.log_retention_days
-                ),
+            self._log_group_step(
+                names.log_group(function), partial(function_steps.is_ours, lambda_client, names, function)
             ),
             Step("role", names.role(function), partial(function_steps.ensure_role, iam, names, function, set_role)),
             Step(
@@ -265,44 +279,26 @@ class _Work:
         )
 
     def _ensure_stage(self) -> Action:
-        settings: api_steps.StageSettings = {
-            "ThrottlingRateLimit": self.options.throttle_rate,
-            "ThrottlingBurstLimit": self.options.throttle_burst,
-            "DetailedMetricsEnabled": True,
-        }
+        options = self.options
+        shape = stage_shape(
+            self.names, rate=options.throttle_rate, burst=options.throttle_burst, access_log=options.access_log
+        )
         return api_steps.ensure_stage(
             self._session.client("apigatewayv2"),
             self.names,
             self.api_id,
             self.options.stage,
             self._deployment,
-            settings,
+            shape,
         )
 
     def _environment(self, function: FunctionSpec) -> dict[str, str]:
-        """Settings of one function: the tables it has to do with, and the secret only where it is needed."""
-        environment = dict(self.options.environment)
-        granted = {grant.on for grant in function.grants}
-        environment |= {
-            table.env: self.names.table(table)
-            for table in self.app.tables
-            if table.name in granted or (table.name == "connections" and granted)
-        }
-        if function.authorizer:
-            environment[_SECRET] = self._secret(function)
-            if self.options.jwt_issuer:
-                environment["LEGACY_WS_JWT_ISSUER"] = self.options.jwt_issuer
-            if self.options.jwt_audience:
-                environment["LEGACY_WS_JWT_AUDIENCE"] = self.options.jwt_audience
-        return environment
-
-    def _secret(self, function: FunctionSpec) -> str:
-        if self.options.jwt_secret:
-            return self.options.jwt_secret
-        current = function_steps.configuration(self._session.client("lambda"), self.names.function(function))
-        deployed = ((current or {}).get("Environment") or {}).get("Variables", {}).get(_SECRET)
-        if deployed:
-            return str(deployed)
-        made = secrets.token_urlsafe(48)
-        self._secret_made(made)
-        return made
+        return function_environment(
+            self.app,
+            function,
+            self.names,
+            shared=self.options.environment,
+            queue_urls=self.queue_urls,
+            # Asked for once, by the authorizer: a secret that has to be made is made once.
+            auth=self.auth.variables() if function.authorizer else {},
+        )

@@ -43,6 +43,9 @@ class StackStatus:
     parts: list[Part]
 
 
+_USABLE = ("available", "Active", "ACTIVE", "Enabled")
+
+
 def status_of(session: AwsSession, names: StackNames) -> StackStatus | None:
     """The state of one stack; None when nothing carries its tag."""
     owned = take(session, names).owned
@@ -65,7 +68,7 @@ def status_of(session: AwsSession, names: StackNames) -> StackStatus | None:
             management[stage["StageName"]] = management_url(endpoint, stage["StageName"])
         for route in listed(gateway, "get_routes", ApiId=api_id):
             routes[route["RouteKey"]] = targets.get(route.get("Target", ""), "nothing")
-    complete = bool(stages) and bool(routes) and all(part.state in ("available", "Active", "ACTIVE") for part in parts)
+    complete = bool(stages) and bool(routes) and all(part.state in _USABLE for part in parts)
     return StackStatus(names.stack, session.region, complete, api_id, stages, management, routes, parts)
 
 
@@ -82,8 +85,30 @@ def _part(session: AwsSession, resource: Resource) -> Part | None:
         if current is None:
             return None
         return Part("function", resource.name, _function_state(current), str(current["Runtime"]))
+    if resource.kind == "event source":
+        return _event_source(session.client("lambda"), resource)
+    if resource.kind == "queue":
+        return _queue(session.client("sqs"), resource)
     detail = resource.id if resource.id != resource.name else ""
     return Part(resource.kind, resource.name, "available", detail)
+
+
+def _event_source(client: Any, resource: Resource) -> Part | None:
+    try:
+        current = client.get_event_source_mapping(UUID=resource.id)
+    except client.exceptions.ResourceNotFoundException:
+        return None
+    return Part(resource.kind, resource.name, current["State"], str(current.get("LastProcessingResult", "")))
+
+
+def _queue(client: Any, resource: Resource) -> Part | None:
+    wanted = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    try:
+        found = client.get_queue_attributes(QueueUrl=resource.id, AttributeNames=wanted).get("Attributes", {})
+    except client.exceptions.QueueDoesNotExist:
+        return None
+    waiting, taken = (found.get(name, "0") for name in wanted)
+    return Part(resource.kind, resource.name, "available", f"about {waiting} waiting, {taken} taken")
 
 
 def _function_state(current: Mapping[str, Any]) -> str:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from legacy_ws.aws import error_code
+from legacy_ws.deploy.shapes import table_shape
 from legacy_ws.deploy.spec import TAG, StackNames, TableSpec
 from legacy_ws.deploy.steps import Action, wait_until
 from legacy_ws.errors import RefusedError, StepFailedError
 
-__all__ = ["describe", "ensure_table", "ensure_ttl", "table_tags"]
+__all__ = ["describe", "ensure_index", "ensure_table", "ensure_ttl", "table_tags"]
 
 _READY_S = 180.0
+# Filling an index reads the whole table first.
+_INDEX_READY_S = 3600.0
 
 
 def ensure_table(client: Any, names: StackNames, table: TableSpec) -> Action:
@@ -30,7 +33,7 @@ def ensure_table(client: Any, names: StackNames, table: TableSpec) -> Action:
             TableName=name,
             BillingMode="PAY_PER_REQUEST",
             Tags=[{"Key": key, "Value": value} for key, value in names.tags.items()],
-            **_keys(table),
+            **table_shape(table),
         )
         _wait_active(client, name)
         return "created"
@@ -39,11 +42,41 @@ def ensure_table(client: Any, names: StackNames, table: TableSpec) -> Action:
             f"table {name} exists and is not part of stack {names.stack}",
             f"choose another stack name; or, to take it over, tag it {TAG}={names.stack}",
         )
-    wanted = _keys(table)["KeySchema"]
-    if sorted(map(str, found["KeySchema"])) != sorted(map(str, wanted)):
+    if not _same_keys(found["KeySchema"], table_shape(table)["KeySchema"]):
         raise StepFailedError(f"table {name}", "it exists with other keys, and keys cannot be changed")
     _wait_active(client, name)
     return "unchanged"
+
+
+def ensure_index(client: Any, names: StackNames, table: TableSpec, index: str) -> Action:
+    """The table, which is there, has this index, and it can be queried.
+
+    DynamoDB makes one index of a table at a time, and refuses every other change of it meanwhile (developer guide,
+    "Managing Global Secondary Indexes").
+    Raises: StepFailedError: it has other keys.
+    """
+    name = names.table(table)
+    shape: Any = table_shape(table)
+    wanted = next(one for one in shape["GlobalSecondaryIndexes"] if one["IndexName"] == index)
+    found = _index(client, name, index)
+    if found is not None and not _same_keys(found["KeySchema"], wanted["KeySchema"]):
+        raise StepFailedError(
+            f"index {name}.{index}",
+            "it exists with other keys, and keys cannot be changed: delete it if nobody uses it",
+        )
+    if found is None:
+        _wait_unchanging(client, name)
+        client.update_table(
+            TableName=name,
+            AttributeDefinitions=shape["AttributeDefinitions"],
+            GlobalSecondaryIndexUpdates=[{"Create": wanted}],
+        )
+    wait_until(
+        lambda: (_index(client, name, index) or {}).get("IndexStatus") == "ACTIVE",
+        f"index {name}.{index}",
+        timeout_s=_INDEX_READY_S,
+    )
+    return "created" if found is None else "unchanged"
 
 
 def ensure_ttl(client: Any, names: StackNames, table: TableSpec) -> Action:
@@ -90,26 +123,19 @@ def _wait_active(client: Any, name: str) -> None:
     wait_until(active, f"table {name}", timeout_s=_READY_S)
 
 
-def _keys(table: TableSpec) -> dict[str, Any]:
-    types = dict(table.keys)
-    for pairs in table.indexes.values():
-        types |= dict(pairs)
-    arguments: dict[str, Any] = {
-        "KeySchema": _key_schema(table.keys),
-        "AttributeDefinitions": [
-            {"AttributeName": attribute, "AttributeType": kind} for attribute, kind in types.items()
-        ],
-    }
-    if table.indexes:
-        arguments["GlobalSecondaryIndexes"] = [
-            {"IndexName": name, "KeySchema": _key_schema(pairs), "Projection": {"ProjectionType": "ALL"}}
-            for name, pairs in table.indexes.items()
-        ]
-    return arguments
+def _wait_unchanging(client: Any, name: str) -> None:
+    def settled() -> bool:
+        found = describe(client, name) or {}
+        indexes = found.get("GlobalSecondaryIndexes", [])
+        return found.get("TableStatus") == "ACTIVE" and all(one["IndexStatus"] == "ACTIVE" for one in indexes)
+
+    wait_until(settled, f"table {name}", timeout_s=_INDEX_READY_S)
 
 
-def _key_schema(pairs: tuple[tuple[str, str], ...]) -> list[dict[str, str]]:
-    return [
-        {"AttributeName": attribute, "KeyType": kind}
-        for (attribute, _), kind in zip(pairs, ("HASH", "RANGE"), strict=False)
-    ]
+def _index(client: Any, name: str, index: str) -> dict[str, Any] | None:
+    indexes: list[dict[str, Any]] = (describe(client, name) or {}).get("GlobalSecondaryIndexes", [])
+    return next((one for one in indexes if one["IndexName"] == index), None)
+
+
+def _same_keys(one: object, other: object) -> bool:
+    return isinstance(one, list) and isinstance(other, list) and sorted(map(str, one)) == sorted(map(str, other))

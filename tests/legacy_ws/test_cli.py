@@ -127,7 +127,7 @@ def test_a_stack_from_deploy_to_destroy(run: Run) -> None:
 
     refused = run("destroy", "clistack")
     assert refused.exit_code == 5
-    assert "function   clistack-connect" in refused.stderr
+    assert "function     clistack-connect" in refused.stderr
     assert "hint: pass --yes" in refused.stderr
     assert json.loads(run("status", "clistack", "--json").stdout)["complete"] is True
 
