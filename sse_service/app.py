@@ -20,6 +20,7 @@ from sse_service.adapters.memory import (
     MemoryEventLog,
     MemoryMessages,
 )
+from sse_service.addresses import TrustedProxies
 from sse_service.api import problems
 from sse_service.api.context import RequestContext
 from sse_service.api.routes import chat_router, health_router
@@ -148,7 +149,12 @@ def create_app(settings: Settings, backends: Backends | None = None, clock: Cloc
             expose_headers=["x-request-id", "retry-after"],
             max_age=600,
         )
-    app.add_middleware(RequestContext, metrics=metrics, max_body_bytes=settings.max_body_bytes)
+    app.add_middleware(
+        RequestContext,
+        metrics=metrics,
+        max_body_bytes=settings.max_body_bytes,
+        proxies=TrustedProxies(settings.forwarded_allow_ips),
+    )
     app.include_router(chat_router, tags=["chat"])
     app.include_router(stream_router, tags=["streams"])
     app.include_router(health_router, tags=["operation"])

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import difflib
 import json
+import logging
 import os
 import sys
 import time
@@ -80,6 +82,8 @@ def serve(
         settings = settings.replace(port=port)
     settings = with_key(settings, os.environ)
     configure(settings.log_level)
+    for warning in settings.warnings():
+        logging.getLogger("sse_service").warning("%s", warning)
     _raise_file_limit()
     raise typer.Exit(_run(settings))
 
@@ -133,21 +137,36 @@ def check_config(
 
     Example: sse-service check-config --json
     """
-    settings = Settings.from_env(os.environ)
-    unknown = unknown_variables(os.environ)
-    if unknown:
-        raise SettingsError([f"{name}: no such setting" for name in unknown])
+    problems = [f"{name}: no such setting{_nearest(name)}" for name in unknown_variables(os.environ)]
+    try:
+        settings = Settings.from_env(os.environ)
+    except SettingsError as error:
+        raise SettingsError([*error.problems, *problems]) from None
+    if problems:
+        raise SettingsError(problems)
+    for warning in settings.warnings():
+        _say(f"warning: {warning}")
     values: dict[str, object] = {}
     for item in dataclasses.fields(settings):
         value = getattr(settings, item.name)
         shown = ("(set)" if value else "(not set)") if isinstance(value, Secret) else value
         values[item.metadata["variable"]] = shown
+    effective = settings.effective()
     if as_json:
-        sys.stdout.write(json.dumps(values, indent=2) + "\n")
+        sys.stdout.write(json.dumps({**values, "effective": effective}, indent=2) + "\n")
         return
     for name, shown in values.items():
         text = ",".join(shown) if isinstance(shown, tuple) else shown
         sys.stdout.write(f"{name}={text}\n")
+    sys.stdout.write("\n# What profile and settings come to\n")
+    for name, shown in effective.items():
+        sys.stdout.write(f"# {name}: {shown}\n")
+
+
+def _nearest(name: str) -> str:
+    known = [item.metadata["variable"] for item in dataclasses.fields(Settings)]
+    found = difflib.get_close_matches(name, known, n=1)
+    return f"; is {found[0]} meant?" if found else ""
 
 
 @app.command("default-env")

@@ -5,25 +5,16 @@ Only for the memory log on a loopback address; anything that serves real users h
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
+from sse_service.addresses import is_loopback
 from sse_service.errors import SettingsError, StartupError
 from sse_service.settings import Secret, Settings
 
-__all__ = ["is_loopback", "key_file", "with_key"]
-
-
-def is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+__all__ = ["key_file", "with_key"]
 
 
 def key_file(environ: Mapping[str, str]) -> Path:
@@ -34,7 +25,7 @@ def key_file(environ: Mapping[str, str]) -> Path:
 
 def with_key(settings: Settings, environ: Mapping[str, str]) -> Settings:
     """`settings` with a key to check tokens with. Raises SettingsError, StartupError."""
-    if settings.jwt_secret:
+    if settings.checks_tokens:
         return settings
     if not is_loopback(settings.host):
         raise SettingsError(

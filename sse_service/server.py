@@ -19,7 +19,6 @@ import socket
 import threading
 import time
 from collections.abc import Generator
-from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
@@ -143,11 +142,6 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def make_server(app: FastAPI, settings: Settings) -> StreamServer:
-    options: dict[str, Any] = {}
-    if settings.forwarded_allow_ips:
-        options = {"proxy_headers": True, "forwarded_allow_ips": settings.forwarded_allow_ips}
-    else:
-        options = {"proxy_headers": False}
     config = uvicorn.Config(
         app,
         http=StreamProtocol,
@@ -159,6 +153,7 @@ def make_server(app: FastAPI, settings: Settings) -> StreamServer:
         server_header=False,
         backlog=4096,
         timeout_graceful_shutdown=max(1, int(settings.grace_s)),
-        **options,
+        # Ours does it, under every server (addresses.py).
+        proxy_headers=False,
     )
     return StreamServer(config, app.state.services)

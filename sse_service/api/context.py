@@ -16,6 +16,7 @@ from typing import Any
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from sse_service.addresses import TrustedProxies
 from sse_service.logs import redact, request_fields
 from sse_service.metrics import Metrics
 
@@ -28,16 +29,20 @@ _QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
 
 
 class RequestContext:
-    def __init__(self, app: ASGIApp, metrics: Metrics, max_body_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, max_body_bytes: int, proxies: TrustedProxies) -> None:
         self._app = app
         self._metrics = metrics
         self._max_body_bytes = max_body_bytes
+        self._proxies = proxies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         headers = dict(scope["headers"])
+        if self._proxies and scope.get("client"):
+            forwarded = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
+            scope["client"] = (self._proxies.client_of(scope["client"][0], forwarded), scope["client"][1])
         given = headers.get(b"x-request-id", b"")
         request_id = given.decode() if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
         fields = {"requestId": request_id}
