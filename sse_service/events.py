@@ -17,6 +17,7 @@ from sse_service.errors import InvalidInputError
 __all__ = [
     "CONVERSATION_TYPE",
     "EVERY_TOPIC",
+    "LEFT_TYPE",
     "RESERVED_TYPES",
     "Draft",
     "Event",
@@ -39,7 +40,10 @@ EVERY_TOPIC = "*"
 CONVERSATION_TYPE = "conversation"
 """An event of this type tells open streams that a conversation is now theirs to read."""
 
-RESERVED_TYPES = frozenset({"ready", "reset", "rotate", "farewell", CONVERSATION_TYPE})
+LEFT_TYPE = "left"
+"""An event of this type takes a conversation from the open streams of the user it is addressed to."""
+
+RESERVED_TYPES = frozenset({"ready", "reset", "rotate", "farewell", CONVERSATION_TYPE, LEFT_TYPE})
 """What the service itself says; a publisher may not use these."""
 
 _ID = re.compile(r"([0-9a-z]{1,13})-(0|[1-9][0-9]{0,14})", re.ASCII)
@@ -74,7 +78,9 @@ class Draft:
     """An event before the log has given it a place.
 
     data: JSON text on one line. time: UNIX seconds. origin: who made it ("rest", "legacy", a publisher's own
-    name). key: what makes a repeat recognisable ("" when nothing does).
+    name). key: what makes a repeat recognisable ("" when nothing does). until: UNIX seconds after which nobody
+    wants it any more, so that a replay leaves it out (0: always wanted). exclude: a user whose streams do not
+    get it ("": nobody).
     """
 
     topic: str
@@ -83,11 +89,14 @@ class Draft:
     time: float
     origin: str = "rest"
     key: str = ""
+    until: float = 0.0
+    exclude: str = ""
 
     @property
     def size(self) -> int:
         """Upper bound of its bytes in a log item: text in UTF-8 plus what surrounds it."""
-        return len(self.data.encode()) + len(self.topic.encode()) + len(self.type) + len(self.key) * 4 + 96
+        names = len(self.type) + (len(self.key) + len(self.exclude)) * 4
+        return len(self.data.encode()) + len(self.topic.encode()) + names + 96
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +111,27 @@ class Event:
     time: float
     origin: str = "rest"
     key: str = ""
+    until: float = 0.0
+    exclude: str = ""
 
     @classmethod
     def of(cls, draft: Draft, tenant: str, event_id: EventId) -> Event:
-        return cls(event_id, tenant, draft.topic, draft.type, draft.data, draft.time, draft.origin, draft.key)
+        return cls(
+            event_id,
+            tenant,
+            draft.topic,
+            draft.type,
+            draft.data,
+            draft.time,
+            draft.origin,
+            draft.key,
+            draft.until,
+            draft.exclude,
+        )
+
+    def is_over(self, now: float) -> bool:
+        """Is its short life over at `now` (UNIX seconds)?"""
+        return 0.0 < self.until <= now
 
 
 def base36(number: int) -> str:

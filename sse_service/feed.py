@@ -11,16 +11,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from sse_service.errors import HistoryGoneError
-from sse_service.events import Event, EventId, Topic, room_topic
+from sse_service.events import Event, EventId, Topic, user_topic
 from sse_service.metrics import Metrics
 from sse_service.ports import Batch, Clock, EventLog, Page, Tail
 from sse_service.ring import EncodedEvent, RecentEvents
 from sse_service.stream import Recovery
-from sse_service.writer import BodyMessage, StreamWriter, body_message, conversation_of
+from sse_service.writer import BodyMessage, StreamWriter, body_message, membership_of
 
 __all__ = ["Located", "TenantFeed"]
 
@@ -29,6 +29,8 @@ logger = logging.getLogger("sse_service.feed")
 PAGE_BYTES = 512 << 10
 
 Index = dict[str, dict[StreamWriter, None]]
+Audience = tuple[str, str]
+"""A topic, and the user who is left out ("": nobody)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,18 +94,35 @@ class TenantFeed:
         self.position = new[-1].event.id
         self._trusted_until = trusted_until
         for event in new:
-            conversation = conversation_of(event)
-            if conversation is not None:
-                self._join(event.event.topic, room_topic(conversation))
+            change = membership_of(event)
+            if change is None:
+                continue
+            if change.is_joined:
+                self._join(event.event.topic, change.room)
+            else:
+                # What came before is theirs to read, what comes after is not.
+                self.flush()
+                self._part(event.event.topic, change.room)
         if self.writers:
-            self._fresh.extend(new)
+            now = self._clock()
+            self._fresh.extend([event for event in new if not event.event.is_over(now)])
             self._schedule_flush(self)
+
+    def now(self) -> float:
+        """UNIX seconds."""
+        return self._clock()
 
     def _join(self, told: str, room: Topic) -> None:
         for writer in list(self._plain.get(told, ())) + list(self._envelope.get(told, ())):
-            if writer.joins and writer.topics is not None and room not in writer.topics:
-                writer.topics.add(room)
+            if writer.join(room):
                 self._index(writer).setdefault(room, {})[writer] = None
+
+    def _part(self, told: str, room: Topic) -> None:
+        for index in (self._plain, self._envelope):
+            for writer in list(index.get(room, ())):
+                # Found by the room: a stream of chosen topics need not follow its user's own.
+                if told == user_topic(writer.user) and writer.part(room):
+                    _remove(index, room, writer)
 
     def _start_catching_up(self) -> asyncio.Task[None]:
         task = self._catching_up
@@ -246,11 +265,7 @@ class TenantFeed:
         self._all.pop(writer, None)
         index = self._index(writer)
         for topic in writer.topics or ():
-            writers = index.get(topic)
-            if writers is not None:
-                writers.pop(writer, None)
-                if not writers:
-                    del index[topic]
+            _remove(index, topic, writer)
 
     def _index(self, writer: StreamWriter) -> Index:
         return self._envelope if writer.envelope else self._plain
@@ -277,6 +292,14 @@ class TenantFeed:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+def _remove(index: Index, topic: str, writer: StreamWriter) -> None:
+    writers = index.get(topic)
+    if writers is not None:
+        writers.pop(writer, None)
+        if not writers:
+            del index[topic]
+
+
 def _plain(event: EncodedEvent) -> bytes:
     return event.plain
 
@@ -293,24 +316,24 @@ def _fan_out(index: Index, fresh: Iterable[EncodedEvent], encode: Callable[[Enco
     """
     if not index:
         return 0
-    by_topic: dict[str, list[EncodedEvent]] = {}
+    by_topic: dict[Audience, list[EncodedEvent]] = {}
     for event in fresh:
         topic = event.event.topic
         if topic in index:
-            by_topic.setdefault(topic, []).append(event)
+            by_topic.setdefault((topic, event.event.exclude), []).append(event)
     delivered = 0
     if len(by_topic) == 1:
-        ((topic, events),) = by_topic.items()
+        (((topic, exclude), events),) = by_topic.items()
         message = body_message(b"".join([encode(event) for event in events]))
-        writers = index[topic]
+        writers = _audience(index, topic, exclude)
         for writer in writers:
             writer.push(message)
         return len(events) * len(writers)
-    parts: dict[StreamWriter, tuple[str, ...]] = {}
-    for topic in by_topic:
-        for writer in index[topic]:
-            parts[writer] = (*parts.get(writer, ()), topic)
-    messages: dict[tuple[str, ...], tuple[BodyMessage, int]] = {}
+    parts: dict[StreamWriter, tuple[Audience, ...]] = {}
+    for audience in by_topic:
+        for writer in _audience(index, *audience):
+            parts[writer] = (*parts.get(writer, ()), audience)
+    messages: dict[tuple[Audience, ...], tuple[BodyMessage, int]] = {}
     for writer, topics in parts.items():
         made = messages.get(topics)
         if made is None:
@@ -321,6 +344,11 @@ def _fan_out(index: Index, fresh: Iterable[EncodedEvent], encode: Callable[[Enco
         writer.push(message)
         delivered += count
     return delivered
+
+
+def _audience(index: Index, topic: str, exclude: str) -> Collection[StreamWriter]:
+    writers = index[topic]
+    return [writer for writer in writers if writer.user != exclude] if exclude else writers
 
 
 def _seq(event: EncodedEvent) -> int:

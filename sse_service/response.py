@@ -110,7 +110,7 @@ class EventStreamResponse(Response):
                 return
             finally:
                 page = None
-            frames = writer.collect(events)
+            frames = writer.collect(events, feed.now())
             self._metrics.replayed.inc(len(frames))
             if events:
                 position = events[-1].event.id

@@ -60,18 +60,22 @@ def event_frame(event: Event) -> bytes:
 def envelope_frame(event: Event) -> bytes:
     """The frame of an event on a back end's stream: all stored fields in one JSON object.
 
-    data: {"id","topic","type","origin","key","time" (s),"data": <the event's own JSON>}
+    data: {"id","topic","type","origin","key","time" (s), "until" (s) and "exclude" where it has them,
+    "data": <the event's own JSON>}
     """
-    fields = compact_json(
-        {
-            "id": str(event.id),
-            "topic": event.topic,
-            "type": event.type,
-            "origin": event.origin,
-            "key": event.key,
-            "time": event.time,
-        }
-    )
+    facts: dict[str, object] = {
+        "id": str(event.id),
+        "topic": event.topic,
+        "type": event.type,
+        "origin": event.origin,
+        "key": event.key,
+        "time": event.time,
+    }
+    if event.until:
+        facts["until"] = event.until
+    if event.exclude:
+        facts["exclude"] = event.exclude
+    fields = compact_json(facts)
     return frame(str(event.id), event.type, f'{fields[:-1]},"data":{event.data}}}')
 
 

@@ -13,13 +13,13 @@ import asyncio
 import json
 import types
 from collections.abc import Awaitable, Callable, Coroutine, Generator, MutableMapping
-from typing import Any
+from typing import Any, NamedTuple
 
-from sse_service.events import CONVERSATION_TYPE, EventId, Topic, room_topic
+from sse_service.events import CONVERSATION_TYPE, LEFT_TYPE, EventId, Topic, room_topic, user_topic
 from sse_service.ring import EncodedEvent
 from sse_service.stream import EndReason, State, SubscriberStream
 
-__all__ = ["BodyMessage", "StreamWriter", "body_message", "conversation_of"]
+__all__ = ["BodyMessage", "Membership", "StreamWriter", "body_message", "membership_of"]
 
 BodyMessage = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -54,22 +54,34 @@ def _carry_on(coroutine: Coroutine[Any, Any, None], waits_for: Any) -> Generator
                 return
 
 
-def conversation_of(event: EncodedEvent) -> str | None:
-    """The conversation that this event opens to whoever receives it."""
-    if event.event.type != CONVERSATION_TYPE:
+class Membership(NamedTuple):
+    """A room that an event opens to whoever receives it, or takes from the user it is addressed to."""
+
+    room: Topic
+    is_joined: bool
+
+
+def membership_of(event: EncodedEvent) -> Membership | None:
+    """What this event changes about who may read which conversation."""
+    kind = event.event.type
+    if kind != CONVERSATION_TYPE and kind != LEFT_TYPE:
         return None
-    # {"type":"conversation","conversationId":...}: written by chat.py only, publishers may not use the type.
+    # {"type","conversationId","open"}: written by chat/conversations.py only, publishers may not use the types.
     try:
-        found = json.loads(event.event.data)["conversationId"]
+        facts = json.loads(event.event.data)
+        conversation, is_open = facts["conversationId"], facts.get("open", False)
     except (ValueError, TypeError, KeyError):
         return None
-    return found if isinstance(found, str) else None
+    if not isinstance(conversation, str) or (kind == LEFT_TYPE and is_open):
+        return None  # who leaves an open conversation may still read it
+    return Membership(room_topic(conversation), kind == CONVERSATION_TYPE)
 
 
 class StreamWriter:
     """Writes one SubscriberStream; knows which events it wants.
 
-    topics: None for every event of the tenant. joins: it follows its user into new conversations.
+    topics: None for every event of the tenant. joins: it follows its user into new conversations. dropped: rooms
+    that were taken from it; it gets them back when its user does.
     """
 
     __slots__ = (
@@ -80,6 +92,7 @@ class StreamWriter:
         "_request",
         "_send",
         "_task",
+        "dropped",
         "envelope",
         "gave_up",
         "joins",
@@ -104,6 +117,7 @@ class StreamWriter:
         self.topics = topics
         self.envelope = envelope
         self.joins = joins
+        self.dropped: set[Topic] = set()
         self.gave_up = False
         self.timer: asyncio.TimerHandle | None = None
         self.on_blocked: Callable[[StreamWriter], None] | None = None
@@ -122,21 +136,44 @@ class StreamWriter:
         self._request = request
 
     def wants(self, event: EncodedEvent) -> bool:
-        return self.topics is None or event.event.topic in self.topics
+        topics = self.topics
+        return topics is None or (event.event.topic in topics and event.event.exclude != self.user)
+
+    def join(self, room: Topic) -> bool:
+        """Its user may read `room` now. True: so will this stream, from here on."""
+        if self.topics is None or room in self.topics or not (self.joins or room in self.dropped):
+            return False
+        self.topics.add(room)
+        self.dropped.discard(room)
+        return True
+
+    def part(self, room: Topic) -> bool:
+        """Its user may not read `room` any more. True: this stream did."""
+        if self.topics is None or room not in self.topics:
+            return False
+        self.topics.discard(room)
+        self.dropped.add(room)
+        return True
 
     def frame(self, event: EncodedEvent) -> bytes:
         return event.envelope if self.envelope else event.plain
 
-    def collect(self, events: list[EncodedEvent]) -> list[bytes]:
-        """The frames of what this stream wants among replayed events; joins conversations on the way."""
+    def collect(self, events: list[EncodedEvent], now: float) -> list[bytes]:
+        """The frames of what this stream wants among replayed events that are not over; joins and leaves
+        conversations on the way."""
         frames = []
+        mine = user_topic(self.user)
         for event in events:
-            if self.wants(event):
+            if self.wants(event) and not event.event.is_over(now):
                 frames.append(self.frame(event))
-                if self.joins and self.topics is not None:
-                    conversation = conversation_of(event)
-                    if conversation is not None:
-                        self.topics.add(room_topic(conversation))
+            change = membership_of(event)
+            if change is None:
+                continue
+            if not change.is_joined:
+                if event.event.topic == mine:
+                    self.part(change.room)
+            elif self.wants(event) or event.event.topic == mine:
+                self.join(change.room)
         return frames
 
     # The live path --------------------------------------------------------------------------------------

@@ -2,7 +2,8 @@
 
 Items of the table `{prefix}-events` (partition key tenant, sort key seq):
     batch  {tenant, seq: number of its first event, count, epoch, batch: id of the append,
-            events: list of lists [topic, type, data, time, origin, key], expires_at}
+            events: list of lists [topic, type, data, time, origin, key] and, where an event has
+            them, [until, exclude] behind, expires_at}
     head   {tenant, seq: 0, epoch, start, used}        no expires_at
 
 An append is one put of the number after the tail, on condition that it is not there. Rules that keep it exact
@@ -246,12 +247,16 @@ class DynamoEventLog:
 def _row(draft: Draft) -> dict[str, Any]:
     texts = [draft.topic, draft.type, draft.data, draft.origin, draft.key]
     topic, kind, data, origin, key = ({"S": text} for text in texts)
-    return {"L": [topic, kind, data, {"N": repr(draft.time)}, origin, key]}
+    rest = [{"N": repr(draft.until)}, {"S": draft.exclude}] if draft.until or draft.exclude else []
+    return {"L": [topic, kind, data, {"N": repr(draft.time)}, origin, key, *rest]}
 
 
 def _event(tenant: str, event_id: EventId, row: list[Any]) -> Event:
-    topic, kind, data, time, origin, key = row
-    return Event(event_id, tenant, topic["S"], kind["S"], data["S"], float(time["N"]), origin["S"], key["S"])
+    topic, kind, data, time, origin, key, *rest = row
+    until, exclude = (float(rest[0]["N"]), rest[1]["S"]) if rest else (0.0, "")
+    return Event(
+        event_id, tenant, topic["S"], kind["S"], data["S"], float(time["N"]), origin["S"], key["S"], until, exclude
+    )
 
 
 def _last(batch: Item) -> int:
