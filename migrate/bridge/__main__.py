@@ -26,7 +26,7 @@ from migrate.bridge.to_legacy import SseToLegacy
 from migrate.bridge.to_sse import LONG_POLL_S, LegacyToSse
 from migrate.state_dynamodb import MigrationState
 from migrate.tokens import mint
-from migrate.up.state import StateDir
+from migrate.up.state import STACK, StateDir
 
 # Not used by the bridge itself, which writes no row.
 TTL_S = 3 * 3600
@@ -87,7 +87,7 @@ async def main(state: StateDir) -> None:
 
 
 def _connections(up: dict[str, Any]) -> ConnectionManager:
-    [stack] = up["stacks"].values()
+    stack = up["stacks"][STACK]
     table = Table(dynamodb(), stack["tables"]["connections"])
     return ConnectionManager(SCHEMA, table, management(up["management_url"]), ttl_s=TTL_S)
 

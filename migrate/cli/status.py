@@ -15,7 +15,7 @@ from rich.table import Table
 from migrate.cli.options import JsonOption, StateDirOption
 from migrate.cli.output import err, out, print_json, reports_errors
 from migrate.errors import ExitCode
-from migrate.up.state import DEFAULT_STATE_DIR, StateDir
+from migrate.up.state import DEFAULT_STATE_DIR, STACK, StateDir
 
 __all__ = ["status"]
 
@@ -74,11 +74,7 @@ def _tee_view(view: dict[str, Any]) -> dict[str, int] | None:
 
     client = clients(view["env"])
     try:
-        functions = [
-            name
-            for stack in view["stacks"].values()
-            for name in functions_of_api(client("apigatewayv2"), stack["api_id"])
-        ]
+        functions = [name for name in functions_of_api(client("apigatewayv2"), view["stacks"][STACK]["api_id"])]
         installed = sum(is_installed(client("lambda"), name) for name in functions)
     except (BotoCoreError, ClientError):
         return None

@@ -19,7 +19,7 @@ from migrate.cli.options import JsonOption, StateDirOption
 from migrate.cli.output import err, out, print_json, reports_errors
 from migrate.errors import MigrateError, RefusedError
 from migrate.up.ports import choose_ports
-from migrate.up.state import DEFAULT_STATE_DIR, StateDir
+from migrate.up.state import DEFAULT_STATE_DIR, STACK, StateDir
 
 __all__ = ["public_view", "show_up", "up"]
 
@@ -184,7 +184,8 @@ def public_view(info: dict[str, Any]) -> dict[str, Any]:
 def show_up(info: dict[str, Any]) -> None:
     """Addresses, and commands to paste."""
     me = _command()
-    websocket = next(iter(info["legacy_ws_url"].values()))
+    websocket = info["legacy_ws_url"][STACK]
+    others = "".join(f"\n{'':16}{url}   ({name})" for name, url in info["legacy_ws_url"].items() if name != STACK)
     state_option = (
         ""
         if Path(info["jwt"]["secret_file"]).parent == DEFAULT_STATE_DIR.resolve()
@@ -194,7 +195,7 @@ def show_up(info: dict[str, Any]) -> None:
 Both stacks are up after {info["ready_after_s"]:.1f} s.
 
   live page     {info["dashboard_url"]}
-  WebSocket     {websocket}
+  WebSocket     {websocket}{others}
   SSE + REST    {info["sse_url"]}   (API: {info["sse_url"]}/docs)
   local AWS     {info["aws_endpoint_url"]}
 

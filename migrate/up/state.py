@@ -28,11 +28,14 @@ import psutil
 
 from migrate.errors import RefusedError, UsageError
 
-__all__ = ["DEFAULT_STATE_DIR", "StateDir"]
+__all__ = ["DEFAULT_STATE_DIR", "STACK", "StateDir"]
 
 DEFAULT_STATE_DIR = Path(".migrate")
 # Lies in aws/ when this program made it: what has no such file is somebody else's, and never emptied.
 AWS_MARKER = ".made-by-migrate-up"
+STACK = "rooms"
+"""The stack that the bridge and the sample traffic use; the other applications stand beside it."""
+
 MIN_SECRET_BYTES = 32  # of a key for HS256 (RFC 7518, 3.2)
 
 

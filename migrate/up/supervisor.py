@@ -22,6 +22,7 @@ from typing import Any
 
 import httpx
 
+from legacy_ws.deploy.apps import APPS
 from migrate import live, traffic
 from migrate.errors import MigrateError
 from migrate.local.children import Supervised, kill, last_words, spawn
@@ -29,12 +30,11 @@ from migrate.local.errors import ChildFailedError
 from migrate.tee.install import functions_of_api, install_tee
 from migrate.tokens import mint
 from migrate.up.aws import REGION, clients, environment, without_proxy
-from migrate.up.state import StateDir
+from migrate.up.state import STACK, StateDir
 
 __all__ = ["HOST", "ROOMS", "STACK", "TENANT", "Supervisor", "UpOptions"]
 
 HOST = "127.0.0.1"
-STACK = "rooms"
 TENANT = "demo"
 ROOMS = ("main", "random")
 SSE_TABLE_PREFIX = "sse"
@@ -103,29 +103,25 @@ class Supervisor:
         aws = await self._start_aws()
         self._say("local AWS is up")
         env = environment(aws["aws_endpoint_url"], aws["ca_bundle"])
-        deployed, _ = await asyncio.gather(
-            self._run_once(
-                "legacy-ws",
-                [sys.executable, "-m", "legacy_ws", "deploy", STACK, "--json"],
-                {**env, "LEGACY_WS_JWT_SECRET": secret},
-            ),
+        stack, _ = await asyncio.gather(
+            self._deploy(STACK, env, secret),
             self._run_once(
                 "sse-service-tables",
                 [sys.executable, "-m", "sse_service", "create-tables"],
                 self._sse_environment(env, secret),
             ),
         )
-        stack: dict[str, Any] = json.loads(deployed)
-        stack.pop("steps", None)
-        self._say(f"legacy stack {STACK} is deployed ({len(stack['functions'])} Lambdas)")
-        tee, _ = await asyncio.gather(
-            asyncio.to_thread(self._install_tee, env, stack["api_id"]), self._start_sse(env, secret)
+        tee, _, *others = await asyncio.gather(
+            asyncio.to_thread(self._install_tee, env, stack["api_id"]),
+            self._start_sse(env, secret),
+            *(self._deploy(name, env, secret) for name in APPS if name != STACK),
         )
         self._say("SSE service is up")
+        stacks = {one["stack"]: one for one in (stack, *others)}
         ports = self._options.ports
         self._up.update(
             aws_endpoint_url=aws["aws_endpoint_url"],
-            legacy_ws_url={STACK: stack["websocket_url"]},
+            legacy_ws_url={name: one["websocket_url"] for name, one in stacks.items()},
             management_url=stack["management_url"],
             sse_url=f"http://{HOST}:{ports['sse']}",
             dashboard_url=f"http://{HOST}:{ports['dashboard']}/",
@@ -133,7 +129,7 @@ class Supervisor:
             jwt={"secret_file": str(state.jwt_secret_file)},
             tenant=TENANT,
             rooms=list(ROOMS),
-            stacks={STACK: stack},
+            stacks=stacks,
             tee_queue_url=tee,
             ca_bundle=aws["ca_bundle"],
         )
@@ -197,6 +193,19 @@ class Supervisor:
             self._sse_environment(env, secret),
             lambda: _until_http(f"http://{HOST}:{port}/readyz"),
         )
+
+    async def _deploy(self, name: str, env: dict[str, str], secret: str) -> dict[str, Any]:
+        """Deploy the application `name` as the stack of that name; what `legacy-ws deploy` says of it."""
+        output = await self._run_once(
+            f"legacy-ws-{name}",
+            [sys.executable, "-m", "legacy_ws", "deploy", name, "--json"],
+            # One secret for every stack that has one, so that a token of `migrate token` opens them all.
+            {**env, "LEGACY_WS_JWT_SECRET": secret},
+        )
+        stack: dict[str, Any] = json.loads(output)
+        stack.pop("steps", None)
+        self._say(f"legacy stack {name} is deployed ({len(stack['functions'])} Lambdas)")
+        return stack
 
     def _install_tee(self, env: dict[str, str], api_id: str) -> str:
         client = clients(env)
