@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi import FastAPI
@@ -57,14 +57,14 @@ class Backends:
     messages: MessageStore
     conversations: ConversationStore
     claims: ClaimStore
+    metrics: Metrics = field(default_factory=Metrics)
 
 
 def make_backends(settings: Settings, clock: Clock) -> Backends:
-    broker = MemoryBroker().for_instance()
     if not settings.is_durable:
         return Backends(
             MemoryEventLog(clock, retention_s=settings.retention_s, max_bytes=settings.memory_log_bytes),
-            broker,
+            MemoryBroker().for_instance(),
             MemoryMessages(),
             MemoryConversations(),
             MemoryClaims(),
@@ -74,18 +74,28 @@ def make_backends(settings: Settings, clock: Clock) -> Backends:
     from sse_service.adapters.dynamodb_log import DynamoEventLog
     from sse_service.adapters.dynamodb_stores import DynamoClaims, DynamoConversations, DynamoMessages, SharedMessages
 
-    dynamo, prefix = Dynamo(settings), settings.table_prefix
+    dynamo, prefix, metrics = Dynamo(settings), settings.table_prefix, Metrics()
     messages: MessageStore = (own := DynamoMessages(dynamo, settings.own_messages_table, "conversationId"))
     if settings.shares_messages_table:
         theirs = DynamoMessages(dynamo, settings.messages_table, settings.messages_partition_key, is_shared=True)
         messages = SharedMessages(theirs, own, settings.messages_tenant)
     return Backends(
         DynamoEventLog(dynamo, f"{prefix}-events", clock, retention_s=settings.retention_s),
-        broker,
+        _make_broker(settings, clock, metrics),
         messages,
         DynamoConversations(dynamo, f"{prefix}-conversations"),
         DynamoClaims(dynamo, f"{prefix}-claims"),
+        metrics,
     )
+
+
+def _make_broker(settings: Settings, clock: Clock, metrics: Metrics) -> Broker:
+    """What SSE_BROKER names; imported where it is chosen."""
+    if settings.broker == "redis":
+        from sse_service.adapters.redis_broker import RedisBroker
+
+        return RedisBroker(settings.redis_url, settings.table_prefix, metrics, clock=clock)
+    return MemoryBroker().for_instance()
 
 
 def create_app(settings: Settings, backends: Backends | None = None, clock: Clock = time.time) -> FastAPI:
@@ -93,7 +103,7 @@ def create_app(settings: Settings, backends: Backends | None = None, clock: Cloc
     if not settings.jwt_secret:
         raise SettingsError(["SSE_JWT_SECRET is not set"])
     chosen = backends or make_backends(settings, clock)
-    metrics = Metrics()
+    metrics = chosen.metrics
     hub = Hub(settings, chosen.log, metrics, clock=clock, broker=chosen.broker)
 
     def deliver(batch: Batch) -> None:

@@ -40,6 +40,39 @@ class Metrics:
             registry=registry,
             buckets=_LATENCY,
         )
+        self.broker_connected = Gauge(
+            "sse_broker_connected", "1 while this instance hears of events appended by others", registry=registry
+        )
+        self.broker_sent = Counter(
+            "sse_broker_sent", "Notifications sent, with their events or only the position", ["kind"], registry=registry
+        )
+        self.broker_received = Counter(
+            "sse_broker_received", "Notifications received, by what they carried", ["kind"], registry=registry
+        )
+        self.broker_dropped = Counter(
+            "sse_broker_dropped",
+            "Notifications whose events were dropped because the broker was slow or away (the log has them)",
+            registry=registry,
+        )
+        self.broker_reconnects = Counter("sse_broker_reconnects", "Connections made again", registry=registry)
+        self.broker_problems = Counter(
+            "sse_broker_problems", "What went wrong between instances, by kind", ["kind"], registry=registry
+        )
+        self.broker_lag_seconds = Histogram(
+            "sse_broker_lag_seconds",
+            "From the sending of a notification to its arrival here, by the clocks of both",
+            registry=registry,
+            buckets=_LATENCY,
+        )
+        self.queue_age_seconds = Gauge(
+            "sse_queue_age_seconds",
+            "Age of the oldest message of the last poll, by queue",
+            ["queue"],
+            registry=registry,
+        )
+        self.ingested = Counter(
+            "sse_ingest_messages", "Messages of the ingest queue, by what became of them", ["result"], registry=registry
+        )
         self.requests = Counter(
             "sse_http_requests", "HTTP requests, by status", ["method", "status"], registry=registry
         )

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from sse_service.addresses import TrustedProxies, is_loopback
+from sse_service.broker_settings import BrokerSettings
 from sse_service.errors import SettingsError
 from sse_service.profiles import DEFAULT_PROFILE, JITTER, PROFILES
 from sse_service.variables import Secret, parse
@@ -29,13 +30,12 @@ _UNSET = Secret("")
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(BrokerSettings):
     """All settings; sizes in bytes, times in seconds."""
 
     host: str = _env("SSE_HOST", "127.0.0.1", "address to listen on")
     port: int = _env("SSE_PORT", 8080, "port to listen on; 0 picks a free one", low=0, high=65535)
     log: str = _env("SSE_LOG", "memory", "where events are kept: memory (lost at exit) or dynamodb")
-    broker: str = _env("SSE_BROKER", "memory", "how instances tell each other: memory (one process)")
     table_prefix: str = _env("SSE_TABLE_PREFIX", "sse-service", "first part of the names of its tables")
     messages_table: str = _env(
         "SSE_MESSAGES_TABLE", "", "an existing table to share for the messages of open conversations"
@@ -259,9 +259,9 @@ class Settings:
 
     def problems(self) -> Iterator[str]:
         """What single values cannot tell: one line each, beginning with the variable to change."""
+        yield from self.broker_problems(is_durable=self.is_durable)
         for variable, value, allowed in (
             ("SSE_LOG", self.log, ("memory", "dynamodb")),
-            ("SSE_BROKER", self.broker, ("memory",)),
             ("SSE_PROFILE", self.profile, tuple(PROFILES)),
             ("SSE_COOKIE_SAMESITE", self.cookie_samesite, ("strict", "lax", "none")),
             ("SSE_LOG_LEVEL", self.log_level, ("debug", "info", "warning", "error")),
