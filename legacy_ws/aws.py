@@ -8,13 +8,14 @@ Lambda's own.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies_environment
 
 import boto3
+from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
@@ -33,24 +34,38 @@ from botocore.exceptions import (
 )
 from botocore.exceptions import ConnectionError as BotoConnectionError
 
-from legacy_ws.errors import ConnectionGoneError, LegacyWsError, SendFailedError, UsageError
+from legacy_ws.errors import (
+    ConnectionGoneError,
+    HandOffError,
+    IdentityProviderError,
+    LegacyWsError,
+    SendFailedError,
+    TokenRefusedError,
+    UsageError,
+)
 from legacy_ws.redact import redact_text
 
 __all__ = [
     "AWS_ERRORS",
+    "AsyncFunction",
     "AwsSession",
+    "FifoQueue",
     "ManagementApi",
+    "PoolUsers",
     "clear_clients",
     "dynamodb",
     "error_code",
     "explain",
+    "fifo_queue",
+    "function",
     "management",
+    "pool_users",
 ]
 
 AWS_ERRORS = (ClientError, BotoCoreError)
 
 _MAX_POOL = 64
-_clients: dict[tuple[str, str | None], Any] = {}
+_clients: dict[tuple[str, str | None, str | None], Any] = {}
 
 
 def dynamodb() -> Any:
@@ -66,13 +81,33 @@ def management(url: str) -> ManagementApi:
     return ManagementApi(_client("apigatewaymanagementapi", url, total_max_attempts=1))
 
 
+def function(name: str) -> AsyncFunction:
+    """The Lambda function `name`, to be handed jobs."""
+    return AsyncFunction(_client("lambda", None, total_max_attempts=3), name)
+
+
+def fifo_queue(url: str) -> FifoQueue:
+    """The FIFO queue at `url`."""
+    return FifoQueue(_client("sqs", None, total_max_attempts=4), url)
+
+
+def pool_users(region: str) -> PoolUsers:
+    """The users of Cognito's user pools in `region`. Requests are unsigned: a token speaks for itself, and the function
+    needs no permission.
+    """
+    # Together below the authorizer function's own time limit (10 s), so that the failure is logged in our words.
+    unsigned = Config(signature_version=UNSIGNED, read_timeout=2, region_name=region)
+    return PoolUsers(_client("cognito-idp", None, total_max_attempts=2, more=unsigned))
+
+
 def clear_clients() -> None:
     """Forget the clients made so far."""
     _clients.clear()
 
 
-def _client(service: str, endpoint_url: str | None, *, total_max_attempts: int) -> Any:
-    key = (service, endpoint_url)
+def _client(service: str, endpoint_url: str | None, *, total_max_attempts: int, more: Config | None = None) -> Any:
+    """A client, made once; `more` goes over the settings that all of them have, `region_name` included."""
+    key = (service, endpoint_url, more.region_name if more else None)
     client = _clients.get(key)
     if client is None:
         config = Config(
@@ -82,6 +117,8 @@ def _client(service: str, endpoint_url: str | None, *, total_max_attempts: int) 
             retries={"mode": "standard", "total_max_attempts": total_max_attempts},
             tcp_keepalive=True,
         )
+        if more is not None:
+            config = config.merge(more)
         client = _clients[key] = boto3.client(service, endpoint_url=endpoint_url, config=config)
     return client
 
@@ -126,6 +163,103 @@ class ManagementApi:
             raise SendFailedError(connection_id, type(error).__name__, retryable=True) from None
         except BotoCoreError as error:
             raise SendFailedError(connection_id, type(error).__name__, retryable=False) from None
+
+
+class PoolUsers:
+    """Users of Cognito's user pools, known by their access tokens.
+
+    Source: Amazon Cognito user pools API reference, `GetUser`: NotAuthorizedException for a token that is forged,
+    expired, revoked or without the scope aws.cognito.signin.user.admin; TooManyRequestsException;
+    InternalErrorException.
+    """
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def attributes(self, token: str) -> dict[str, str]:
+        """Attributes of the user behind an access token, of whatever pool of the region.
+
+        Raises: TokenRefusedError: Cognito refuses the token. IdentityProviderError: Cognito did not answer, throttles,
+            or refuses us and not the token.
+        """
+        try:
+            answer = self._client.get_user(AccessToken=token)
+        except ClientError as error:
+            code = error_code(error) or "unknown"
+            if code in _TOKEN_REFUSED:
+                raise TokenRefusedError(code) from None
+            raise IdentityProviderError("Cognito", code) from None
+        except (BotoCoreError, HTTPClientError) as error:
+            raise IdentityProviderError("Cognito", type(error).__name__) from None
+        return {str(one["Name"]): str(one.get("Value", "")) for one in answer.get("UserAttributes", [])}
+
+
+# InvalidParameterException: text that is no token at all.
+_TOKEN_REFUSED = {
+    "InvalidParameterException",
+    "NotAuthorizedException",
+    "PasswordResetRequiredException",
+    "UserNotConfirmedException",
+    "UserNotFoundException",
+}
+
+
+class AsyncFunction:
+    """A Lambda function that is handed jobs and not waited for.
+
+    Source: AWS Lambda API reference, `Invoke` (InvocationType=Event: 202, payload at most 1 MB; "Occasionally, your
+    function may receive the same event multiple times, even if no error occurs").
+    """
+
+    def __init__(self, client: Any, name: str) -> None:
+        self._client = client
+        self._name = name
+
+    def hand_over(self, payload: bytes) -> None:
+        """Queue one invocation. Raises: HandOffError: Lambda did not take it."""
+        target = f"function {self._name}"
+        call = partial(self._client.invoke, FunctionName=self._name, InvocationType="Event", Payload=payload)
+        status = _handed_over(target, call).get("StatusCode")
+        if status != 202:
+            raise HandOffError(target, f"status {status}")
+
+
+class FifoQueue:
+    """A FIFO queue of SQS that is written to.
+
+    Source: Amazon SQS API reference, `SendMessage`: group and deduplication id have at most 128 characters, a message
+    with a deduplication id of the last five minutes is accepted and not delivered again.
+    """
+
+    def __init__(self, client: Any, url: str) -> None:
+        self._client = client
+        self._url = url
+
+    def send(self, body: str, *, group: str, deduplication: str) -> None:
+        """Put one message behind the others of its group.
+
+        The client tries again by itself; the deduplication id makes that safe. One message a call: of a batch, the
+        middle could fail and the rest be taken, which would break the order.
+
+        Raises: HandOffError: the queue did not take it.
+        """
+        call = partial(
+            self._client.send_message,
+            QueueUrl=self._url,
+            MessageBody=body,
+            MessageGroupId=group,
+            MessageDeduplicationId=deduplication,
+        )
+        _handed_over("the answers queue", call)
+
+
+def _handed_over(target: str, call: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    try:
+        return call()
+    except ClientError as error:
+        raise HandOffError(target, error_code(error) or "unknown") from None
+    except (BotoCoreError, HTTPClientError) as error:
+        raise HandOffError(target, type(error).__name__) from None
 
 
 _THROTTLED = {"LimitExceededException", "ThrottlingException", "TooManyRequestsException"}

@@ -7,6 +7,10 @@
     ├── SendError                     a frame did not reach a connection
     │   ├── ConnectionGoneError       410: the connection is over (or its handshake is not)
     │   └── SendFailedError           anything else; `retryable` says whether trying again can help
+    ├── HandOffError                  another function or a queue did not take what was handed to it
+    ├── ResponderError                the application's own logic broke its contract
+    ├── TokenRefusedError             a token speaks for nobody (the authorizer makes it `Unauthorized`)
+    ├── IdentityProviderError         the JWKS or Cognito could not be asked: nobody knows whose token it is
     ├── ConfigurationError            2   a setting is missing or wrong
     ├── UsageError                    2   a wrong argument, a thing that does not exist
     ├── StepFailedError               1   a deployment stopped half-way and can be continued
@@ -23,13 +27,17 @@ __all__ = [
     "ClientInputError",
     "ConfigurationError",
     "ConnectionGoneError",
+    "HandOffError",
+    "IdentityProviderError",
     "ItemExistsError",
     "LegacyWsError",
     "MalformedEventError",
     "RefusedError",
+    "ResponderError",
     "SendError",
     "SendFailedError",
     "StepFailedError",
+    "TokenRefusedError",
     "UsageError",
 ]
 
@@ -95,6 +103,42 @@ class SendFailedError(SendError):
         super().__init__(connection_id, f"sending to connection {connection_id} failed: {reason}")
         self.reason = reason
         self.retryable = retryable
+
+
+class HandOffError(LegacyWsError):
+    """`target` (a function or a queue) did not take what was handed to it, for `reason` (an error code of AWS or of the
+    HTTP client).
+    """
+
+    def __init__(self, target: str, reason: str) -> None:
+        super().__init__(f"handing over to {target} failed: {reason}")
+        self.target = target
+        self.reason = reason
+
+
+class ResponderError(LegacyWsError):
+    """The responder yielded what its contract does not know; `problem` says what, never the output itself."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"the responder yielded {problem}", "see legacy_ws/responder.py for its contract")
+        self.problem = problem
+
+
+class TokenRefusedError(LegacyWsError):
+    """A token is not valid, or not for us; `reason` is for the log, never for the client."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the token is refused: {reason}")
+        self.reason = reason
+
+
+class IdentityProviderError(LegacyWsError):
+    """`provider` could not be asked about a token, for `reason`; trying again can help."""
+
+    def __init__(self, provider: str, reason: str) -> None:
+        super().__init__(f"{provider} cannot be used: {reason}", "try again")
+        self.provider = provider
+        self.reason = reason
 
 
 class ConfigurationError(LegacyWsError):

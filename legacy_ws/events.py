@@ -33,6 +33,8 @@ class WebSocketEvent:
     connected_at_ms: int | None = None
     request_time_ms: int | None = None
     disconnect_code: int | None = None
+    source_ip: str | None = None
+    user_agent: str | None = None
 
     @property
     def management_url(self) -> str:
@@ -53,8 +55,8 @@ def parse_event(raw: object) -> WebSocketEvent:
     Args:
         raw: {"requestContext": {"connectionId": str, "requestId": str, "routeKey": str, "eventType":
             "CONNECT"|"MESSAGE"|"DISCONNECT", "domainName": str, "stage": str, "connectedAt": ms,
-            "requestTimeEpoch": ms, "authorizer"?: {...}}, "body"?: str, "isBase64Encoded": bool,
-            "queryStringParameters"?: {...}}.
+            "requestTimeEpoch": ms, "identity"?: {"sourceIp"?: str, "userAgent"?: str}, "authorizer"?: {...}},
+            "headers"?: {...}, "body"?: str, "isBase64Encoded": bool, "queryStringParameters"?: {...}}.
     Raises: MalformedEventError: `.path` names what is missing or has the wrong type.
     """
     if not isinstance(raw, Mapping):
@@ -81,6 +83,8 @@ def parse_event(raw: object) -> WebSocketEvent:
         connected_at_ms=_milliseconds(context.get("connectedAt")),
         request_time_ms=_milliseconds(context.get("requestTimeEpoch")),
         disconnect_code=_milliseconds(context.get("disconnectStatusCode")),
+        source_ip=_identity(context, "sourceIp"),
+        user_agent=_identity(context, "userAgent") or _header(raw, "user-agent"),
     )
 
 
@@ -99,6 +103,20 @@ def _text(context: Mapping[str, object], name: str) -> str:
     if not isinstance(value, str) or not value:
         raise MalformedEventError(f"requestContext.{name}")
     return value
+
+
+def _identity(context: Mapping[str, object], name: str) -> str | None:
+    identity = context.get("identity")
+    value = identity.get(name) if isinstance(identity, Mapping) else None
+    return value if isinstance(value, str) and value else None
+
+
+def _header(raw: Mapping[str, object], name: str) -> str | None:
+    headers = raw.get("headers")
+    for key, value in headers.items() if isinstance(headers, Mapping) else ():
+        if str(key).lower() == name and isinstance(value, str) and value:
+            return value
+    return None
 
 
 def _milliseconds(value: object) -> int | None:

@@ -8,15 +8,25 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
-from legacy_ws.errors import ClientInputError, ConnectionGoneError, SendError
+from legacy_ws.errors import ClientInputError, ConnectionGoneError, HandOffError, MalformedEventError, SendError
 from legacy_ws.events import WebSocketEvent, parse_event, text_body
 from legacy_ws.frames import decode, error_frame
 from legacy_ws.log import Log, log
 from legacy_ws.router import Call, Router
 
-__all__ = ["ErrorHandler", "FrameSender", "Response", "handle_life_cycle", "handle_message", "remaining_of"]
+__all__ = [
+    "ErrorHandler",
+    "FrameSender",
+    "QueueMessage",
+    "Response",
+    "handle_batch",
+    "handle_life_cycle",
+    "handle_message",
+    "remaining_of",
+]
 
 # Time kept back for the last log record and for the answer to API Gateway.
 _RESERVE_S = 1.0
@@ -53,6 +63,11 @@ class ErrorHandler:
         """We are at fault: the client gets `internal`, the log gets type, text and stack."""
         self.record(event, error)
         self._tell(event, "internal", "Something went wrong on our side; quote the requestId.", remaining)
+
+    def unavailable(self, event: WebSocketEvent, error: HandOffError, remaining: Callable[[], float]) -> None:
+        """What would do the work did not take it: the client gets `unavailable`, the log gets where and why."""
+        self._log("ERROR", "hand_off_failed", target=error.target, reason=error.reason, **_where(event))
+        self._tell(event, "unavailable", "This cannot be worked on at the moment; try again later.", remaining)
 
     def record(self, event: WebSocketEvent, error: BaseException) -> None:
         """Log a failure, without telling anybody."""
@@ -118,6 +133,9 @@ def handle_message(
     except SendError as error:
         errors.record(event, error)
         return {"statusCode": 500}
+    except HandOffError as error:
+        errors.unavailable(event, error, remaining)
+        return {"statusCode": 500}
     except Exception as error:
         errors.failed(event, error, remaining)
         return {"statusCode": 500}
@@ -141,6 +159,70 @@ def handle_life_cycle(handler: Callable[[WebSocketEvent], int], raw: object, *, 
     except Exception as error:
         ErrorHandler(_no_sender, log=log).record(event, error)
         return {"statusCode": 500}
+
+
+@dataclass(frozen=True)
+class QueueMessage:
+    """One message of an SQS batch; `group` is None for a queue that is not FIFO."""
+
+    message_id: str
+    body: str
+    group: str | None
+
+
+def handle_batch(raw: object, work: Callable[[QueueMessage], None], *, log: Log = log) -> Response:
+    """Entry point of a function that consumes a queue, with partial batch failures.
+
+    A message that fails takes the later ones of its group with it, unworked: delivered now, they would overtake it.
+    Other groups go on. Source: AWS Lambda developer guide, "Handling errors for an SQS event source in Lambda":
+    with a FIFO queue, stop after the first failure and return all failed and unprocessed messages, which "helps
+    preserve the ordering of messages in your queue"; the order that SQS keeps is that of a group.
+
+    Args:
+        raw: {"Records": [{"messageId": str, "body": str, "attributes": {"MessageGroupId"?: str, ...}, ...}]}.
+        work: does the work of one message; raises when the message is to be delivered again.
+    Returns: {"batchItemFailures": [{"itemIdentifier": messageId}]}.
+    Raises: MalformedEventError: this is no event of SQS.
+    """
+    failed: list[str] = []
+    held: set[str] = set()
+    for message in _messages(raw):
+        if message.group is not None and message.group in held:
+            failed.append(message.message_id)
+            continue
+        try:
+            work(message)
+        except Exception as error:
+            log(
+                "ERROR",
+                "queue_message_failed",
+                messageId=message.message_id,
+                group=message.group,
+                errorType=type(error).__name__,
+                errorMessage=str(error),
+                stack="".join(traceback.format_exception(error)),
+            )
+            failed.append(message.message_id)
+            if message.group is not None:
+                held.add(message.group)
+    return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
+
+
+def _messages(raw: object) -> list[QueueMessage]:
+    records = raw.get("Records") if isinstance(raw, Mapping) else None
+    if not isinstance(records, list):
+        raise MalformedEventError("Records")
+    messages = []
+    for record in records:
+        fields = record if isinstance(record, Mapping) else {}
+        attributes = fields.get("attributes")
+        group = attributes.get("MessageGroupId") if isinstance(attributes, Mapping) else None
+        message_id, body = fields.get("messageId"), fields.get("body")
+        # Without its id a message cannot be told apart from the others: then the whole batch fails.
+        if not isinstance(message_id, str) or not message_id or not isinstance(body, str):
+            raise MalformedEventError("Records[].messageId or Records[].body")
+        messages.append(QueueMessage(message_id, body, group if isinstance(group, str) and group else None))
+    return messages
 
 
 def remaining_of(context: object) -> Callable[[], float]:

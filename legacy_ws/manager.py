@@ -174,6 +174,17 @@ class ConnectionManager:
         """
         self._deliver(connection_id, encode(frame), remaining, handshaking=False)
 
+    def close(self, connection_id: str) -> None:
+        """Close a connection from our side; its row goes with `$disconnect`.
+
+        Raises: ConnectionGoneError: 410; the row is removed. SendFailedError: it may still be open.
+        """
+        try:
+            self._poster.disconnect(connection_id)
+        except ConnectionGoneError:
+            self._remove_gone(connection_id)
+            raise
+
     def broadcast(
         self,
         pages: Iterator[list[Item]],

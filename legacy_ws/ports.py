@@ -1,6 +1,7 @@
-"""What the core needs from the outside: a table, something that posts to connections. until phase 3
+"""What the core needs from the outside: a table, something that posts to connections, a function that takes jobs, a
+queue. until phase 3
 
-Adapters: `dynamo.Table`, `aws.ManagementApi`; the tests have fakes of their own.
+Adapters: `dynamo.Table`, `aws.ManagementApi`, `aws.AsyncFunction`, `aws.FifoQueue`; the tests have fakes of their own.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import Protocol
 
 from legacy_ws.schema import Item
 
-__all__ = ["ConnectionTable", "Poster"]
+__all__ = ["AnswerQueue", "ConnectionTable", "JobTaker", "Poster"]
 
 
 class ConnectionTable(Protocol):
@@ -47,3 +48,20 @@ class Poster(Protocol):
 
         Raises: ConnectionGoneError: 410. SendFailedError: anything else, with `retryable`.
         """
+
+    def disconnect(self, connection_id: str) -> None:
+        """Close the connection. Raises: as `post`."""
+
+
+class JobTaker(Protocol):
+    """A function that is handed work and not waited for."""
+
+    def hand_over(self, payload: bytes) -> None:
+        """Hand over one job. Raises: HandOffError: it was not taken."""
+
+
+class AnswerQueue(Protocol):
+    """A queue that keeps the order of a group and drops repeats."""
+
+    def send(self, body: str, *, group: str, deduplication: str) -> None:
+        """Put one message behind the others of its group. Raises: HandOffError: it was not taken."""

@@ -8,7 +8,7 @@ it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from legacy_ws.errors import ClientInputError
@@ -50,6 +50,11 @@ class Router:
         self._field = field
         self._known = known
         self._handlers: dict[str, Handler] = {}
+        self._refused: dict[str, tuple[str, str]] = {}
+
+    def refuse(self, keys: Iterable[str], code: str, message: str) -> None:
+        """Frames with one of these keys get this error: they are known, but no client may send them."""
+        self._refused |= dict.fromkeys(keys, (code, message))
 
     def route(self, key: str) -> Callable[[Handler], Handler]:
         """Decorator: the function answers frames with this key. Raises: ValueError: the key is taken."""
@@ -65,8 +70,8 @@ class Router:
     def resolve(self, route_key: str, frame: Mapping[str, object]) -> Handler:
         """The handler of a frame.
 
-        Raises: ClientInputError: bad_request when the field is missing or no text, unknown_action when
-            nobody serves it.
+        Raises: ClientInputError: bad_request when the field is missing or no text, unknown_action (or
+            unknown_type, as the field is called) when nobody serves it.
         """
         handler = self._handlers.get(route_key)
         if handler is not None:
@@ -79,11 +84,14 @@ class Router:
         if not isinstance(key, str):
             raise bad_request(f'"{self._field}" is not text.')
         handler = self._handlers.get(key)
-        if handler is None:
-            raise self._unknown()
-        return handler
+        if handler is not None:
+            return handler
+        if key in self._refused:
+            raise ClientInputError(*self._refused[key])
+        raise self._unknown()
 
     def _unknown(self) -> ClientInputError:
         # The client's own text is not repeated: it may be long, and it may hold a secret sent by mistake.
         known = ", ".join(sorted({*self._known, *self._handlers}))
-        return ClientInputError("unknown_action", f"No such action. Known: {known}." if known else "No such action.")
+        what = self._field or "action"
+        return ClientInputError(f"unknown_{what}", f"No such {what}. Known: {known}." if known else f"No such {what}.")

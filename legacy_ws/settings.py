@@ -33,6 +33,9 @@ class Settings:
         history_max_limit: LEGACY_WS_HISTORY_MAX_LIMIT, most messages a client may ask for.
         fanout_workers: LEGACY_WS_FANOUT_WORKERS, sends of one broadcast in flight at once.
         send_attempts: LEGACY_WS_SEND_ATTEMPTS, tries of one send.
+        processing_function: LEGACY_WS_PROCESSING_FUNCTION, name of the function that runs the responder.
+        answers_queue_url: LEGACY_WS_ANSWERS_QUEUE_URL, FIFO queue between that function and the connections.
+        responder: LEGACY_WS_RESPONDER, `module:function` of the application's own logic; None: the deterministic one.
     """
 
     connections_table: str | None = None
@@ -44,6 +47,9 @@ class Settings:
     history_max_limit: int = 500
     fanout_workers: int = 16
     send_attempts: int = 5
+    processing_function: str | None = None
+    answers_queue_url: str | None = None
+    responder: str | None = None
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Settings:
@@ -66,6 +72,9 @@ class Settings:
             history_max_limit=number("LEGACY_WS_HISTORY_MAX_LIMIT", cls.history_max_limit, 1, 1000),
             fanout_workers=number("LEGACY_WS_FANOUT_WORKERS", cls.fanout_workers, 1, 256),
             send_attempts=number("LEGACY_WS_SEND_ATTEMPTS", cls.send_attempts, 1, 20),
+            processing_function=environ.get("LEGACY_WS_PROCESSING_FUNCTION") or None,
+            answers_queue_url=environ.get("LEGACY_WS_ANSWERS_QUEUE_URL") or None,
+            responder=environ.get("LEGACY_WS_RESPONDER") or None,
         )
 
 

@@ -6,13 +6,14 @@ Pure.
 from __future__ import annotations
 
 from legacy_ws.deploy.apps.direct import DIRECT
+from legacy_ws.deploy.apps.layers import LAYERS
 from legacy_ws.deploy.apps.rooms import ROOMS
 from legacy_ws.deploy.spec import AppSpec
 from legacy_ws.errors import UsageError
 
-__all__ = ["APPS", "DIRECT", "ROOMS", "app_named"]
+__all__ = ["APPS", "DIRECT", "LAYERS", "ROOMS", "app_named"]
 
-APPS = {app.name: app for app in (ROOMS, DIRECT)}
+APPS = {app.name: app for app in (ROOMS, DIRECT, LAYERS)}
 
 
 def app_named(name: str | None, stack: str) -> AppSpec:
