@@ -83,14 +83,13 @@ def to_bob(text: str = "hello", **more: Any) -> dict[str, Any]:
 
 
 class Clock:
-    """A Lambda context that has no time left after `looks` looks at it."""
+    """A Lambda context with so many seconds left."""
 
-    def __init__(self, looks: int) -> None:
-        self.looks = looks
+    def __init__(self, seconds: int) -> None:
+        self.seconds = seconds
 
     def get_remaining_time_in_millis(self) -> int:
-        self.looks -= 1
-        return 29_000 if self.looks >= 0 else 0
+        return self.seconds * 1000
 
 
 def test_entry_points_are_synchronous() -> None:
@@ -281,13 +280,18 @@ def test_slow_receivers_leave_time_for_the_confirmation(join: Any, poster: Any, 
     join("a")
     join("b", BOB)
     poster.refuse("b", "LimitExceededException", retryable=True)
+    left = Clock(29)
+    post = poster.post
 
-    class Short:
-        def get_remaining_time_in_millis(self) -> int:
-            return 2_500
+    def slow(connection_id: str, data: bytes) -> None:
+        left.seconds -= 1 if connection_id == "b" else 0
+        post(connection_id, data)
 
-    (confirmed,) = client(to_bob(), context=Short())
+    poster.post = slow
+    left.seconds = 4
+    (confirmed,) = client(to_bob(), context=left)
     assert (confirmed["type"], confirmed["delivered"], confirmed["failed"]) == ("messageSent", 0, 1)
+    assert left.seconds < 4
 
 
 def test_every_page_of_the_receivers_connections_is_read(
@@ -431,20 +435,46 @@ def test_a_row_deleted_meanwhile_is_not_made_again(
     assert [row["timestamp"]["S"] for row in rows(dynamodb, "messages")] == [times[1]]
 
 
+def test_a_row_that_two_devices_read_at_once_counts_once(
+    join: Any, dynamodb: Any, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    join("a")
+    join("b", BOB)
+    client(to_bob())
+    mark = messages.DirectMessages._mark
+    marked: list[bool] = []
+
+    def twice(self: Any, room: str, timestamp: str) -> bool:
+        marked.append(mark(self, room, timestamp))
+        return mark(self, room, timestamp)
+
+    monkeypatch.setattr(messages.DirectMessages, "_mark", twice)
+    (done,) = client({"action": "read", "with": ANN}, "b")
+    assert marked == [True]
+    assert done["count"] == 0
+
+
 def test_read_stops_when_the_time_is_up_says_how_far_it_came_and_can_be_continued(
-    join: Any, dynamodb: Any, client: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    join: Any, dynamodb: Any, poster: Any, client: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     join("a")
     join("b", BOB)
     times = [client(to_bob(str(n)), "a", AT_MS + n)[0]["timestamp"] for n in range(5)]
     monkeypatch.setattr(messages, "_BATCH", 2)
-    event_log: list[str] = []
+    left = Clock(29)
+    mark = messages.DirectMessages._mark
 
-    # The clock is looked at before each batch: two of them, then the time is up (for telling anybody as well).
-    client({"action": "read", "with": ANN}, "b", context=Clock(2))
-    event_log = capsys.readouterr().out.splitlines()
+    def slow(self: Any, room: str, timestamp: str) -> bool:
+        # The time is nearly up after the second batch: 29 - 4 * 6 s.
+        left.seconds -= 6
+        return mark(self, room, timestamp)
+
+    monkeypatch.setattr(messages.DirectMessages, "_mark", slow)
+    (done,) = client({"action": "read", "with": ANN}, "b", context=left)
+    assert (done["count"], done["upTo"]) == (4, times[3])
+    assert poster.frames("a")[-1] == {**done, "type": "read"}
     assert [row["read"]["BOOL"] for row in sorted_rows(dynamodb)] == [True, True, True, True, False]
-    assert any('"read_out_of_time"' in line and '"count":4' in line.replace(" ", "") for line in event_log)
+    assert '"read_out_of_time"' in capsys.readouterr().out
     (done,) = client({"action": "read", "with": ANN}, "b")
     assert (done["count"], done["upTo"]) == (1, times[4])
 
