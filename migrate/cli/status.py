@@ -74,7 +74,7 @@ def _tee_view(view: dict[str, Any]) -> dict[str, int] | None:
 
     client = clients(view["env"])
     try:
-        functions = [name for name in functions_of_api(client("apigatewayv2"), view["stacks"][STACK]["api_id"])]
+        functions = functions_of_api(client("apigatewayv2"), view["stacks"][STACK]["api_id"])
         installed = sum(is_installed(client("lambda"), name) for name in functions)
     except (BotoCoreError, ClientError):
         return None
