@@ -1,4 +1,7 @@
-"""legacy_ws.deploy on a real MiniStack (CL1): idempotent, resumable, and only its own things are removed"""
+"""legacy_ws.deploy on a real MiniStack (CL1): idempotent, resumable, and only its own things are removed
+
+Most tests deploy an application that has one of everything an application can have.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ from legacy_ws.deploy.apps import ROOMS
 from legacy_ws.deploy.destroy import destroy
 from legacy_ws.deploy.inventory import Resource, stacks, take
 from legacy_ws.deploy.options import DeployOptions
+from legacy_ws.deploy.spec import AppSpec, FunctionSpec, Grant, QueueSpec, TableSpec
 from legacy_ws.deploy.stack import Deployment, deploy, names_of
 from legacy_ws.deploy.status import status_of
 from legacy_ws.errors import RefusedError, StepFailedError, UsageError
@@ -26,6 +30,61 @@ pytestmark = pytest.mark.integration
 SECRET = "s" * 40
 READS = ("Describe", "Get", "List", "Batch", "Scan", "Query")
 _numbers = itertools.count(1)
+
+_HANDLERS = "legacy_ws.apps.rooms"
+EVERYTHING = AppSpec(
+    name="everything",
+    auth="cognito",
+    route_selection="$request.body.type",
+    tables=(
+        TableSpec(
+            name="connections",
+            suffix="Connections",
+            env="LEGACY_WS_CONNECTIONS_TABLE",
+            keys=(("connectionId", "S"),),
+            ttl="ttl",
+            indexes={"user-index": (("userId", "S"),), "tenant-index": (("tenantId", "S"), ("connectedAt", "N"))},
+        ),
+        TableSpec("messages", "messages", "LEGACY_WS_MESSAGES_TABLE", (("roomId", "S"), ("timestamp", "S"))),
+    ),
+    queues=(
+        QueueSpec("answers", "answers.fifo", "LEGACY_WS_ANSWERS_QUEUE_URL", fifo=True),
+        QueueSpec("reports", "reports", "LEGACY_WS_REPORTS_QUEUE_URL", visibility_s=60, max_receives=3),
+    ),
+    functions=(
+        FunctionSpec("authorizer", f"{_HANDLERS}.authorize.handler", authorizer=True),
+        FunctionSpec(
+            "connect",
+            f"{_HANDLERS}.connect.handler",
+            routes=("$connect",),
+            grants=(Grant("connections", ("dynamodb:PutItem",)),),
+        ),
+        FunctionSpec(
+            "chat",
+            f"{_HANDLERS}.send_message.handler",
+            routes=("$default", "chat"),
+            grants=(
+                Grant("processing", ("lambda:InvokeFunction",)),
+                Grant("connections", ("dynamodb:Query",)),
+                Grant("connections", ("dynamodb:GetItem",)),
+                Grant("reports", ("sqs:SendMessage",)),
+            ),
+        ),
+        FunctionSpec(
+            "processing",
+            f"{_HANDLERS}.default.handler",
+            env="LEGACY_WS_PROCESSING_FUNCTION",
+            settings={"LEGACY_WS_SLOW": "1"},
+            grants=(Grant("answers", ("sqs:SendMessage",)),),
+        ),
+        FunctionSpec(
+            "answer",
+            f"{_HANDLERS}.default.handler",
+            consumes="answers",
+            grants=(Grant("management", ("execute-api:ManageConnections",)),),
+        ),
+    ),
+)
 
 
 class CutError(Exception):
@@ -60,6 +119,15 @@ class Session(AwsSession):
                 raise CutError(model.name)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_zip() -> Iterator[None]:
+    """The package is the same throughout, even while somebody edits a file of it."""
+    code = stack_module.build_zip()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stack_module, "build_zip", lambda: code)
+        yield
+
+
 @pytest.fixture
 def session(ministack: str) -> Session:
     return Session(ministack)
@@ -75,12 +143,14 @@ def name(ministack: str) -> Iterator[str]:
 
 
 def run(session: AwsSession, stack: str, **options: Any) -> Deployment:
-    options.setdefault("jwt_secret", SECRET)
+    app = options.pop("app", ROOMS)
+    if app.auth == "jwt":
+        options.setdefault("jwt_secret", SECRET)
     secret_made = options.pop("secret_made", lambda _: None)
     return deploy(
         session,
         stack,
-        ROOMS,
+        app,
         DeployOptions(**options),
         report=lambda *_: None,
         secret_made=secret_made,
@@ -93,10 +163,13 @@ def actions(done: Deployment) -> Counter[str]:
 
 def picture(session: AwsSession, stack: str) -> dict[str, Any]:
     """Everything of a stack that somebody could notice, without ids and names of its own."""
-    names = names_of(session, stack)
+    names, app = names_of(session, stack), EVERYTHING
     ddb, iam, fns, gw = (session.client(one) for one in ("dynamodb", "iam", "lambda", "apigatewayv2"))
+    sqs, cognito = session.client("sqs"), session.client("cognito-idp")
     inventory = take(session, names)
     api = next(one.id for one in inventory.owned if one.kind == "api")
+    pool = next(one.id for one in inventory.owned if one.kind == "user pool")
+    client = cognito.list_user_pool_clients(UserPoolId=pool, MaxResults=60)["UserPoolClients"][0]["ClientId"]
     integrations = {one["IntegrationId"]: one["IntegrationUri"] for one in gw.get_integrations(ApiId=api)["Items"]}
     authorizers = {one["AuthorizerId"]: one["AuthorizerUri"] for one in gw.get_authorizers(ApiId=api)["Items"]}
     stage = gw.get_stage(ApiId=api, StageName="prod")
@@ -106,13 +179,19 @@ def picture(session: AwsSession, stack: str) -> dict[str, Any]:
         "tables": {
             table.name: [
                 ddb.describe_table(TableName=names.table(table))["Table"]["KeySchema"],
+                sorted(
+                    (index["IndexName"], index["IndexStatus"], str(index["KeySchema"]))
+                    for index in ddb.describe_table(TableName=names.table(table))["Table"].get(
+                        "GlobalSecondaryIndexes", []
+                    )
+                ),
                 ddb.describe_time_to_live(TableName=names.table(table))["TimeToLiveDescription"],
             ]
-            for table in ROOMS.tables
+            for table in app.tables
         },
         "policies": {
             function.name: iam.get_role_policy(RoleName=names.role(function), PolicyName="access")["PolicyDocument"]
-            for function in ROOMS.functions
+            for function in app.functions
         },
         "permissions": {
             function.name: [
@@ -121,14 +200,38 @@ def picture(session: AwsSession, stack: str) -> dict[str, Any]:
                     "Statement"
                 ]
             ]
-            for function in ROOMS.functions
+            for function in app.functions
+            if function.authorizer or function.routes
         },
+        "queues": [
+            {
+                key: value
+                for key, value in sqs.get_queue_attributes(QueueUrl=one.id, AttributeNames=["All"])[
+                    "Attributes"
+                ].items()
+                if not key.endswith("Timestamp")
+            }
+            for one in sorted(inventory.owned, key=lambda one: one.name)
+            if one.kind == "queue"
+        ],
+        "event sources": [
+            {
+                key: fns.get_event_source_mapping(UUID=one.id).get(key)
+                for key in ("State", "BatchSize", "FunctionResponseTypes", "EventSourceArn", "FunctionArn")
+            }
+            for one in inventory.owned
+            if one.kind == "event source"
+        ],
+        "clients": [
+            one["ClientName"]
+            for one in cognito.list_user_pool_clients(UserPoolId=pool, MaxResults=60)["UserPoolClients"]
+        ],
         "functions": {
             function.name: {
                 key: fns.get_function_configuration(FunctionName=names.function(function)).get(key)
                 for key in ("State", "CodeSha256", "Environment", "Handler", "Role", "Timeout", "MemorySize")
             }
-            for function in ROOMS.functions
+            for function in app.functions
         },
         "routes": sorted(
             (
@@ -146,10 +249,10 @@ def picture(session: AwsSession, stack: str) -> dict[str, Any]:
             ]
         ),
         "counts": (len(integrations), len(authorizers), len(gw.get_stages(ApiId=api)["Items"])),
-        "stage": [stage["DefaultRouteSettings"], deployment["DeploymentStatus"]],
+        "stage": [stage["DefaultRouteSettings"], stage["AccessLogSettings"], deployment["DeploymentStatus"]],
     }
     text = json.dumps(shown, default=str)
-    for identifier in (*authorizers, api):
+    for identifier in (*authorizers, api, pool, client):
         text = text.replace(identifier, "ID")
     pictured: dict[str, Any] = json.loads(
         text.replace(f"{stack}-", "STACK-")
@@ -167,17 +270,20 @@ def reference(ministack: str) -> dict[str, Any]:
         patch.setenv("AWS_ACCESS_KEY_ID", "local")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "local")
         session = AwsSession("ap-northeast-1", None, ministack)
-        run(session, "reference")
+        run(session, "reference", app=EVERYTHING)
         return picture(session, "reference")
 
 
 def test_deploy_makes_everything_and_a_second_run_nothing(session: Session, name: str) -> None:
-    first = run(session, name)
-    assert actions(first)["unchanged"] == 0
-    assert first.tables == {"connections": f"{name}-Connections", "messages": f"{name}-ChatMessages"}
+    first = run(session, name, app=EVERYTHING)
+    # Indexes come with a table that is made.
+    assert {step.kind for step in first.done if step.action == "unchanged"} == {"index"}
+    assert first.tables == {"connections": f"{name}-Connections", "messages": f"{name}-messages"}
+    assert first.queues == {"answers": f"{name}-answers.fifo", "reports": f"{name}-reports"}
+    assert first.user_pool_id is not None
     assert first.websocket_url.endswith("/prod")
     session.changes.clear()
-    second = run(session, name)
+    second = run(session, name, app=EVERYTHING)
     assert session.changes == []
     assert set(actions(second)) == {"unchanged", "done"}
     assert second.api_id == first.api_id
@@ -198,10 +304,11 @@ def test_every_function_is_active_and_knows_its_tables(session: Session, name: s
 @pytest.mark.parametrize(
     "operation",
     [
-        "CreateTable",
+        "CreateQueue",
+        "CreateUserPoolClient",
         "CreateApi",
-        "CreateRole",
         "CreateFunction",
+        "CreateEventSourceMapping",
         "CreateRoute",
         "CreateDeployment",
         "CreateStage",
@@ -212,9 +319,9 @@ def test_a_deployment_cut_at_any_step_is_continued(
 ) -> None:
     session.cut_before = operation
     with pytest.raises(CutError):
-        run(session, name)
+        run(session, name, app=EVERYTHING)
     session.cut_before = None
-    run(session, name)
+    run(session, name, app=EVERYTHING)
     assert picture(session, name) == reference
 
 
@@ -229,12 +336,12 @@ def test_a_deployment_cut_after_every_single_change_ends_the_same(
     while True:
         session.changes.clear()
         try:
-            run(session, name)
+            run(session, name, app=EVERYTHING)
             break
         except CutError as cut:
             cuts.append(str(cut))
         assert len(cuts) < 200
-    assert len(cuts) > 40
+    assert len(cuts) > 50
     session.cut_after_changes = None
     assert picture(session, name) == reference
 
@@ -379,16 +486,21 @@ def test_what_has_gone_meanwhile_counts_as_deleted(session: Session, name: str) 
 def test_status_tells_a_half_deployed_stack_from_a_whole_one(session: Session, name: str) -> None:
     session.cut_before = "CreateRoute"
     with pytest.raises(CutError):
-        run(session, name)
+        run(session, name, app=EVERYTHING)
     session.cut_before = None
     half = status_of(session, names_of(session, name))
     assert half is not None
     assert not half.complete
-    run(session, name)
+    run(session, name, app=EVERYTHING)
     whole = status_of(session, names_of(session, name))
     assert whole is not None
     assert whole.complete
-    assert whole.routes["sendMessage"] == f"{name}-sendMessage"
+    assert whole.routes["chat"] == f"{name}-chat"
+    assert {(part.kind, part.state) for part in whole.parts} >= {
+        ("event source", "Enabled"),
+        ("queue", "available"),
+        ("user pool", "available"),
+    }
     assert name in stacks(session)
 
 
