@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from legacy_ws import aws
-from legacy_ws.apps.rooms import authorize, connect, default, disconnect, get_history, send_message, services
+from legacy_ws.apps import authorize
+from legacy_ws.apps.rooms import connect, default, disconnect, get_history, send_message, services
 
 EventMaker = Callable[..., dict[str, Any]]
 HANDLERS = (connect, disconnect, default, send_message, get_history, authorize)

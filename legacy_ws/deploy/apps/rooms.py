@@ -35,7 +35,7 @@ ROOMS = AppSpec(
         ),
     ),
     functions=(
-        FunctionSpec("authorizer", f"{_HANDLERS}.authorize.handler", authorizer=True),
+        FunctionSpec("authorizer", "legacy_ws.apps.authorize.handler", authorizer=True),
         FunctionSpec(
             "connect",
             f"{_HANDLERS}.connect.handler",
