@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
@@ -20,15 +20,19 @@ from sse_service.adapters.memory import (
     MemoryEventLog,
     MemoryMessages,
 )
+from sse_service.adapters.memory_sessions import MemorySessions
 from sse_service.addresses import TrustedProxies
 from sse_service.api import problems
 from sse_service.api.context import RequestContext
+from sse_service.api.keys import KeysFirst
 from sse_service.api.routes import chat_router, health_router
 from sse_service.api.streams import stream_router
-from sse_service.auth import TokenVerifier
+from sse_service.api.tickets import ticket_router
 from sse_service.chat import ChatService
 from sse_service.errors import SettingsError
 from sse_service.hub import Hub
+from sse_service.jwks import KeySet
+from sse_service.limits import Rates
 from sse_service.metrics import Metrics
 from sse_service.ports import (
     Batch,
@@ -42,6 +46,8 @@ from sse_service.ports import (
 from sse_service.publisher import Publisher
 from sse_service.services import Services
 from sse_service.settings import Settings
+from sse_service.tickets import SessionStore, Tickets
+from sse_service.tokens import ClaimRules, KeySetVerifier, SecretVerifier
 
 __all__ = ["Backends", "create_app", "make_backends"]
 
@@ -58,6 +64,7 @@ class Backends:
     conversations: ConversationStore
     claims: ClaimStore
     metrics: Metrics = field(default_factory=Metrics)
+    sessions: SessionStore = field(default_factory=MemorySessions)
 
 
 def make_backends(settings: Settings, clock: Clock) -> Backends:
@@ -72,36 +79,69 @@ def make_backends(settings: Settings, clock: Clock) -> Backends:
     # Imported here: the embedded default starts without the AWS SDK.
     from sse_service.adapters.dynamodb import Dynamo
     from sse_service.adapters.dynamodb_log import DynamoEventLog
+    from sse_service.adapters.dynamodb_sessions import DynamoSessions
     from sse_service.adapters.dynamodb_stores import DynamoClaims, DynamoConversations, DynamoMessages, SharedMessages
 
     dynamo, prefix, metrics = Dynamo(settings), settings.table_prefix, Metrics()
+    conversations = DynamoConversations(dynamo, f"{prefix}-conversations")
     messages: MessageStore = (own := DynamoMessages(dynamo, settings.own_messages_table, "conversationId"))
     if settings.shares_messages_table:
         theirs = DynamoMessages(dynamo, settings.messages_table, settings.messages_partition_key, is_shared=True)
         messages = SharedMessages(theirs, own, settings.messages_tenant)
     return Backends(
         DynamoEventLog(dynamo, f"{prefix}-events", clock, retention_s=settings.retention_s),
-        _make_broker(settings, clock, metrics),
+        _make_broker(settings, clock, metrics, dynamo, conversations),
         messages,
-        DynamoConversations(dynamo, f"{prefix}-conversations"),
+        conversations,
         DynamoClaims(dynamo, f"{prefix}-claims"),
         metrics,
+        DynamoSessions(dynamo, f"{prefix}-claims"),
     )
 
 
-def _make_broker(settings: Settings, clock: Clock, metrics: Metrics) -> Broker:
+def _make_broker(
+    settings: Settings, clock: Clock, metrics: Metrics, dynamo: Dynamo, conversations: ConversationStore
+) -> Broker:
     """What SSE_BROKER names; imported where it is chosen."""
     if settings.broker == "redis":
         from sse_service.adapters.redis_broker import RedisBroker
 
         return RedisBroker(settings.redis_url, settings.table_prefix, metrics, clock=clock)
+    if settings.broker == "sqs":
+        from sse_service.adapters.sqs_broker import SqsBroker
+
+        return SqsBroker(settings, dynamo, conversations.get, metrics, clock=clock)
     return MemoryBroker().for_instance()
+
+
+def _make_keys(settings: Settings) -> KeySet | None:
+    """The issuer's keys, where tokens are not signed with a secret of ours."""
+    url = settings.effective_jwks_url
+    if not url:
+        return None
+    from sse_service.adapters.jwks_http import fetch_keys
+
+    return KeySet(lambda: fetch_keys(url), time.monotonic)
+
+
+def _claim_rules(settings: Settings) -> ClaimRules:
+    is_cognito = bool(settings.cognito_user_pool_id)
+    return ClaimRules(
+        issuer=settings.cognito_issuer or settings.jwt_issuer,
+        audience=settings.jwt_audience,
+        leeway_s=settings.jwt_leeway_s,
+        user_claim=settings.jwt_user_claim,
+        tenant_claim=settings.jwt_tenant_claim,
+        default_tenant=settings.jwt_default_tenant,
+        token_uses=frozenset(settings.cognito_token_use if is_cognito else ()),
+        client_ids=frozenset(settings.cognito_client_ids),
+    )
 
 
 def create_app(settings: Settings, backends: Backends | None = None, clock: Clock = time.time) -> FastAPI:
     """The ASGI application. Raises SettingsError when there is no key to check tokens with."""
-    if not settings.jwt_secret:
-        raise SettingsError(["SSE_JWT_SECRET is not set"])
+    if not settings.checks_tokens:
+        raise SettingsError(["SSE_JWT_SECRET is not set, nor SSE_JWKS_URL, nor SSE_COGNITO_USER_POOL_ID"])
     chosen = backends or make_backends(settings, clock)
     metrics = chosen.metrics
     hub = Hub(settings, chosen.log, metrics, clock=clock, broker=chosen.broker)
@@ -127,12 +167,17 @@ def create_app(settings: Settings, backends: Backends | None = None, clock: Cloc
         keep_s=settings.retention_s,
         max_event_bytes=settings.max_event_bytes,
     )
-    verifier = TokenVerifier(settings.jwt_secret, settings.jwt_issuer, settings.jwt_audience, settings.jwt_leeway_s)
-    services = Services(settings, verifier, hub, chat, metrics, clock)
+    keys = _make_keys(settings)
+    rules = _claim_rules(settings)
+    verifier = KeySetVerifier(keys.lookup, rules) if keys else SecretVerifier(settings.jwt_secret, rules)
+    tickets = Tickets(chosen.sessions, clock, settings.ticket_ttl_s)
+    services = Services(settings, verifier, hub, chat, tickets, Rates(settings, time.monotonic), metrics, clock)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await chosen.log.start()
+        if keys:
+            await keys.ensure("")  # an issuer that is away now is asked again with the first token
         await chosen.broker.start(hub)
         hub.start()
         services.is_started = True
@@ -146,14 +191,20 @@ def create_app(settings: Settings, backends: Backends | None = None, clock: Cloc
             await chosen.broker.close()
             await hub.close()
             await chosen.log.close()
+            if keys:
+                await keys.close()
 
     app = FastAPI(title="sse-service", version="1", lifespan=lifespan, redoc_url=None)
     app.state.services = services
     problems.install(app)
+    if keys:
+        app.add_middleware(KeysFirst, keys=keys)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=list(settings.cors_origins),
+            # The session cookie of a stream; never for pages of just any origin.
+            allow_credentials="*" not in settings.cors_origins,
             allow_methods=["GET", "POST"],
             allow_headers=["authorization", "content-type", "last-event-id", "x-request-id"],
             expose_headers=["x-request-id", "retry-after"],
@@ -167,6 +218,7 @@ def create_app(settings: Settings, backends: Backends | None = None, clock: Cloc
     )
     app.include_router(chat_router, tags=["chat"])
     app.include_router(stream_router, tags=["streams"])
+    app.include_router(ticket_router, tags=["streams"])
     app.include_router(health_router, tags=["operation"])
     app.openapi = _openapi_of(app)  # type: ignore[method-assign]
     return app

@@ -216,10 +216,12 @@ def token(
     """
     import jwt
 
-    from sse_service.auth import ALGORITHM
     from sse_service.devkey import with_key
+    from sse_service.tokens import HS256
 
     settings = with_key(Settings.from_env(os.environ), os.environ)
+    if not settings.jwt_secret:
+        raise SettingsError(["SSE_JWT_SECRET is not set: tokens come from the issuer whose keys are at SSE_JWKS_URL"])
     now = int(time.time())
     claims: dict[str, object] = {"sub": user, "tenant_id": tenant, "iat": now, "exp": now + ttl}
     if scope:
@@ -228,7 +230,7 @@ def token(
         claims["iss"] = settings.jwt_issuer
     if settings.jwt_audience:
         claims["aud"] = settings.jwt_audience
-    sys.stdout.write(jwt.encode(claims, settings.jwt_secret, algorithm=ALGORITHM) + "\n")
+    sys.stdout.write(jwt.encode(claims, settings.jwt_secret, algorithm=HS256) + "\n")
 
 
 def main() -> None:

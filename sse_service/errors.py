@@ -10,6 +10,7 @@ SseServiceError
 │   ├── NotFoundError          404  it is not there
 │   ├── TooLargeError          413  body, event or batch above a limit
 │   ├── TooManyStreamsError    429  a limit on open streams is reached
+│   ├── RateLimitedError       429  too often; when to try again is in it
 │   └── UnavailableError       503  a store is away, throttled or busy; nothing is lost by repeating
 └── LogError                   answers of an event log that its caller acts upon
     ├── AppendConflictError    somebody else appended first: read forward and try again
@@ -29,6 +30,7 @@ __all__ = [
     "InvalidInputError",
     "LogError",
     "NotFoundError",
+    "RateLimitedError",
     "RequestError",
     "SettingsError",
     "SseServiceError",
@@ -146,6 +148,19 @@ class TooManyStreamsError(RequestError):
         self.scope = scope
         self.limit = limit
         super().__init__(f"no more than {limit} open streams per {scope}", retry_after_s=retry_after_s, scope=scope)
+
+
+class RateLimitedError(RequestError):
+    """One user does something too often."""
+
+    status = 429
+    title = "Too Many Requests"
+    code = "rate_limited"
+
+    def __init__(self, what: str, per_s: float, retry_after_s: int) -> None:
+        self.what = what
+        self.per_s = per_s
+        super().__init__(f"no more than {per_s:g} {what} a second for a user on average", retry_after_s=retry_after_s)
 
 
 class UnavailableError(RequestError):

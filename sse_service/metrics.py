@@ -21,6 +21,12 @@ class Metrics:
             "sse_streams_opened", "Streams opened, by how they began", ["recovery"], registry=registry
         )
         self.streams_ended = Counter("sse_streams_ended", "Streams ended, by reason", ["reason"], registry=registry)
+        self.refused = Counter(
+            "sse_streams_refused",
+            "EventSource requests told to come back later, by reason",
+            ["reason"],
+            registry=registry,
+        )
         self.evictions = Counter(
             "sse_evictions", "Streams ended because the client was too slow", ["how"], registry=registry
         )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sse_service.auth import TokenVerifier
 from sse_service.chat import ChatService
 from sse_service.hub import Hub
+from sse_service.limits import Rates
 from sse_service.metrics import Metrics
 from sse_service.ports import Clock
 from sse_service.settings import Settings
+from sse_service.tickets import Tickets
+from sse_service.tokens import Verifier
 
 __all__ = ["Services"]
 
@@ -19,9 +21,11 @@ class Services:
     """is_leaving: somebody has asked the service to end; readiness goes down before anything else does."""
 
     settings: Settings
-    verifier: TokenVerifier
+    verifier: Verifier
     hub: Hub
     chat: ChatService
+    tickets: Tickets
+    rates: Rates
     metrics: Metrics
     clock: Clock
     is_started: bool = False

@@ -7,6 +7,7 @@ from decimal import Decimal, InvalidOperation
 from fastapi import APIRouter, Query, Request, Response
 from starlette.responses import JSONResponse
 
+from sse_service.api.identity import authenticate, services_of
 from sse_service.api.models import (
     ConversationIn,
     ConversationOut,
@@ -16,30 +17,15 @@ from sse_service.api.models import (
     SendIn,
     SendOut,
 )
-from sse_service.auth import Principal, bearer_token
 from sse_service.chat import MICRO, EventIn, message_frame
 from sse_service.errors import InvalidInputError
 from sse_service.logs import note
 from sse_service.metrics import CONTENT_TYPE
 from sse_service.ports import Conversation
-from sse_service.services import Services
 
 __all__ = ["MAX_LIMIT", "authenticate", "chat_router", "health_router", "services_of"]
 
 MAX_LIMIT = 200
-
-
-def services_of(request: Request) -> Services:
-    services: Services = request.app.state.services
-    return services
-
-
-def authenticate(request: Request) -> Principal:
-    """The caller. Raises UnauthorizedError."""
-    services = services_of(request)
-    principal = services.verifier.verify(bearer_token(request.headers.get("authorization")), services.clock())
-    note(userId=principal.user)
-    return principal
 
 
 chat_router = APIRouter()
@@ -163,6 +149,7 @@ def _shown(found: Conversation) -> dict[str, object]:
 )
 async def events(request: Request, body: EventsIn) -> Response:
     principal = authenticate(request)
+    services_of(request).rates.publish(principal, len(body.events))
     published = await services_of(request).chat.publish_events(
         principal,
         [

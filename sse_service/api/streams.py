@@ -8,9 +8,10 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from sse_service.api.routes import authenticate, services_of
-from sse_service.auth import SCOPE_TENANT_STREAM, Principal, own_topics, require_readable
-from sse_service.errors import ForbiddenError, InvalidInputError
+from sse_service.api.identity import services_of
+from sse_service.api.tickets import StreamCaller, come_back_later, stream_caller
+from sse_service.auth import SCOPE_TENANT_STREAM, own_topics, require_readable
+from sse_service.errors import ForbiddenError, InvalidInputError, RequestError
 from sse_service.events import EVERY_TOPIC, Topic, check_conversation_id, parse_topic, room_topic
 from sse_service.logs import note
 from sse_service.response import EventStreamResponse
@@ -18,8 +19,6 @@ from sse_service.services import Services
 from sse_service.wire import MEDIA_TYPE
 
 __all__ = ["stream_router"]
-
-MAX_TOPICS = 100
 
 stream_router = APIRouter()
 
@@ -48,7 +47,8 @@ def _parameter(name: str, where: str, description: str, *, many: bool = False) -
     return {"name": name, "in": where, "required": False, "description": description, "schema": schema}
 
 
-_CURSOR = [
+_COMMON = [
+    _parameter("ticket", "query", "instead of a token: a ticket (POST /api/streams/tickets), for EventSource"),
     _parameter("Last-Event-ID", "header", "id of the last event received: what followed it is replayed"),
     _parameter("lastEventId", "query", "the same, for clients that cannot set headers"),
 ]
@@ -62,15 +62,17 @@ _CURSOR = [
     openapi_extra={
         "parameters": [
             _parameter("conversationId", "query", "only these of the caller's conversations", many=True),
-            *_CURSOR,
+            *_COMMON,
         ]
     },
 )
 async def chat_stream(request: Request) -> Response:
-    principal = authenticate(request)
+    caller = await stream_caller(request)
+    principal = caller.principal
     wanted = request.query_params.getlist("conversationId")
-    if len(wanted) > MAX_TOPICS:
-        raise InvalidInputError("conversationId", f"no more than {MAX_TOPICS}")
+    most = services_of(request).settings.max_topics
+    if len(wanted) > most:
+        raise InvalidInputError("conversationId", f"no more than {most}")
     for conversation_id in wanted:
         check_conversation_id(conversation_id)
     if len(wanted) == 1:
@@ -81,7 +83,9 @@ async def chat_stream(request: Request) -> Response:
             raise ForbiddenError("not a participant of this conversation")
         return {*own_topics(principal), *map(room_topic, wanted or rooms)}
 
-    return await _open(request, principal, choose, envelope=False, joins=not wanted)
+    # A ticket for certain topics does not follow its user into new conversations.
+    joins = not wanted and caller.topics is None
+    return await _open(request, caller, choose, envelope=False, joins=joins)
 
 
 @stream_router.get(
@@ -89,16 +93,18 @@ async def chat_stream(request: Request) -> Response:
     summary="Chosen topics, each event with all its stored fields (`topic=*` needs the scope streams:tenant)",
     response_class=_EventStreamDocs,
     responses=_RESPONSES,
-    openapi_extra={"parameters": [_parameter("topic", "query", "kind:ID, or * for all", many=True), *_CURSOR]},
+    openapi_extra={"parameters": [_parameter("topic", "query", "kind:ID, or * for all", many=True), *_COMMON]},
 )
 async def topic_stream(request: Request) -> Response:
-    principal = authenticate(request)
+    caller = await stream_caller(request)
+    principal = caller.principal
     asked = request.query_params.getlist("topic")
-    if not 1 <= len(asked) <= MAX_TOPICS:
-        raise InvalidInputError("topic", f"name 1 to {MAX_TOPICS} topics")
+    most = services_of(request).settings.max_topics
+    if not 1 <= len(asked) <= most:
+        raise InvalidInputError("topic", f"name 1 to {most} topics")
     if EVERY_TOPIC in asked:
         principal.require(SCOPE_TENANT_STREAM)
-        return await _open(request, principal, lambda _: None, envelope=True, joins=False)
+        return await _open(request, caller, lambda _: None, envelope=True, joins=False, needs_rooms=False)
     topics = {parse_topic(topic) for topic in asked}
 
     def choose(rooms: frozenset[str]) -> set[Topic]:
@@ -106,33 +112,61 @@ async def topic_stream(request: Request) -> Response:
             require_readable(principal, topic, rooms)
         return topics
 
-    return await _open(request, principal, choose, envelope=True, joins=False)
+    # One read of the store less for everybody who follows only what is their own.
+    needs_rooms = not own_topics(principal).issuperset(topics)
+    return await _open(request, caller, choose, envelope=True, joins=False, needs_rooms=needs_rooms)
 
 
 async def _open(
     request: Request,
-    principal: Principal,
+    caller: StreamCaller,
     choose: Callable[[frozenset[str]], set[Topic] | None],
     *,
     envelope: bool,
     joins: bool,
+    needs_rooms: bool = True,
+) -> Response:
+    try:
+        response = await _stream(request, caller, choose, envelope=envelope, joins=joins, needs_rooms=needs_rooms)
+    except RequestError as error:
+        if not caller.is_native or error.retry_after_s is None:
+            raise
+        # What passes must not end a browser's EventSource.
+        services_of(request).metrics.refused.labels(error.code).inc()
+        response = come_back_later(error, request)
+    caller.give_cookie(request, response)
+    return response
+
+
+async def _stream(
+    request: Request,
+    caller: StreamCaller,
+    choose: Callable[[frozenset[str]], set[Topic] | None],
+    *,
+    envelope: bool,
+    joins: bool,
+    needs_rooms: bool,
 ) -> Response:
     services: Services = services_of(request)
-    hub = services.hub
+    hub, principal = services.hub, caller.principal
+    services.rates.open(principal)
     address = request.client.host if request.client else ""
-    caller = (principal.tenant, principal.user, address)
-    hub.limits.enter(*caller)
+    counted = (principal.tenant, principal.user, address)
+    hub.limits.enter(*counted)
     try:
         feed = await hub.feed(principal.tenant)
         # The position first, the conversations second: one that is made in between is either found in the
         # store or announced by an event after the position.
         located = await feed.locate(_cursor(request))
-        topics = choose(await services.chat.rooms_of(principal))
+        topics = choose(await services.chat.rooms_of(principal) if needs_rooms else frozenset())
+        caller.permit(topics)
         writer = hub.writer_for(principal, topics, envelope=envelope, joins=joins)
     except BaseException:
-        hub.limits.leave(*caller)
+        hub.limits.leave(*counted)
         raise
-    return EventStreamResponse(hub, feed, located, writer, services.metrics, on_close=lambda: hub.limits.leave(*caller))
+    return EventStreamResponse(
+        hub, feed, located, writer, services.metrics, on_close=lambda: hub.limits.leave(*counted)
+    )
 
 
 def _cursor(request: Request) -> str | None:

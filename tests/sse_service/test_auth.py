@@ -12,13 +12,14 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from sse_service.auth import (
     Principal,
-    TokenVerifier,
     bearer_token,
+    refuse_token_in_url,
     require_publishable,
     require_readable,
 )
-from sse_service.errors import ForbiddenError, UnauthorizedError
+from sse_service.errors import ForbiddenError, InvalidInputError, UnauthorizedError
 from sse_service.events import Topic
+from sse_service.tokens import ClaimRules, SecretVerifier
 
 SECRET = "0123456789abcdef0123456789abcdef"
 NOW = 1_800_000_000.0
@@ -34,12 +35,12 @@ def claims(**changes: Any) -> dict[str, Any]:
 
 
 def test_a_good_token_names_user_tenant_scopes_and_end() -> None:
-    principal = TokenVerifier(SECRET).verify(sign(claims(scope="a b")), NOW)
+    principal = SecretVerifier(SECRET).verify(sign(claims(scope="a b")), NOW)
     assert principal == Principal("ann", "demo", frozenset({"a", "b"}), NOW + 60)
 
 
 def test_user_id_stands_in_for_sub() -> None:
-    assert TokenVerifier(SECRET).verify(sign(claims(sub=..., user_id="bob")), NOW).user == "bob"
+    assert SecretVerifier(SECRET).verify(sign(claims(sub=..., user_id="bob")), NOW).user == "bob"
 
 
 def _none() -> str:
@@ -83,7 +84,7 @@ BAD: dict[str, Any] = {
 @pytest.mark.parametrize("name", BAD)
 def test_a_bad_token_is_refused_without_detail(name: str) -> None:
     with pytest.raises(UnauthorizedError) as caught:
-        TokenVerifier(SECRET).verify(BAD[name](), NOW)
+        SecretVerifier(SECRET).verify(BAD[name](), NOW)
     assert not caught.value.missing
     assert "x" * 32 not in str(caught.value)
 
@@ -92,11 +93,11 @@ def test_a_bad_token_is_refused_without_detail(name: str) -> None:
 def test_an_exp_that_is_no_time_is_refused(value: object) -> None:
     token = jwt.PyJWS().encode(json.dumps(claims(exp=value)).encode(), SECRET, algorithm="HS256")
     with pytest.raises(UnauthorizedError):
-        TokenVerifier(SECRET).verify(token, NOW)
+        SecretVerifier(SECRET).verify(token, NOW)
 
 
 def test_issuer_and_audience_are_demanded_where_set() -> None:
-    verifier = TokenVerifier(SECRET, issuer="https://idp", audience="chat")
+    verifier = SecretVerifier(SECRET, ClaimRules(issuer="https://idp", audience="chat"))
     good = claims(iss="https://idp", aud=["chat", "other"])
     assert verifier.verify(sign(good), NOW).user == "ann"
     for wrong in ({"iss": "https://evil"}, {"aud": "other"}, {"iss": ...}, {"aud": ...}):
@@ -105,7 +106,7 @@ def test_issuer_and_audience_are_demanded_where_set() -> None:
 
 
 def test_leeway_applies_to_both_ends() -> None:
-    verifier = TokenVerifier(SECRET, leeway_s=5)
+    verifier = SecretVerifier(SECRET, ClaimRules(leeway_s=5))
     assert verifier.verify(sign(claims(exp=NOW - 4, nbf=NOW + 4)), NOW)
     with pytest.raises(UnauthorizedError):
         verifier.verify(sign(claims(exp=NOW - 5)), NOW)
@@ -156,3 +157,41 @@ def test_publishing_needs_the_scope_and_stays_in_the_tenant() -> None:
     for principal, topic in ((ANN, "room:mine"), (BRIDGE, "tenant:other")):
         with pytest.raises(ForbiddenError):
             require_publishable(principal, Topic(topic))
+
+
+@pytest.mark.parametrize("name", ["token", "access_token", "id_token", "authorization"])
+def test_a_token_in_a_url_is_told_where_it_belongs(name: str) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        refuse_token_in_url({"topic", name})
+    assert caught.value.field == name and "Authorization: Bearer" in str(caught.value)
+    refuse_token_in_url({"topic", "lastEventId", "ticket"})
+
+
+def test_a_token_is_checked_again_against_the_clock_though_its_signature_is_remembered() -> None:
+    verifier = SecretVerifier(SECRET)
+    token = sign(claims(exp=NOW + 60))
+    assert verifier.verify(token, NOW) == verifier.verify(token, NOW + 59)
+    with pytest.raises(UnauthorizedError):
+        verifier.verify(token, NOW + 60)
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    from sse_service import tokens
+
+    verifier = SecretVerifier(SECRET)
+    for n in range(tokens.REMEMBERED + 50):
+        verifier.verify(sign(claims(jti=n)), NOW)
+    assert len(verifier._known) == tokens.REMEMBERED
+
+
+def test_claims_can_have_other_names() -> None:
+    rules = ClaimRules(user_claim="email", tenant_claim="custom:tenant", default_tenant="solo")
+    verifier = SecretVerifier(SECRET, rules)
+    token = claims(email="ann@x.example", email_verified=True, **{"custom:tenant": "t1"})
+    assert verifier.verify(sign(token), NOW).tenant == "t1"
+    alone = {**token, "custom:tenant": ...}
+    assert verifier.verify(sign(claims(**alone)), NOW).tenant == "solo"
+    assert verifier.verify(sign(token), NOW).user == "ann@x.example"
+    for wrong in ({"email_verified": False}, {"email_verified": ...}, {"email": ...}):
+        with pytest.raises(UnauthorizedError):
+            verifier.verify(sign(claims(**{**token, **wrong})), NOW)
