@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from legacy_ws.cli import connections, functions, stack, tables, token, websocket
+from legacy_ws.cli import connections, functions, stack, tables, template, token, websocket
 
 __all__ = ["app", "main"]
 
@@ -18,7 +18,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (stack, websocket, connections, functions, tables, token):
+for group in (stack, template, websocket, connections, functions, tables, token):
     group.register(app)
 
 

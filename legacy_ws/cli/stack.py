@@ -10,6 +10,7 @@ import typer
 
 from legacy_ws.cli.options import Endpoint, Json, Profile, Region, Yes, open_session
 from legacy_ws.cli.output import confirm, err, out, print_json, print_table, reports_errors, say
+from legacy_ws.cli.settings import NoAccessLog, Pairs, environment
 from legacy_ws.deploy.apps import app_named
 from legacy_ws.deploy.destroy import destroy as destroy_resources
 from legacy_ws.deploy.inventory import Resource, stacks, take
@@ -65,18 +66,10 @@ def deploy(
     user_pool_client_id: Annotated[
         str | None, typer.Option(help="Client of that pool; tokens of other clients are refused.")
     ] = None,
-    env: Annotated[
-        list[str] | None, typer.Option("--env", help="NAME=VALUE for every function; may be repeated.")
-    ] = None,
+    env: Pairs = None,
     throttle_rate: Annotated[float, typer.Option(help="Messages per second of the stage.")] = 5000.0,
     throttle_burst: Annotated[int, typer.Option(help="Messages at once.")] = 2500,
-    access_log: Annotated[
-        bool,
-        typer.Option(
-            "--access-log/--no-access-log",
-            help="One JSON line per event; the account needs a CloudWatch role for API Gateway.",
-        ),
-    ] = True,
+    access_log: NoAccessLog = True,
     json_output: Json = False,
     region: Region = None,
     profile: Profile = None,
@@ -95,7 +88,7 @@ def deploy(
         jwt_audience=jwt_audience,
         user_pool_id=user_pool_id,
         user_pool_client_id=user_pool_client_id,
-        environment=_environment(env or []),
+        environment=environment(env or []),
         throttle_rate=throttle_rate,
         throttle_burst=throttle_burst,
         access_log=access_log,
@@ -166,18 +159,6 @@ def status(
         say(f"no stack in {session.region}")
     for one in found:
         _show_status(one)
-
-
-def _environment(pairs: list[str]) -> dict[str, str]:
-    environment = {}
-    for pair in pairs:
-        key, separator, value = pair.partition("=")
-        if not separator or not key.isidentifier():
-            raise UsageError("--env takes NAME=VALUE", "for example --env LEGACY_WS_MAX_MESSAGE_BYTES=32768")
-        if "SECRET" in key:
-            raise UsageError(f"{key} would be given to every function", "use --jwt-secret")
-        environment[key] = value
-    return environment
 
 
 def _tell_secret(secret: str) -> None:
