@@ -1,6 +1,6 @@
 """MiniStack's process: `python -m migrate.local.ministack_entry`, started by ministack.py only. until phase 3
 
-It serves MiniStack's application as MiniStack's own entry point does, with four differences:
+It serves MiniStack's application as MiniStack's own entry point does, with five differences:
 
 - It binds MINISTACK_BIND_PORT while GATEWAY_PORT, which MiniStack prints into every address it hands out (QueueUrl,
   Code.Location, pre-signed addresses), is the port of our front door.
@@ -10,6 +10,7 @@ It serves MiniStack's application as MiniStack's own entry point does, with four
 - Workers have a session token, as on AWS; MiniStack refuses it in pre-signed S3 addresses of its root keys.
 - The code of a published version can be fetched (`/_ministack/lambda-code/…/NAME:VERSION`); MiniStack serves only
   the latest.
+- CloudFormation knows deployments and route responses of WebSocket APIs (ministack_templates.py).
 
 MiniStack is pinned exactly (pyproject.toml). Every name of it that is replaced here is checked first, so that
 another version fails at start with a message and not later in somebody's test.
@@ -30,6 +31,8 @@ import time
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, Protocol
+
+from migrate.local import ministack_templates
 
 __all__ = ["main"]
 
@@ -194,11 +197,14 @@ def main() -> None:
     app = importlib.import_module("ministack.app").app
     module: Any = importlib.import_module("ministack.services.lambda_svc")
     iam: Any = importlib.import_module("ministack.core.iam_evaluator")
-    missing = expected(module, iam)
+    provisioners: Any = importlib.import_module("ministack.services.cloudformation.provisioners")
+    gateway: Any = importlib.import_module("ministack.services.apigateway")
+    missing = expected(module, iam) or ministack_templates.expected(provisioners, gateway)
     if missing is not None:
         sys.exit(f"this version of MiniStack has no {missing}; the local AWS needs the pinned one (pyproject.toml)")
     module._execute_function_dispatch = execute_at(f"127.0.0.1:{port}", module)
     module.serve_function_code = code_of_version(module)
+    ministack_templates.register(provisioners, gateway)
     iam._validate_session_token = accepts_session_token(iam, SECRET)
 
     config = Config()
