@@ -1,6 +1,7 @@
 """The responder: the application's own logic as a plug-in, and what it may yield. until phase 3
 
-A responder is `function(request) -> Iterable[dict]`, named by LEGACY_WS_RESPONDER as `module:function`:
+A responder is `function(request) -> Iterable[dict]`, a generator or an async generator, named by LEGACY_WS_RESPONDER
+as `module:function`:
 
     request  {"feature": "chat" | "agent_run" | "library_processing", "id": str, "user_id": str, "tenant_id": str,
              "input": {...}}
@@ -19,9 +20,10 @@ compared.
 from __future__ import annotations
 
 import importlib
+import inspect
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -44,10 +46,10 @@ __all__ = [
 Feature = Literal["chat", "agent_run", "library_processing"]
 FEATURES: tuple[Feature, ...] = ("chat", "agent_run", "library_processing")
 
-Responder = Callable[[dict[str, Any]], Iterable[dict[str, Any]]]
+Responder = Callable[[dict[str, Any]], Iterable[dict[str, Any]] | AsyncIterable[dict[str, Any]]]
 
 _SETTING = "LEGACY_WS_RESPONDER"
-_NAME = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
+_NAME = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*", re.ASCII)
 _MAX_LABEL_BYTES = 1024
 # What an agent does, and how far it is then.
 _STEPS = (("plan", 25), ("search", 50), ("write", 75), ("check", 100))
@@ -87,13 +89,19 @@ def load(name: str | None) -> Responder:
         return answer
     if not _NAME.fullmatch(name):
         raise ConfigurationError(_SETTING, "must be module:function")
-    module, _, function = name.partition(":")
+    module, _, path = name.partition(":")
     try:
-        found = getattr(importlib.import_module(module), function, None)
-    except ImportError as error:
-        raise ConfigurationError(_SETTING, f"names a module that cannot be imported ({error.name or module})") from None
+        found: Any = importlib.import_module(module)
+    except Exception as error:
+        # Whatever a module does when it is imported; the log has it as the cause.
+        kind = type(error).__name__
+        raise ConfigurationError(_SETTING, f"names a module that cannot be imported ({kind})") from error
+    for part in path.split("."):
+        found = getattr(found, part, None)
     if not callable(found):
         raise ConfigurationError(_SETTING, "names no function of its module")
+    if inspect.iscoroutinefunction(found):
+        raise ConfigurationError(_SETTING, "names a coroutine; make it an async generator")
     responder: Responder = found
     return responder
 
@@ -107,16 +115,16 @@ def checked(feature: Feature, output: object) -> Output:
     if "result" in output:
         return Result(_json(output["result"]))
     progress = output.get("progress")
-    if not isinstance(progress, int) or isinstance(progress, bool) or not 0 <= progress <= 100:
+    if not isinstance(progress, int | float) or isinstance(progress, bool) or not 0 <= progress <= 100:
         raise ResponderError("no progress from 0 to 100")
     name = label_name(feature)
     label = output.get(name)
     if label is None:
-        return Progress(progress)
+        return Progress(int(progress))
     label = _text(label, name)
     if len(label.encode()) > _MAX_LABEL_BYTES:
         raise ResponderError(f"a {name} of more than {_MAX_LABEL_BYTES} bytes")
-    return Progress(progress, label)
+    return Progress(int(progress), label or None)
 
 
 def label_name(feature: Feature) -> str:
@@ -130,8 +138,10 @@ def answer(request: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     match request["feature"]:
         case "chat":
             # Each word with the space that follows it: joined, they are the text again.
-            for word in re.findall(r"\S+\s*", f"You said: {given['message']}"):
-                yield {"text": word}
+            words = f"You said: {given['message']}".split(" ")
+            for word in (*(f"{word} " for word in words[:-1]), words[-1]):
+                if word:
+                    yield {"text": word}
         case "agent_run":
             for step, progress in _STEPS:
                 yield {"progress": progress, "step": step}

@@ -6,14 +6,15 @@ so it runs in a thread of its own, and whoever waits for it stops waiting in tim
 
 from __future__ import annotations
 
+import asyncio
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterable, Callable, Iterator
 from typing import Any
 
 from legacy_ws.responder import Responder
 
-__all__ = ["OutOfTimeError", "outputs"]
+__all__ = ["OutOfTimeError", "RaisedError", "outputs"]
 
 # What may wait between the responder and the queue: a responder that is faster than the queue is held back.
 _WAITING = 64
@@ -22,6 +23,14 @@ _LOOK_S = 0.2
 
 class OutOfTimeError(Exception):
     """The responder did not end in time."""
+
+
+class RaisedError(Exception):
+    """The responder raised `error`."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(type(error).__name__)
+        self.error = error
 
 
 class _End:
@@ -36,7 +45,7 @@ def outputs(responder: Responder, request: dict[str, Any], left_s: Callable[[], 
 
     Args:
         left_s: seconds that are left to wait in.
-    Raises: OutOfTimeError: the responder goes on, unheard, until it yields again. Whatever the responder raises.
+    Raises: OutOfTimeError: the responder goes on, unheard, until it yields again. RaisedError: it raised something.
     """
     pipe: queue.Queue[object] = queue.Queue(_WAITING)
     unheard = threading.Event()
@@ -51,7 +60,7 @@ def outputs(responder: Responder, request: dict[str, Any], left_s: Callable[[], 
                 raise OutOfTimeError from None
             if isinstance(output, _End):
                 if output.error is not None:
-                    raise output.error
+                    raise RaisedError(output.error)
                 return
             if left <= 0:
                 raise OutOfTimeError
@@ -62,13 +71,24 @@ def outputs(responder: Responder, request: dict[str, Any], left_s: Callable[[], 
 
 def _work(responder: Responder, request: dict[str, Any], pipe: queue.Queue[object], unheard: threading.Event) -> None:
     try:
-        for output in responder(request):
-            if not _put(pipe, output, unheard):
-                return
+        made = responder(request)
+        if isinstance(made, AsyncIterable):
+            asyncio.run(_work_async(made, pipe, unheard))
+        else:
+            for output in made:
+                if not _put(pipe, output, unheard):
+                    return
     except BaseException as error:
         _put(pipe, _End(error), unheard)
     else:
         _put(pipe, _End(), unheard)
+
+
+async def _work_async(made: AsyncIterable[dict[str, Any]], pipe: queue.Queue[object], unheard: threading.Event) -> None:
+    async for output in made:
+        # Blocks this thread's own event loop, on which nothing else runs.
+        if not _put(pipe, output, unheard):
+            return
 
 
 def _put(pipe: queue.Queue[object], output: object, unheard: threading.Event) -> bool:

@@ -11,9 +11,10 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable
+from typing import Any
 
 from legacy_ws.apps.layers import services
-from legacy_ws.apps.layers.deadline import OutOfTimeError, outputs
+from legacy_ws.apps.layers.deadline import OutOfTimeError, RaisedError, outputs
 from legacy_ws.apps.layers.jobs import Job, answer_body, parse_job
 from legacy_ws.apps.layers.stream import Part, stream_of
 from legacy_ws.apps.layers.times import iso
@@ -36,8 +37,13 @@ def handler(event: object, context: object) -> Response:
     """
     job = parse_job(event)
     left = remaining_of(context)
-    status = process(job, services.responder(), services.answers(), lambda: left() - _RESERVE_S)
+    status = process(job, _respond, services.answers(), lambda: left() - _RESERVE_S)
     return {"id": job.id, "status": status}
+
+
+def _respond(request: dict[str, Any]) -> Any:
+    # Loaded where its failures count as the responder's: the client is told that its answer has failed.
+    return services.responder()(request)
 
 
 def process(
@@ -72,6 +78,8 @@ def process(
                     send(part)
         except HandOffError:
             raise
+        except RaisedError as error:
+            failure = error.error
         except Exception as error:
             failure = error
         for part in stream.finish(failed=failure is not None):
