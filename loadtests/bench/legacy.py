@@ -168,7 +168,7 @@ def _difference(before: dict[str, Any], after: dict[str, Any], messages: int) ->
     for service, operations in after["calls"].items():
         for operation, count in operations.items():
             grown = count - before["calls"].get(service, {}).get(operation, 0)
-            if grown and service in ("dynamodb", "sqs", "lambda", "execute-api"):
+            if grown and service in ("dynamodb", "sqs", "execute-api"):
                 counted[f"{service} {operation}"] = grown / messages
     for name, part in (("lambda", "invocations"), ("websocket", "message_units")):
         total = sum(one[part] for one in after[name].values()) - sum(one[part] for one in before[name].values())
