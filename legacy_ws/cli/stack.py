@@ -19,7 +19,7 @@ from legacy_ws.deploy.stack import Deployment, names_of
 from legacy_ws.deploy.stack import deploy as deploy_stack
 from legacy_ws.deploy.status import StackStatus, status_of
 from legacy_ws.deploy.steps import Done
-from legacy_ws.errors import UsageError
+from legacy_ws.errors import RefusedError, UsageError
 
 __all__ = ["register"]
 
@@ -125,6 +125,11 @@ def destroy(
     if not inventory.owned:
         say(f"nothing to delete: nothing is tagged ws2sse:stack={name} in {session.region}")
         return
+    if inventory.template:
+        raise RefusedError(
+            f"stack {name} was made by CloudFormation, which would go on believing in it",
+            f"aws cloudformation delete-stack --stack-name {inventory.template}",
+        )
     say(f"to be deleted in {session.region}:")
     for resource in inventory.owned:
         say(f"  {resource.kind:12} {resource.name}" + (f" ({resource.id})" if resource.id != resource.name else ""))

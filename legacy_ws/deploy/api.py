@@ -16,7 +16,7 @@ from typing import Any
 
 from legacy_ws.aws import AWS_ERRORS
 from legacy_ws.deploy.shapes import AUTHORIZER_NAME, INTEGRATION_TIMEOUT_MS
-from legacy_ws.deploy.spec import TAG, StackNames
+from legacy_ws.deploy.spec import CLOUDFORMATION_TAG, TAG, StackNames
 from legacy_ws.deploy.steps import Action
 from legacy_ws.errors import RefusedError, StepFailedError
 
@@ -29,6 +29,7 @@ __all__ = [
     "ensure_stage",
     "find_api",
     "listed",
+    "refuse_a_template",
 ]
 
 
@@ -51,6 +52,17 @@ def find_api(client: Any, stack: str) -> dict[str, Any] | None:
             f"stack {stack} has several APIs: {ids}", "delete the ones you do not need: legacy-ws ws-delete API"
         )
     return found[0] if found else None
+
+
+def refuse_a_template(client: Any, names: StackNames) -> None:
+    """Raises: RefusedError: CloudFormation made the stack, and would not know of a change."""
+    made_by = (find_api(client, names.stack) or {}).get("Tags", {}).get(CLOUDFORMATION_TAG)
+    if made_by:
+        raise RefusedError(
+            f"stack {names.stack} was made by CloudFormation (stack {made_by}), which would not know of a change",
+            f"update it there: legacy-ws template APP --stack {names.stack} > template.yaml;"
+            f" aws cloudformation deploy --stack-name {made_by} --template-file template.yaml",
+        )
 
 
 def ensure_api(client: Any, names: StackNames, route_selection: str, found: Callable[[str], None]) -> Action:

@@ -10,7 +10,7 @@ from legacy_ws.aws import AwsSession, error_code
 from legacy_ws.deploy import tables
 from legacy_ws.deploy.api import listed
 from legacy_ws.deploy.queues import event_sources, queue_tags, source_arn
-from legacy_ws.deploy.spec import TAG, StackNames
+from legacy_ws.deploy.spec import CLOUDFORMATION_TAG, TAG, StackNames
 from legacy_ws.deploy.user_pool import user_pools
 
 __all__ = ["Inventory", "Resource", "gone", "stacks", "take"]
@@ -29,23 +29,30 @@ class Resource:
 
 @dataclass(frozen=True)
 class Inventory:
-    """What carries a stack's tag, in the order in which it can be deleted, and what only looks like it."""
+    """What carries a stack's tag, in the order in which it can be deleted, and what only looks like it.
+
+    Args:
+        template: the CloudFormation stack that made some of it, and has to delete it; None when there is none.
+    """
 
     owned: list[Resource]
     foreign: list[Resource]
+    template: str | None = None
 
 
 def take(session: AwsSession, names: StackNames) -> Inventory:
     """Everything of one stack in one region."""
     owned: list[Resource] = []
     foreign: list[Resource] = []
+    template: str | None = None
     for resource, tags in _candidates(session, names):
         if tags.get(TAG) == names.stack:
             owned.append(resource)
+            template = template or tags.get(CLOUDFORMATION_TAG)
         # What another stack owns is none of our business; names of APIs and pools are not unique and mean nothing.
         elif TAG not in tags and resource.kind not in ("api", "user pool"):
             foreign.append(resource)
-    return Inventory(owned, foreign)
+    return Inventory(owned, foreign, template)
 
 
 def stacks(session: AwsSession) -> list[str]:

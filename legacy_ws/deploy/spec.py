@@ -12,10 +12,13 @@ from typing import Literal
 
 from legacy_ws.errors import UsageError
 
-__all__ = ["TAG", "AppSpec", "FunctionSpec", "Grant", "QueueSpec", "StackNames", "TableSpec"]
+__all__ = ["CLOUDFORMATION_TAG", "TAG", "AppSpec", "FunctionSpec", "Grant", "QueueSpec", "StackNames", "TableSpec"]
 
 TAG = "ws2sse:stack"
 """Tag of everything a stack owns; its value is the stack's name. `destroy` removes nothing without it."""
+
+CLOUDFORMATION_TAG = "aws:cloudformation:stack-name"
+"""CloudFormation puts it on everything it makes (user guide, "Resource tags"): such a stack is changed there only."""
 
 _STACK_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,31}")
 

@@ -74,6 +74,7 @@ def deploy(
     """
     options.check(app)
     names = names_of(session, stack)
+    api_steps.refuse_a_template(session.client("apigatewayv2"), names)
     work = _Work(session, names, app, options, build_zip(), secret_made)
     done = run_steps(work.steps(), report)
     endpoint = session.client("apigatewayv2").get_api(ApiId=work.api_id)["ApiEndpoint"]

@@ -10,7 +10,7 @@ It serves MiniStack's application as MiniStack's own entry point does, with five
 - Workers have a session token, as on AWS; MiniStack refuses it in pre-signed S3 addresses of its root keys.
 - The code of a published version can be fetched (`/_ministack/lambda-code/…/NAME:VERSION`); MiniStack serves only
   the latest.
-- CloudFormation knows deployments and route responses of WebSocket APIs (ministack_templates.py).
+- CloudFormation knows what templates of WebSocket APIs have (ministack_templates.py).
 
 MiniStack is pinned exactly (pyproject.toml). Every name of it that is replaced here is checked first, so that
 another version fails at start with a message and not later in somebody's test.
@@ -204,7 +204,7 @@ def main() -> None:
         sys.exit(f"this version of MiniStack has no {missing}; the local AWS needs the pinned one (pyproject.toml)")
     module._execute_function_dispatch = execute_at(f"127.0.0.1:{port}", module)
     module.serve_function_code = code_of_version(module)
-    ministack_templates.register(provisioners, gateway)
+    ministack_templates.register(provisioners, gateway, module)
     iam._validate_session_token = accepts_session_token(iam, SECRET)
 
     config = Config()

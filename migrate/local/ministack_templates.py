@@ -1,7 +1,8 @@
-"""Resource types that MiniStack's CloudFormation does not know and templates of WebSocket APIs have. until phase 3
+"""What MiniStack's CloudFormation does not know of, and templates of WebSocket APIs have. until phase 3
 
-AWS::ApiGatewayV2::Deployment, RouteResponse and IntegrationResponse (CloudFormation template reference): each goes
-through the same functions as the API call of that name, so that what a template makes is what a program would make.
+- AWS::ApiGatewayV2::Deployment, RouteResponse and IntegrationResponse (CloudFormation template reference): each goes
+  through the same functions as the API call of that name, so that what a template makes is what a program would make.
+- Tags of AWS::Lambda::EventSourceMapping.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any, Protocol
 __all__ = ["expected", "register"]
 
 _PREFIX = "AWS::ApiGatewayV2::"
+_EVENT_SOURCE = "AWS::Lambda::EventSourceMapping"
 Made = tuple[str, dict[str, object]]
 
 
@@ -28,7 +30,7 @@ class _Gateway(Protocol):
 
 def expected(provisioners: object, gateway: object) -> str | None:
     """What of MiniStack is not as in the pinned version, or None."""
-    for name in ("_RESOURCE_HANDLERS", "_REPLACING_PROPERTIES"):
+    for name in ("_RESOURCE_HANDLERS", "_REPLACING_PROPERTIES", "_STACK_TAG_PROPERTY"):
         if not isinstance(getattr(provisioners, name, None), dict):
             return f"cloudformation.provisioners.{name}"
     for name, parameters in _CALLS.items():
@@ -38,8 +40,8 @@ def expected(provisioners: object, gateway: object) -> str | None:
     return None if hasattr(gateway, "_deployments") else "apigateway._deployments"
 
 
-def register(provisioners: Any, gateway: Any) -> None:
-    """Teach MiniStack's CloudFormation the types."""
+def register(provisioners: Any, gateway: Any, functions: Any) -> None:
+    """Teach MiniStack's CloudFormation."""
     handlers = {
         "Deployment": _deployment(gateway),
         "RouteResponse": _child(gateway, "route", "RouteResponse"),
@@ -55,6 +57,9 @@ def register(provisioners: Any, gateway: Any) -> None:
     }
     for name, properties in replaced.items():
         provisioners._REPLACING_PROPERTIES.setdefault(_PREFIX + name, properties)
+    provisioners._STACK_TAG_PROPERTY.setdefault(_EVENT_SOURCE, ("Tags", "list"))
+    sources = provisioners._RESOURCE_HANDLERS[_EVENT_SOURCE]
+    sources["create"] = _with_tags(sources["create"], functions)
 
 
 _CALLS = {
@@ -91,6 +96,15 @@ def _deployment(gateway: _Gateway) -> dict[str, object]:
         gateway._delete_deployment(props["ApiId"], deployment_id)
 
     return {"create": create, "update": update, "delete": delete}
+
+
+def _with_tags(create: Callable[..., Made], functions: Any) -> Callable[..., Made]:
+    def tagged(logical_id: str, props: Mapping[str, Any], stack: str) -> Made:
+        uuid, attributes = create(logical_id, props, stack)
+        functions._esms[uuid]["Tags"] = {tag["Key"]: tag["Value"] for tag in props.get("Tags", [])}
+        return uuid, attributes
+
+    return tagged
 
 
 def _child(gateway: object, parent: str, kind: str) -> dict[str, object]:

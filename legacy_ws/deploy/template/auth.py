@@ -122,7 +122,7 @@ def _cognito(names: StackNames) -> AuthPart:
                 "Condition": "OwnUserPool",
                 "DeletionPolicy": "Delete",
                 "UpdateReplacePolicy": "Retain",
-                "Properties": {"UserPoolName": names.user_pool, **USER_POOL},
+                "Properties": {"UserPoolName": names.user_pool, **USER_POOL, "UserPoolTags": names.tags},
             },
             "UserPoolClient": {
                 "Type": "AWS::Cognito::UserPoolClient",
