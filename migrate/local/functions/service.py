@@ -24,11 +24,12 @@ from migrate.local.functions.configuration import (
 )
 from migrate.local.functions.control_plane import ControlPlane, ControlPlaneError
 from migrate.local.functions.events import AsyncEvents
+from migrate.local.functions.interpreters import Interpreters
 from migrate.local.functions.logs import LogShipper
 from migrate.local.functions.messages import error_payload
 from migrate.local.functions.pool import Limits, Pool
 from migrate.local.functions.reference import FunctionRef, parse_reference
-from migrate.local.functions.runtime_site import Interpreters, build_runtime_site
+from migrate.local.functions.runtime_site import build_runtime_site
 from migrate.local.functions.worker import Command, Invocation
 from migrate.local.ports import FunctionNotFoundError, InvokeResult, InvokeTimeoutError, TooManyRequestsError
 from migrate.local.usage import Usage
@@ -91,7 +92,7 @@ class LocalFunctions:
         self._control_plane = ControlPlane(control_plane_url)
         self._code = CodeStore(self._folder / "code", self._control_plane)
         self._site = self._folder / "runtime-site"
-        self._interpreters = Interpreters(self._site)
+        self._interpreters = Interpreters(self._site, self._folder / "runtime-sites")
         self._shipper = LogShipper(self._control_plane)
         self._events = AsyncEvents(self._attempt, self._control_plane)
         self._entries: dict[FunctionRef, _Entry] = {}
@@ -301,6 +302,7 @@ class LocalFunctions:
             raise _UnavailableError("Local.CodeUnavailable", f"{ref.name}: {error}") from error
         client = ("-S", "-m", "awslambdaric") if config.is_python else (str(_BOOTSTRAP),)
         argv = (interpreter.program, *client, config.handler)
+        site = interpreter.site or _BOOTSTRAP.parent
 
         def worker_environment(runtime_api: str, log_stream: str) -> dict[str, str]:
             base = environment(
@@ -309,13 +311,13 @@ class LocalFunctions:
                 runtime_api=runtime_api,
                 log_stream=log_stream,
                 task_root=task_root,
-                runtime_dir=self._site if config.is_python else _BOOTSTRAP.parent,
+                runtime_dir=site,
                 layer_dirs=layers,
                 home=self._folder / "no-home",
                 endpoint_url=self._front_door_url,
                 ca_bundle=self._ca_bundle,
             )
-            return base | _search_path(config, base, task_root, layers, self._site, interpreter.version)
+            return base | _search_path(config, base, task_root, layers, site, interpreter.version)
 
         return Command(argv, task_root, worker_environment, interpreter.warning)
 
