@@ -25,6 +25,8 @@ __all__ = ["RequestContext"]
 logger = logging.getLogger("sse_service.access")
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+MAX_TARGET_BYTES = 48 << 10
+MAX_HEADER_BYTES = 64 << 10
 _QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
 
 
@@ -58,8 +60,10 @@ class RequestContext:
             await send(message)
 
         try:
-            if self._declares_too_much(headers):
-                await self._refuse(send_with_id, request_id)
+            refusal = self._refusal(scope, headers)
+            if refusal is not None:
+                # The rest is not read, so the connection cannot be used again.
+                await _problem(send_with_id, request_id, *refusal, close=True)
             else:
                 await self._app(scope, self._limited(receive), send_with_id)
         except Exception:
@@ -82,9 +86,17 @@ class RequestContext:
                     extra={"ms": round((time.perf_counter() - began) * 1000, 1), "status": status, **fields},
                 )
 
-    def _declares_too_much(self, headers: dict[bytes, bytes]) -> bool:
+    def _refusal(self, scope: Scope, headers: dict[bytes, bytes]) -> tuple[int, str, str, str] | None:
+        """What is too large to be looked at: status, code, title, detail."""
+        if len(scope.get("query_string", b"")) + len(scope.get("raw_path") or b"") > MAX_TARGET_BYTES:
+            return 414, "uri_too_long", "URI Too Long", f"path and query are longer than {MAX_TARGET_BYTES} bytes"
+        if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEADER_BYTES:
+            detail = f"all headers together are larger than {MAX_HEADER_BYTES} bytes"
+            return 431, "headers_too_large", "Request Header Fields Too Large", detail
         length = headers.get(b"content-length", b"0")
-        return length.isdigit() and int(length) > self._max_body_bytes
+        if length.isdigit() and int(length) > self._max_body_bytes:
+            return 413, "too_large", "Content Too Large", f"the body is larger than {self._max_body_bytes} bytes"
+        return None
 
     def _limited(self, receive: Receive) -> Receive:
         seen = 0
@@ -99,11 +111,6 @@ class RequestContext:
             return message
 
         return limited
-
-    async def _refuse(self, send: Send, request_id: str) -> None:
-        detail = f"the body is larger than {self._max_body_bytes} bytes"
-        # The rest of the body is not read, so the connection cannot be used again.
-        await _problem(send, request_id, 413, "too_large", "Content Too Large", detail, close=True)
 
     async def _fail(self, send: Send, request_id: str) -> None:
         detail = "the service failed; its log has the reason under this request id"
