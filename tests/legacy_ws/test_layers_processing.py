@@ -448,6 +448,15 @@ def test_a_message_of_somebody_else_ends_in_the_dead_letter_queue(
     assert "queue_message_failed" in capsys.readouterr().out
 
 
+def test_without_groups_every_message_stands_for_itself(poster: Any) -> None:
+    """A queue that is not FIFO keeps no order that one failure could break."""
+    one, two = message(0), message(1)
+    for each in (one, two):
+        del each["attributes"]["MessageGroupId"]
+    one["body"] = "nope"
+    assert deliver([one, two]) == ["m1-0"]
+
+
 def test_an_event_as_lambda_sends_it(event: EventMaker, poster: Any) -> None:
     payload = json.loads((EVENTS / "sqs_fifo.json").read_text())
     payload["Records"][0]["body"] = answer_body(one_job(), {"type": "x"})
