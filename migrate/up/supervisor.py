@@ -198,7 +198,11 @@ class Supervisor:
         """Deploy the application `name` as the stack of that name; what `legacy-ws deploy` says of it."""
         output = await self._run_once(
             f"legacy-ws-{name}",
-            [sys.executable, "-m", "legacy_ws", "deploy", name, "--json"],
+            # Our own Python runs the functions: another one's packages would have to be installed first.
+            [
+                *(sys.executable, "-m", "legacy_ws", "deploy", name, "--json"),
+                *("--runtime", f"python{sys.version_info.major}.{sys.version_info.minor}"),
+            ],
             # One secret for every stack that has one, so that a token of `migrate token` opens them all.
             {**env, "LEGACY_WS_JWT_SECRET": secret},
         )

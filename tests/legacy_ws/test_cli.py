@@ -34,6 +34,7 @@ COMMANDS = [
     "connection-send",
     "connection-disconnect",
     "lambda-create",
+    "token",
     "lambda-update",
     "lambda-logs",
     "dynamodb-create",
