@@ -27,6 +27,7 @@ TRUST = {
 CONSUME = ("sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage")
 """What Lambda does with a queue in the name of the function that it calls."""
 
+_METHODS = {"management": "POST", "close": "DELETE"}
 _ON_INDEXES = {"dynamodb:Query", "dynamodb:Scan"}
 
 
@@ -51,8 +52,8 @@ def _statements(
     app: AppSpec, on: str, actions: set[str], names: StackNames, api_id: str, stage: str
 ) -> Iterator[dict[str, object]]:
     sid = "".join(letter for letter in on.title() if letter.isalnum())
-    if on == "management":
-        yield _statement(sid, actions, names.execute_api_arn(api_id, f"{stage}/POST/@connections/*"))
+    if on in _METHODS:
+        yield _statement(sid, actions, names.execute_api_arn(api_id, f"{stage}/{_METHODS[on]}/@connections/*"))
         return
     for table in app.tables:
         if table.name == on:

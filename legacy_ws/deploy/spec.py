@@ -28,7 +28,8 @@ class Grant:
     """Permission of one function: `actions` on what `on` names.
 
     Args:
-        on: "management" (`@connections`), or the name of a table, a queue or another function of the application.
+        on: "management" (`@connections`: post), "close" (`@connections`: end a connection), or the name of a table, a
+            queue or another function of the application.
     """
 
     on: str

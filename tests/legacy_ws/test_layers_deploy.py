@@ -64,6 +64,7 @@ def test_no_function_may_do_more_than_its_own_work() -> None:
     indexes = {(f"{rows}:Query", f"{table}/index/{name}") for name in ("UserIndex", "TenantIndex")}
     find = {(f"{rows}:Query", table), *indexes}
     serve = {manage, (f"{rows}:DeleteItem", table), (f"{rows}:UpdateItem", table)}
+    close = ("execute-api:ManageConnections", "abc123/prod/DELETE/@connections/*")
     hand_over = ("lambda:InvokeFunction", "function:layers-processing")
     take = {(f"sqs:{action}Message", "layers-answers.fifo") for action in ("Delete", "Receive")}
     take.add(("sqs:GetQueueAttributes", "layers-answers.fifo"))
@@ -72,7 +73,7 @@ def test_no_function_may_do_more_than_its_own_work() -> None:
         "authorizer": set(),
         "connect": {(f"{rows}:PutItem", table)},
         "disconnect": {(f"{rows}:DeleteItem", table)},
-        "default": {*serve, *find, hand_over},
+        "default": {*serve, *find, hand_over, close},
         "chat": {*serve, *find, hand_over},
         "ping": serve,
         "processing": {("sqs:SendMessage", "layers-answers.fifo")},

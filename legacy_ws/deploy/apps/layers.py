@@ -65,7 +65,8 @@ LAYERS = AppSpec(
             "default",
             f"{_HANDLERS}.default.handler",
             routes=("$default",),
-            grants=(*_SERVE, _FIND, _HAND_OVER),
+            # It closes the connection of a client that asks for it.
+            grants=(*_SERVE, _FIND, _HAND_OVER, Grant("close", ("execute-api:ManageConnections",))),
             # API Gateway waits 29 s for an integration; a broadcast uses what it gets, and more memory is more CPU.
             timeout_s=29,
             memory_mb=512,
