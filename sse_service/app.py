@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
-from starlette.middleware.cors import CORSMiddleware
 
 from sse_service.adapters.memory import (
     MemoryBroker,
@@ -24,7 +22,9 @@ from sse_service.adapters.memory_sessions import MemorySessions
 from sse_service.addresses import TrustedProxies
 from sse_service.api import problems
 from sse_service.api.context import RequestContext
+from sse_service.api.cors import Cors
 from sse_service.api.keys import KeysFirst
+from sse_service.api.openapi import openapi_of
 from sse_service.api.routes import chat_router, health_router
 from sse_service.api.streams import stream_router
 from sse_service.api.tickets import ticket_router
@@ -201,7 +201,7 @@ def create_app(settings: Settings, backends: Backends | None = None, clock: Cloc
         app.add_middleware(KeysFirst, keys=keys)
     if settings.cors_origins:
         app.add_middleware(
-            CORSMiddleware,
+            Cors,
             allow_origins=list(settings.cors_origins),
             # The session cookie of a stream; never for pages of just any origin.
             allow_credentials="*" not in settings.cors_origins,
@@ -220,57 +220,5 @@ def create_app(settings: Settings, backends: Backends | None = None, clock: Cloc
     app.include_router(stream_router, tags=["streams"])
     app.include_router(ticket_router, tags=["streams"])
     app.include_router(health_router, tags=["operation"])
-    app.openapi = _openapi_of(app)  # type: ignore[method-assign]
+    app.openapi = openapi_of(app)  # type: ignore[method-assign]
     return app
-
-
-def _openapi_of(app: FastAPI) -> Callable[[], dict[str, Any]]:
-    """The schema with what FastAPI cannot see: the token, and how errors look."""
-
-    def openapi() -> dict[str, Any]:
-        if app.openapi_schema:
-            return app.openapi_schema
-        schema = get_openapi(
-            title="sse-service",
-            version=app.version,
-            description="Server-Sent Events with resume, chat and publishing. "
-            "Errors are application/problem+json; every answer carries X-Request-Id.",
-            routes=app.routes,
-        )
-        components = schema.setdefault("components", {})
-        components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
-        components.setdefault("schemas", {})["Problem"] = {
-            "type": "object",
-            "required": ["type", "title", "status", "detail", "requestId"],
-            "properties": {
-                "type": {"type": "string"},
-                "title": {"type": "string"},
-                "status": {"type": "integer"},
-                "detail": {"type": "string"},
-                "requestId": {"type": "string"},
-            },
-        }
-        content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-        for path, operations in schema["paths"].items():
-            if not path.startswith("/api/"):
-                continue
-            for operation in operations.values():
-                operation["security"] = [{"bearer": []}]
-                answers = operation["responses"]
-                answers.pop("422", None)
-                for status, description in _ERRORS.items():
-                    answers[status] = {"description": description, "content": content}
-        app.openapi_schema = schema
-        return schema
-
-    return openapi
-
-
-_ERRORS = {
-    "400": "a field is not what it must be",
-    "401": "no token, or not a valid one",
-    "403": "the token does not permit this",
-    "413": "larger than the limit",
-    "429": "too many open streams; see Retry-After",
-    "503": "a store is away or the service goes down; repeat after Retry-After",
-}

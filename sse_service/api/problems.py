@@ -9,20 +9,21 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import compile_path
 
 from sse_service.errors import RequestError, UnauthorizedError
 from sse_service.logs import request_fields
 
-__all__ = ["install", "problem"]
+__all__ = ["install", "problem", "problem_docs"]
 
 logger = logging.getLogger("sse_service.api")
-
-_TITLES = {400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed", 413: "Content Too Large"}
 
 
 def problem(
@@ -77,14 +78,33 @@ async def _validation_error(_: Request, error: Exception) -> Response:
     )
 
 
-async def _http_exception(_: Request, error: Exception) -> Response:
+async def _http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class
-    title = _TITLES.get(error.status_code, "Error")
-    code = title.lower().replace(" ", "_")
-    return problem(error.status_code, code, title, str(error.detail), headers=error.headers)
+    title = "Content Too Large" if error.status_code == 413 else HTTPStatus(error.status_code).phrase
+    code = "too_large" if error.status_code == 413 else title.lower().replace(" ", "_")
+    headers = {name.lower(): value for name, value in (error.headers or {}).items()}
+    if error.status_code == 405:
+        # Starlette names the methods of one route; a path may have several.
+        headers["allow"] = ", ".join(sorted(_methods(request))) or headers.get("allow", "")
+    return problem(error.status_code, code, title, str(error.detail), headers=headers)
+
+
+def _methods(request: Request) -> set[str]:
+    paths: dict[str, dict[str, object]] = request.app.openapi()["paths"]
+    found: set[str] = set()
+    for path, operations in paths.items():
+        if compile_path(path)[0].match(request.scope["path"]):
+            found |= {method.upper() for method in operations}
+    return found
 
 
 def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestError, _request_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_exception)
+
+
+def problem_docs(description: str) -> dict[str, Any]:
+    """An error in a route's `responses`, for the OpenAPI document."""
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {"description": description, "content": {"application/problem+json": {"schema": schema}}}

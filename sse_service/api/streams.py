@@ -40,11 +40,13 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
 }
 
 
-def _parameter(name: str, where: str, description: str, *, many: bool = False) -> dict[str, Any]:
+def _parameter(
+    name: str, where: str, description: str, *, many: bool = False, required: bool = False
+) -> dict[str, Any]:
     schema: dict[str, Any] = {"type": "string"}
     if many:
-        schema = {"type": "array", "items": schema}
-    return {"name": name, "in": where, "required": False, "description": description, "schema": schema}
+        schema = {"type": "array", "items": schema, **({"minItems": 1} if required else {})}
+    return {"name": name, "in": where, "required": required, "description": description, "schema": schema}
 
 
 _COMMON = [
@@ -93,7 +95,9 @@ async def chat_stream(request: Request) -> Response:
     summary="Chosen topics, each event with all its stored fields (`topic=*` needs the scope streams:tenant)",
     response_class=_EventStreamDocs,
     responses=_RESPONSES,
-    openapi_extra={"parameters": [_parameter("topic", "query", "kind:ID, or * for all", many=True), *_COMMON]},
+    openapi_extra={
+        "parameters": [_parameter("topic", "query", "kind:ID, or * for all", many=True, required=True), *_COMMON]
+    },
 )
 async def topic_stream(request: Request) -> Response:
     caller = await stream_caller(request)

@@ -37,7 +37,6 @@ class TicketIn(BaseModel):
     topics: list[str] | None = Field(
         None,
         min_length=1,
-        max_length=1000,
         description="what the stream may read at most; left out: all the caller may",
     )
 

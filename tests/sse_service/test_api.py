@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -270,3 +271,79 @@ async def test_the_memory_log_is_bounded(settings: Settings) -> None:
     with pytest.raises(HistoryGoneError) as caught:
         await log.read("demo", start, max_bytes=1000)
     assert caught.value.reason == "expired"
+
+
+async def test_every_refusal_is_a_problem_with_a_request_id(start_api: Any, settings: Settings, bearer: Any) -> None:
+    """404, 405 (with all methods of the path), 400, 413, 414, 431, a refused preflight."""
+    api = await start_api(settings.replace(cors_origins=("https://app.example",), max_body_bytes=2048))
+    json_body = {**bearer("ann"), "content-type": "application/json"}
+    preflight = {"origin": "https://evil.example", "access-control-request-method": "DELETE"}
+    cases: list[tuple[int, str, str, dict[str, Any]]] = [
+        (404, "GET", "/nowhere", {}),
+        (405, "DELETE", "/api/conversations", {}),
+        (405, "PUT", "/healthz", {}),
+        (400, "POST", "/api/chat/send", {"content": b"{", "headers": json_body}),
+        (400, "POST", "/api/chat/send", {"content": b"\xff\xfe", "headers": json_body}),
+        (413, "POST", "/api/chat/send", {"content": b"x" * 4096, "headers": json_body}),
+        (414, "GET", "/api/streams?" + "topic=room:a&" * 4000, {"headers": bearer("ann")}),
+        (431, "GET", "/healthz", {"headers": {"x-filler": "x" * 70_000}}),
+        (400, "OPTIONS", "/api/chat/send", {"headers": preflight}),
+    ]
+    for status, method, path, more in cases:
+        answer = await api.client.request(method, path, **more)
+        assert answer.status_code == status, (method, path[:40], answer.text)
+        assert answer.headers["content-type"] == "application/problem+json"
+        body = answer.json()
+        assert body["status"] == status and body["type"].startswith("urn:sse-service:") and body["title"]
+        assert body["requestId"] == answer.headers["x-request-id"]
+    allowed = (await api.client.delete("/api/conversations")).headers["allow"]
+    assert {"GET", "POST"} <= set(allowed.split(", "))
+
+
+@pytest.mark.parametrize("bad", ["a\nid: 9", "a\rdata: x", "a\0b", "a\r\n\r\nevent: farewell"])
+async def test_no_field_of_an_event_can_begin_another(memory_api: Any, bearer: Callable[..., Any], bad: str) -> None:
+    """CR, LF and NUL in every field that reaches a header or the wire are refused, and nothing is stored."""
+    event = {"topic": "room:a", "type": "x", "data": 1}
+    for change in ({"topic": f"room:{bad}"}, {"type": bad}, {"key": bad}, {"origin": bad}):
+        body = {"events": [{**event, **change}]}
+        answer = await memory_api.post("/api/events", "worker", body, scope="events:publish")
+        assert answer.status_code == 400, change
+    for body in (
+        {"conversationId": bad, "message": "x"},
+        {"conversationId": "main", "message": "x", "userName": bad},
+        {"conversationId": "main", "message": "x", "idempotencyKey": bad},
+    ):
+        assert (await memory_api.post("/api/chat/send", "ann", body)).status_code == 400, body
+    body = {"conversationId": "main", "participants": [bad]}
+    assert (await memory_api.post("/api/conversations", "ann", body)).status_code == 400
+    for path in ("/api/streams?topic=room:", "/api/chat/stream?conversationId="):
+        answer = await memory_api.client.get(f"{path}{quote(bad)}", headers=bearer("ann"))
+        assert answer.status_code == 400
+    assert await memory_api.events() == []
+
+
+@pytest.mark.parametrize("what", ["publish", "subscribe", "replay"])
+async def test_a_foreign_tenant_is_out_of_reach(memory_api: Any, what: str) -> None:
+    """Tenants share names of users, rooms and topics, and see nothing of each other."""
+    scopes = {"scope": "events:publish streams:tenant"}
+    await memory_api.room("main", "ann")
+    sent = await memory_api.post("/api/chat/send", "ann", {"conversationId": "main", "message": "ours"})
+    assert sent.status_code == 201
+    if what == "publish":
+        body = {"events": [{"topic": "tenant:demo", "type": "x", "data": 1}]}
+        answer = await memory_api.post("/api/events", "spy", body, tenant="other", **scopes)
+        assert answer.status_code == 403
+        body = {"events": [{"topic": "user:ann", "type": "x", "data": 1}]}
+        assert (await memory_api.post("/api/events", "spy", body, tenant="other", **scopes)).status_code == 201
+        assert not [event for event in await memory_api.events() if event.type == "x"]
+    elif what == "subscribe":
+        for topic in ("tenant:demo", "room:main"):
+            answer = await memory_api.get(f"/api/streams?topic={topic}", "ann", tenant="other")
+            assert answer.status_code == 403
+    else:
+        answer = await memory_api.get("/api/chat/history?conversationId=main", "ann", tenant="other")
+        assert answer.status_code == 403
+        cursor = str((await memory_api.events())[0].id)
+        hub = memory_api.app.state.services.hub
+        located = await (await hub.feed("other")).locate(cursor)
+        assert located.recovery.reason == "unknown_log"
