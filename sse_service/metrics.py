@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
 
 __all__ = ["CONTENT_TYPE", "Metrics"]
 
@@ -12,7 +20,10 @@ _LATENCY = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 
 
 class Metrics:
-    """Names start with `sse_`; times are seconds."""
+    """Names start with `sse_`; times are seconds; labels have few values, known beforehand.
+
+    Source: Prometheus documentation, "Metric and label naming".
+    """
 
     def __init__(self) -> None:
         registry = self.registry = CollectorRegistry()
@@ -82,6 +93,16 @@ class Metrics:
         self.requests = Counter(
             "sse_http_requests", "HTTP requests, by status", ["method", "status"], registry=registry
         )
+        self.response_seconds = Histogram(
+            "sse_http_response_start_seconds",
+            "From a request to the head of its answer (a stream is open then), by route",
+            ["method", "route"],
+            registry=registry,
+            buckets=_LATENCY,
+        )
+        # CPU, memory, open files, start time; pauses of the garbage collector.
+        ProcessCollector(registry=registry)
+        GCCollector(registry=registry)
 
     def exposition(self) -> bytes:
         return generate_latest(self.registry)

@@ -56,6 +56,9 @@ class RequestContext:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                self._metrics.response_seconds.labels(_method(scope), _route(scope)).observe(
+                    time.perf_counter() - began
+                )
                 message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
             await send(message)
 
@@ -134,6 +137,12 @@ async def _problem(
         headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+def _route(scope: Scope) -> str:
+    # The template, never the path: a label for each conversation would grow without bound.
+    path = getattr(scope.get("route"), "path", None)
+    return path if isinstance(path, str) else "none"
 
 
 def _method(scope: dict[str, Any] | Scope) -> str:
