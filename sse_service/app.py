@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 
@@ -18,17 +19,20 @@ from sse_service.adapters.memory import (
     MemoryEventLog,
     MemoryMessages,
 )
+from sse_service.adapters.memory_inbox import MemoryInbox, MemoryJobs
 from sse_service.adapters.memory_sessions import MemorySessions
 from sse_service.addresses import TrustedProxies
 from sse_service.api import problems
 from sse_service.api.context import RequestContext
 from sse_service.api.cors import Cors
+from sse_service.api.inbox import inbox_router
 from sse_service.api.keys import KeysFirst
 from sse_service.api.openapi import openapi_of
 from sse_service.api.routes import chat_router, health_router
 from sse_service.api.streams import stream_router
 from sse_service.api.tickets import ticket_router
-from sse_service.chat import ChatService
+from sse_service.api.work import work_router
+from sse_service.chat import ChatService, ChatStores
 from sse_service.errors import SettingsError
 from sse_service.hub import Hub
 from sse_service.jwks import KeySet
@@ -41,13 +45,20 @@ from sse_service.ports import (
     Clock,
     ConversationStore,
     EventLog,
+    InboxStore,
+    JobStore,
     MessageStore,
+    UploadStore,
 )
 from sse_service.publisher import Publisher
+from sse_service.responder import load
 from sse_service.services import Services
 from sse_service.settings import Settings
 from sse_service.tickets import SessionStore, Tickets
 from sse_service.tokens import ClaimRules, KeySetVerifier, SecretVerifier
+
+if TYPE_CHECKING:
+    from sse_service.adapters.dynamodb import Dynamo
 
 __all__ = ["Backends", "create_app", "make_backends"]
 
@@ -65,6 +76,9 @@ class Backends:
     claims: ClaimStore
     metrics: Metrics = field(default_factory=Metrics)
     sessions: SessionStore = field(default_factory=MemorySessions)
+    inbox: InboxStore = field(default_factory=MemoryInbox)
+    jobs: JobStore = field(default_factory=MemoryJobs)
+    uploads: UploadStore | None = None
 
 
 def make_backends(settings: Settings, clock: Clock) -> Backends:
@@ -75,9 +89,11 @@ def make_backends(settings: Settings, clock: Clock) -> Backends:
             MemoryMessages(),
             MemoryConversations(),
             MemoryClaims(),
+            uploads=_make_uploads(settings),
         )
     # Imported here: the embedded default starts without the AWS SDK.
     from sse_service.adapters.dynamodb import Dynamo
+    from sse_service.adapters.dynamodb_inbox import DynamoInbox, DynamoJobs
     from sse_service.adapters.dynamodb_log import DynamoEventLog
     from sse_service.adapters.dynamodb_sessions import DynamoSessions
     from sse_service.adapters.dynamodb_stores import DynamoClaims, DynamoConversations, DynamoMessages, SharedMessages
@@ -96,7 +112,18 @@ def make_backends(settings: Settings, clock: Clock) -> Backends:
         DynamoClaims(dynamo, f"{prefix}-claims"),
         metrics,
         DynamoSessions(dynamo, f"{prefix}-claims"),
+        DynamoInbox(dynamo, f"{prefix}-conversations"),
+        DynamoJobs(dynamo, f"{prefix}-conversations"),
+        _make_uploads(settings),
     )
+
+
+def _make_uploads(settings: Settings) -> UploadStore | None:
+    if not settings.uploads_bucket:
+        return None
+    from sse_service.adapters.s3_uploads import S3Uploads
+
+    return S3Uploads(settings)
 
 
 def _make_broker(
@@ -158,15 +185,10 @@ def create_app(settings: Settings, backends: Backends | None = None, clock: Cloc
         max_event_bytes=settings.max_event_bytes,
         timeout_s=settings.publish_timeout_s,
     )
-    chat = ChatService(
-        publisher,
-        chosen.messages,
-        chosen.conversations,
-        chosen.claims,
-        clock=clock,
-        keep_s=settings.retention_s,
-        max_event_bytes=settings.max_event_bytes,
+    stores = ChatStores(
+        chosen.messages, chosen.conversations, chosen.claims, chosen.inbox, chosen.jobs, chosen.uploads
     )
+    chat = ChatService(publisher, stores, load(settings.responder), metrics, settings, clock)
     keys = _make_keys(settings)
     rules = _claim_rules(settings)
     verifier = KeySetVerifier(keys.lookup, rules) if keys else SecretVerifier(settings.jwt_secret, rules)
@@ -178,6 +200,7 @@ def create_app(settings: Settings, backends: Backends | None = None, clock: Cloc
         await chosen.log.start()
         if keys:
             await keys.ensure("")  # an issuer that is away now is asked again with the first token
+        await chat.start()
         await chosen.broker.start(hub)
         hub.start()
         services.is_started = True
@@ -186,8 +209,9 @@ def create_app(settings: Settings, backends: Backends | None = None, clock: Cloc
         finally:
             services.is_started = False
             # Under our own server the streams have ended already; under another one they end here.
-            await hub.drain(settings.grace_s)
+            await asyncio.gather(hub.drain(settings.grace_s), chat.drain(settings.grace_s))
             await publisher.close()
+            await chat.close()
             await chosen.broker.close()
             await hub.close()
             await chosen.log.close()
@@ -205,7 +229,7 @@ def create_app(settings: Settings, backends: Backends | None = None, clock: Cloc
             allow_origins=list(settings.cors_origins),
             # The session cookie of a stream; never for pages of just any origin.
             allow_credentials="*" not in settings.cors_origins,
-            allow_methods=["GET", "POST"],
+            allow_methods=["GET", "POST", "DELETE"],
             allow_headers=["authorization", "content-type", "last-event-id", "x-request-id"],
             expose_headers=["x-request-id", "retry-after"],
             max_age=600,
@@ -217,6 +241,8 @@ def create_app(settings: Settings, backends: Backends | None = None, clock: Cloc
         proxies=TrustedProxies(settings.forwarded_allow_ips),
     )
     app.include_router(chat_router, tags=["chat"])
+    app.include_router(inbox_router, tags=["chat"])
+    app.include_router(work_router, tags=["responder"])
     app.include_router(stream_router, tags=["streams"])
     app.include_router(ticket_router, tags=["streams"])
     app.include_router(health_router, tags=["operation"])

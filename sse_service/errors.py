@@ -8,9 +8,13 @@ SseServiceError
 │   ├── UnauthorizedError      401  no token, or one that proves nothing
 │   ├── ForbiddenError         403  a valid token that does not permit this
 │   ├── NotFoundError          404  it is not there
+│   ├── ConflictError          409  something else has that id, or is at it at this moment
 │   ├── TooLargeError          413  body, event or batch above a limit
 │   ├── TooManyStreamsError    429  a limit on open streams is reached
 │   ├── RateLimitedError       429  too often; when to try again is in it
+│   ├── BusyError              429  a limit on answers or jobs at once is reached
+│   ├── ResponderFailedError   500  the application's responder failed before it said anything
+│   ├── NotConfiguredError     501  the operator has not set this up
 │   └── UnavailableError       503  a store is away, throttled or busy; nothing is lost by repeating
 └── LogError                   answers of an event log that its caller acts upon
     ├── AppendConflictError    somebody else appended first: read forward and try again
@@ -25,13 +29,17 @@ from collections.abc import Sequence
 
 __all__ = [
     "AppendConflictError",
+    "BusyError",
+    "ConflictError",
     "ForbiddenError",
     "HistoryGoneError",
     "InvalidInputError",
     "LogError",
+    "NotConfiguredError",
     "NotFoundError",
     "RateLimitedError",
     "RequestError",
+    "ResponderFailedError",
     "SettingsError",
     "SseServiceError",
     "StartupError",
@@ -122,6 +130,44 @@ class NotFoundError(RequestError):
     status = 404
     title = "Not Found"
     code = "not_found"
+
+
+class ConflictError(RequestError):
+    """Another request has the id, or works on the same thing at this moment (then Retry-After says when to come back)."""
+
+    status = 409
+    title = "Conflict"
+    code = "conflict"
+
+
+class BusyError(RequestError):
+    """As many answers or jobs as a user or a node may have run at this moment."""
+
+    status = 429
+    title = "Too Many Requests"
+    code = "too_much_at_once"
+
+    def __init__(self, what: str, scope: str, limit: int, retry_after_s: int = 2) -> None:
+        self.what = what
+        self.scope = scope
+        self.limit = limit
+        super().__init__(f"no more than {limit} {what} at once per {scope}", retry_after_s=retry_after_s, scope=scope)
+
+
+class ResponderFailedError(RequestError):
+    """The application's responder failed. What it raised is for the log."""
+
+    status = 500
+    title = "Internal Server Error"
+    code = "responder_failed"
+
+
+class NotConfiguredError(RequestError):
+    """The operator has not set this part of the service up."""
+
+    status = 501
+    title = "Not Implemented"
+    code = "not_configured"
 
 
 class TooLargeError(RequestError):

@@ -90,6 +90,10 @@ class Metrics:
         self.ingested = Counter(
             "sse_ingest_messages", "Messages of the ingest queue, by what became of them", ["result"], registry=registry
         )
+        self.answers = Counter("sse_answers", "Answers of the responder, by how they ended", ["how"], registry=registry)
+        self.jobs = Counter(
+            "sse_jobs", "Agent runs and library jobs, by how they ended", ["kind", "how"], registry=registry
+        )
         self.requests = Counter(
             "sse_http_requests", "HTTP requests, by status", ["method", "status"], registry=registry
         )

@@ -57,6 +57,15 @@ class Once:
             await asyncio.sleep(pause_s)
             pause_s = min(0.25, pause_s * 2)
 
+    async def hold(self, key: str, owner: str) -> None:
+        """Keep a claim for as long as this runs; cancel it when the work has ended."""
+        while True:
+            await asyncio.sleep(LEASE_S / 3)
+            try:
+                await self._claims.renew(key, owner, self._clock() + LEASE_S)
+            except UnavailableError:
+                logger.warning("a claim could not be renewed; trying again")
+
     async def complete(self, key: str, result: Mapping[str, str]) -> None:
         """The work is done. A store that is away now does not undo it: a repeat will find the work's traces."""
         try:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
 from sse_service.events import Draft, Event, EventId
 
 __all__ = [
+    "Attachment",
     "Batch",
     "Broker",
     "BrokerListener",
@@ -17,12 +18,19 @@ __all__ = [
     "Clock",
     "Conversation",
     "ConversationStore",
+    "Cursor",
     "EventLog",
     "ImmediateEventLog",
+    "InboxStore",
+    "Job",
+    "JobStore",
     "Message",
     "MessageStore",
     "Page",
+    "PresignedPost",
+    "StoredObject",
     "Tail",
+    "UploadStore",
 ]
 
 Clock = Callable[[], float]
@@ -142,14 +150,32 @@ class Broker(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Attachment:
+    """An uploaded file that a message refers to; owner: the user who uploaded it."""
+
+    upload_id: str
+    owner: str
+    content_type: str
+    size: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
-    """A chat message. timestamp_us: UNIX microseconds, unique in its conversation."""
+    """A chat message. timestamp_us: UNIX microseconds, unique in its conversation. sender: user id; what another
+    system has written knows the name only."""
 
     conversation_id: str
     message_id: str
     user_name: str
     text: str
     timestamp_us: int
+    sender: str = ""
+    attachment: Attachment | None = None
+
+    @property
+    def author(self) -> str:
+        return self.sender or self.user_name
 
 
 class MessageStore(Protocol):
@@ -176,15 +202,35 @@ class MessageStore(Protocol):
         """The latest `limit` messages between the two (exclusive), oldest first, and whether there are older
         ones in that range. Raises UnavailableError."""
 
+    async def count(
+        self,
+        tenant: str,
+        conversation_id: str,
+        *,
+        is_open: bool,
+        after_us: int | None,
+        until_us: int | None,
+        not_by: Collection[str],
+        limit: int,
+    ) -> int:
+        """How many messages there are after `after_us`, up to and with `until_us`, whose author is none of `not_by`;
+        no more than `limit` are counted. Raises UnavailableError."""
+
+    def has_other_writers(self, tenant: str, *, is_open: bool) -> bool:
+        """Whether somebody else writes such conversations without telling this service."""
+
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """participants: user ids. is_open: every user of the tenant may read, send and stream it."""
+    """participants: user ids. is_open: every user of the tenant may read, send and stream it. former: participants
+    that were removed. removals: how many times somebody was."""
 
     conversation_id: str
     participants: frozenset[str]
     is_open: bool
     creator: str
+    former: frozenset[str] = frozenset()
+    removals: int = 0
 
     def admits(self, user: str) -> bool:
         return self.is_open or user in self.participants
@@ -198,6 +244,9 @@ class ConversationStore(Protocol):
     async def save(self, tenant: str, conversation: Conversation) -> Conversation:
         """Make the conversation or widen it (participants are added, `is_open` is only ever turned on).
         Repeating it changes nothing. Returns what is stored now."""
+
+    async def remove(self, tenant: str, conversation_id: str, user: str) -> Conversation | None:
+        """Take a participant out; repeating it changes nothing. Returns what is stored now, None: there is none."""
 
     async def of_user(self, tenant: str, user: str) -> frozenset[str]:
         """Ids of the conversations `user` takes part in, and of the tenant's open ones."""
@@ -224,7 +273,97 @@ class ClaimStore(Protocol):
     ) -> Claim:
         """Raises UnavailableError. `keep_s`: how long the record is kept at least."""
 
+    async def renew(self, key: str, owner: str, lease_until: float) -> None:
+        """Keep a claim of one's own that takes longer. Raises UnavailableError."""
+
     async def complete(self, key: str, result: Mapping[str, str]) -> None: ...
 
     async def release(self, key: str, owner: str) -> None:
         """Give up a claim, so that the next attempt need not wait for its lease to run out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """How far a user has read a conversation, in UNIX microseconds; previous_us: before the last step (0: nothing)."""
+
+    up_to_us: int
+    previous_us: int
+
+
+class InboxStore(Protocol):
+    """What was last said where, and who has read how far. Reads are consistent. All raise UnavailableError."""
+
+    async def touch(self, tenant: str, conversation_id: str, at_us: int) -> None:
+        """A message was sent then; only ever moves forward."""
+
+    async def activity(self, tenant: str, conversation_ids: Collection[str]) -> Mapping[str, int]:
+        """Time of the latest message of each, where one is known (UNIX microseconds)."""
+
+    async def advance(self, tenant: str, user: str, conversation_id: str, up_to_us: int) -> Cursor:
+        """Move the cursor forward, never back. Returns where it is now."""
+
+    async def cursors(self, tenant: str, user: str, conversation_ids: Collection[str]) -> Mapping[str, Cursor]:
+        """Of each conversation that the user has read something of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """An agent run or a library job. kind: "agent_run" | "library_processing". subject: id of the agent or library.
+    result: JSON text, "" without one. index: of its latest notification. owner, lease_until: who works on it, and until
+    when it may be believed to live (UNIX seconds)."""
+
+    kind: str
+    id: str
+    user: str
+    subject: str
+    status: Literal["running", "completed", "failed"]
+    progress: int
+    step: str
+    result: str
+    index: int
+    owner: str
+    lease_until: float
+
+
+class JobStore(Protocol):
+    """Reads are consistent. All raise UnavailableError."""
+
+    async def begin(self, tenant: str, job: Job, *, now: float, keep_s: float) -> Job:
+        """Store it unless there is one of that kind and id. Returns what is stored now."""
+
+    async def get(self, tenant: str, kind: str, job_id: str, *, now: float) -> Job | None: ...
+
+    async def save(self, tenant: str, job: Job, *, owner: str) -> bool:
+        """Change it, while `owner` has it and it runs. False: somebody else has it, or it has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class PresignedPost:
+    """Where and with which form fields a browser may upload one file."""
+
+    url: str
+    fields: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    content_type: str
+    size: int
+
+
+class UploadStore(Protocol):
+    """Files that clients put and get by themselves. All raise UnavailableError."""
+
+    async def start(self) -> None:
+        """Connect. Raises StartupError."""
+
+    async def close(self) -> None: ...
+
+    async def presign_post(self, key: str, content_type: str, max_bytes: int, expires_s: int) -> PresignedPost:
+        """Permission to put one object of that type and size under `key`."""
+
+    async def head(self, key: str) -> StoredObject | None:
+        """What is there."""
+
+    async def presign_get(self, key: str, content_type: str, name: str, expires_s: int) -> str:
+        """An address to get it from, as a download."""

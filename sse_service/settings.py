@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from sse_service.addresses import TrustedProxies, is_loopback
 from sse_service.broker_settings import BrokerSettings
+from sse_service.chat_settings import ChatSettings
 from sse_service.errors import SettingsError
 from sse_service.profiles import DEFAULT_PROFILE, JITTER, PROFILES
 from sse_service.variables import Secret, parse
@@ -30,7 +31,7 @@ _UNSET = Secret("")
 
 
 @dataclass(frozen=True)
-class Settings(BrokerSettings):
+class Settings(BrokerSettings, ChatSettings):
     """All settings; sizes in bytes, times in seconds."""
 
     host: str = _env("SSE_HOST", "127.0.0.1", "address to listen on")
@@ -49,7 +50,7 @@ class Settings(BrokerSettings):
         "the one tenant a shared messages table belongs to; required with SSE_MESSAGES_TABLE",
     )
     region: str = _env("AWS_REGION", "ap-northeast-1", "AWS region (AWS_DEFAULT_REGION is read as well)")
-    aws_endpoint_url: str = _env("AWS_ENDPOINT_URL", "", "address of DynamoDB where it is not AWS's own")
+    aws_endpoint_url: str = _env("AWS_ENDPOINT_URL", "", "address of DynamoDB, SQS and S3 where it is not AWS's own")
     jwt_secret: Secret = _env(  # noqa: RUF009 - _env is dataclasses.field
         "SSE_JWT_SECRET", _UNSET, "key of the tokens (HS256), at least 32 bytes"
     )
@@ -101,6 +102,13 @@ class Settings(BrokerSettings):
         low=0,
         high=86400,
     )
+    transport: str = _env(
+        "SSE_TRANSPORT",
+        "auto",
+        "how streams are written: auto (straight to the connection where the server allows it) or portable",
+    )
+    tls_certfile: str = _env("SSE_TLS_CERTFILE", "", "certificate chain (PEM): serve https without a proxy")
+    tls_keyfile: str = _env("SSE_TLS_KEYFILE", "", "its private key (PEM); empty: in the same file")
     retry_ms: int = _env("SSE_RETRY_MS", 1000, "shortest reconnect delay told to clients", low=1, high=600000)
     grace_s: float = _env("SSE_GRACE_S", 10.0, "time for all streams to end after SIGTERM", low=0, high=3600)
     drain_delay_s: float = _env(
@@ -260,9 +268,11 @@ class Settings(BrokerSettings):
     def problems(self) -> Iterator[str]:
         """What single values cannot tell: one line each, beginning with the variable to change."""
         yield from self.broker_problems(is_durable=self.is_durable)
+        yield from self.chat_problems()
         for variable, value, allowed in (
             ("SSE_LOG", self.log, ("memory", "dynamodb")),
             ("SSE_PROFILE", self.profile, tuple(PROFILES)),
+            ("SSE_TRANSPORT", self.transport, ("auto", "portable")),
             ("SSE_COOKIE_SAMESITE", self.cookie_samesite, ("strict", "lax", "none")),
             ("SSE_LOG_LEVEL", self.log_level, ("debug", "info", "warning", "error")),
         ):

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+import random
+import uuid
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -44,6 +46,10 @@ TRANSIENT = frozenset(
 """Answers that repeating may cure. Source: DynamoDB developer guide, "Error handling with DynamoDB"."""
 
 
+TRANSACTION_ATTEMPTS = 8
+MAX_BATCH_GET = 100
+
+
 class ConditionFailedError(SseServiceError):
     """A conditional write found something else than it demanded."""
 
@@ -61,10 +67,13 @@ class TableSpec:
 def table_specs(settings: Settings) -> list[TableSpec]:
     """The tables this service owns. A messages table that is shared belongs to somebody else."""
     prefix = settings.table_prefix
+    # ChatUserQueue of the source document: who reads which queue (sqs_registry.py).
+    queues = [TableSpec(f"{prefix}-user-queues", ("tenant", "S"), ("userId", "S"))] if settings.broker == "sqs" else []
     return [
+        *queues,
         TableSpec(f"{prefix}-events", ("tenant", "S"), ("seq", "N"), "expires_at"),
         TableSpec(f"{prefix}-claims", ("claim", "S"), None, "expires_at"),
-        TableSpec(f"{prefix}-conversations", ("pk", "S"), ("sk", "S")),
+        TableSpec(f"{prefix}-conversations", ("pk", "S"), ("sk", "S"), "expires_at"),
         TableSpec(settings.own_messages_table, ("conversationId", "S"), ("timestamp", "N")),
     ]
 
@@ -124,6 +133,49 @@ class Dynamo:
         except BotoCoreError as error:
             logger.warning("DynamoDB %s: %s", operation, error)
             raise UnavailableError("the store is out of reach") from error
+
+    async def transact(self, actions: Sequence[Mapping[str, Any]]) -> None:
+        """All of the writes or none. One that meets another's is tried again.
+
+        Raises ConditionFailedError, UnavailableError. Source: DynamoDB API reference, TransactWriteItems, "Errors".
+        """
+        token = uuid.uuid4().hex  # the SDK's own repeats are one request
+        for attempt in range(TRANSACTION_ATTEMPTS):
+            try:
+                await self._method("transact_write_items")(TransactItems=list(actions), ClientRequestToken=token)
+                return
+            except ClientError as error:
+                reasons = {reason.get("Code", "") for reason in error.response.get("CancellationReasons", [])}
+                code = error.response.get("Error", {}).get("Code", "")
+                if "ConditionalCheckFailed" in reasons:
+                    raise ConditionFailedError(code) from None
+                if "TransactionConflict" not in reasons and code not in TRANSIENT:
+                    logger.error("DynamoDB transaction: %s", error)  # noqa: TRY400 - nothing in the traceback
+                    raise UnavailableError("the store did not take the request") from error
+                logger.warning("DynamoDB transaction: %s", code)
+            except BotoCoreError as error:
+                logger.warning("DynamoDB transaction: %s", error)
+                raise UnavailableError("the store is out of reach") from error
+            # Full jitter, so that those that met once do not meet again.
+            await asyncio.sleep(random.random() * 0.02 * 2**attempt)  # noqa: S311 - jitter
+            token = uuid.uuid4().hex
+        raise UnavailableError("the store is busy")
+
+    async def batch_get(self, table: str, keys: Sequence[Item]) -> list[Item]:
+        """Those of the items that exist, read consistently. Raises UnavailableError."""
+        found: list[Item] = []
+        for at in range(0, len(keys), MAX_BATCH_GET):
+            left: Mapping[str, Any] = {table: {"Keys": list(keys[at : at + MAX_BATCH_GET]), "ConsistentRead": True}}
+            for attempt in range(TRANSACTION_ATTEMPTS):
+                answer = await self.call("batch_get_item", RequestItems=left)
+                found += answer.get("Responses", {}).get(table, [])
+                left = answer.get("UnprocessedKeys") or {}
+                if not left:
+                    break
+                await asyncio.sleep(random.random() * 0.02 * 2**attempt)  # noqa: S311 - jitter
+            else:
+                raise UnavailableError("the store is busy")
+        return found
 
     def _method(self, operation: str) -> Callable[..., Awaitable[Any]]:
         if self._client is None:

@@ -9,8 +9,9 @@ belongs to one (SSE_MESSAGES_TENANT).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -18,13 +19,15 @@ from urllib.parse import quote
 
 from sse_service.adapters.dynamodb import ConditionFailedError, Dynamo, Item
 from sse_service.errors import UnavailableError
-from sse_service.ports import Claim, Conversation, Message
+from sse_service.ports import Attachment, Claim, Conversation, Message
 
 __all__ = ["DynamoClaims", "DynamoConversations", "DynamoMessages"]
 
 MICRO = 1_000_000
 MAX_BUMPS = 1000
 FAR_FUTURE_US = 10**18
+MAX_TRANSACTION = 100
+"""Actions in one transaction. Source: DynamoDB API reference, TransactWriteItems."""
 
 
 def _seconds(timestamp_us: int) -> str:
@@ -72,6 +75,30 @@ class SharedMessages:
             tenant, conversation_id, is_open=is_open, limit=limit, before_us=before_us, after_us=after_us
         )
 
+    async def count(
+        self,
+        tenant: str,
+        conversation_id: str,
+        *,
+        is_open: bool,
+        after_us: int | None,
+        until_us: int | None,
+        not_by: Collection[str],
+        limit: int,
+    ) -> int:
+        return await self._of(tenant, is_open).count(
+            tenant,
+            conversation_id,
+            is_open=is_open,
+            after_us=after_us,
+            until_us=until_us,
+            not_by=not_by,
+            limit=limit,
+        )
+
+    def has_other_writers(self, tenant: str, *, is_open: bool) -> bool:
+        return self._of(tenant, is_open) is self._shared
+
 
 class DynamoMessages:
     """One table. partition_key: its name. is_shared: partitions are named by the conversation alone."""
@@ -94,6 +121,22 @@ class DynamoMessages:
             "timestamp": {"N": _seconds(timestamp_us)},
         }
 
+    def _facts(self, message: Message) -> Item:
+        facts: Item = {
+            "messageId": {"S": message.message_id},
+            "userName": {"S": message.user_name},
+            "message": {"S": message.text},
+        }
+        # A shared table keeps the format of its other writers; the sender is who the name says.
+        if message.sender and not self._is_shared:
+            facts["sender"] = {"S": message.sender}
+        if message.attachment is not None:
+            it = message.attachment
+            texts = {"uploadId": it.upload_id, "owner": it.owner, "contentType": it.content_type, "name": it.name}
+            facts["attachment"] = {"M": {name: {"S": text} for name, text in texts.items()}}
+            facts["attachment"]["M"]["size"] = {"N": str(it.size)}
+        return facts
+
     async def put(self, tenant: str, message: Message, *, is_open: bool) -> Message:
         at = message.timestamp_us
         for _ in range(MAX_BUMPS):
@@ -102,12 +145,7 @@ class DynamoMessages:
                 await self._dynamo.call(
                     "put_item",
                     TableName=self._table,
-                    Item={
-                        **key,
-                        "messageId": {"S": message.message_id},
-                        "userName": {"S": message.user_name},
-                        "message": {"S": message.text},
-                    },
+                    Item={**key, **self._facts(message)},
                     ConditionExpression="attribute_not_exists(#key)",
                     ExpressionAttributeNames={"#key": self._partition_key},
                 )
@@ -159,6 +197,59 @@ class DynamoMessages:
                 break
         return messages[:limit][::-1], len(messages) > limit
 
+    async def count(
+        self,
+        tenant: str,
+        conversation_id: str,
+        *,
+        is_open: bool,
+        after_us: int | None,
+        until_us: int | None,
+        not_by: Collection[str],
+        limit: int,
+    ) -> int:
+        low = after_us + 1 if after_us is not None else 0
+        high = until_us if until_us is not None else FAR_FUTURE_US
+        if low > high:
+            return 0
+        author = "userName" if self._is_shared else "sender"
+        names = {f":by{n}": {"S": name} for n, name in enumerate(sorted(not_by))}
+        only = {"FilterExpression": f"NOT #author IN ({', '.join(names)})"} if names else {}
+        count = 0
+        start: Mapping[str, Any] | None = None
+        while count < limit:
+            paging = {"ExclusiveStartKey": start} if start else {}
+            answer = await self._dynamo.call(
+                "query",
+                TableName=self._table,
+                KeyConditionExpression="#key = :key AND #time BETWEEN :low AND :high",
+                ExpressionAttributeNames={
+                    "#key": self._partition_key,
+                    "#time": "timestamp",
+                    **({"#author": author} if names else {}),
+                },
+                ExpressionAttributeValues={
+                    ":key": {"S": self._partition(tenant, conversation_id)},
+                    ":low": {"N": _seconds(low)},
+                    ":high": {"N": _seconds(high)},
+                    **names,
+                },
+                Select="COUNT",
+                # Read before the filter: no more than is wanted at the least.
+                Limit=limit - count,
+                ConsistentRead=True,
+                **only,
+                **paging,
+            )
+            count += answer["Count"]
+            start = answer.get("LastEvaluatedKey")
+            if not start:
+                break
+        return min(count, limit)
+
+    def has_other_writers(self, tenant: str, *, is_open: bool) -> bool:
+        return self._is_shared
+
 
 def _message(conversation_id: str, item: Item) -> Message:
     return Message(
@@ -167,15 +258,33 @@ def _message(conversation_id: str, item: Item) -> Message:
         item.get("userName", {}).get("S", ""),
         item.get("message", {}).get("S", ""),
         int(Decimal(item["timestamp"]["N"]) * MICRO),
+        item.get("sender", {}).get("S", ""),
+        _attachment(item),
+    )
+
+
+def _attachment(item: Item) -> Attachment | None:
+    found = item.get("attachment", {}).get("M")
+    if not found:
+        return None
+    return Attachment(
+        found["uploadId"]["S"],
+        found["owner"]["S"],
+        found["contentType"]["S"],
+        int(found["size"]["N"]),
+        found["name"]["S"],
     )
 
 
 class DynamoConversations:
     """Table `{prefix}-conversations`, no index, so that every read can be consistent:
 
-    CONV#{tenant}#{id}   META   {participants SS, isOpen, creator}
+    CONV#{tenant}#{id}   META   {participants SS, former SS, isOpen, creator, removals}
     USER#{tenant}#{user} {id}   one row per participant
     OPEN#{tenant}        {id}   one row per open conversation
+
+    META and the rows change in one transaction: whoever is not in META any more has no row that would open its streams.
+    The same table holds the rows of dynamodb_inbox.py.
     """
 
     def __init__(self, dynamo: Dynamo, table: str) -> None:
@@ -194,6 +303,25 @@ class DynamoConversations:
 
     async def save(self, tenant: str, conversation: Conversation) -> Conversation:
         conversation_id = conversation.conversation_id
+        people = sorted(conversation.participants)
+        # The first part makes it; META comes along with every part, so that none of them depends on another.
+        for at in range(0, max(1, len(people)), MAX_TRANSACTION - 2):
+            part = people[at : at + MAX_TRANSACTION - 2]
+            rows = [f"USER#{_plain(tenant)}#{_plain(user)}" for user in part]
+            if conversation.is_open:
+                rows.append(f"OPEN#{_plain(tenant)}")
+            await self._dynamo.transact(
+                [
+                    {"Update": self._widened(tenant, conversation, part)},
+                    *({"Put": {"TableName": self._table, "Item": _row(row, conversation_id)}} for row in rows),
+                ]
+            )
+        saved = await self.get(tenant, conversation_id)
+        if saved is None:
+            raise UnavailableError("the conversation was removed at the same moment")
+        return saved
+
+    def _widened(self, tenant: str, conversation: Conversation, people: list[str]) -> dict[str, Any]:
         sets = ["#creator = if_not_exists(#creator, :creator)"]
         names = {"#creator": "creator"}
         values: dict[str, Any] = {":creator": {"S": conversation.creator}}
@@ -202,31 +330,35 @@ class DynamoConversations:
             names["#open"] = "isOpen"
             values[":true"] = {"BOOL": True}
         expression = "SET " + ", ".join(sets)
-        if conversation.participants:
-            expression += " ADD #participants :participants"
-            names["#participants"] = "participants"
-            values[":participants"] = {"SS": sorted(conversation.participants)}
-        answer = await self._dynamo.call(
-            "update_item",
-            TableName=self._table,
-            Key=_row(f"CONV#{_plain(tenant)}#{conversation_id}", "META"),
-            UpdateExpression=expression,
-            ExpressionAttributeNames=names,
-            ExpressionAttributeValues=values,
-            ReturnValues="ALL_NEW",
-        )
-        rows = [f"USER#{_plain(tenant)}#{_plain(user)}" for user in sorted(conversation.participants)]
-        if conversation.is_open:
-            rows.append(f"OPEN#{_plain(tenant)}")
-        # A crash here leaves rows missing; repeating the request puts them.
-        for at in range(0, len(rows), 25):
-            await asyncio.gather(
-                *(
-                    self._dynamo.call("put_item", TableName=self._table, Item=_row(row, conversation_id))
-                    for row in rows[at : at + 25]
-                )
-            )
-        return _conversation(conversation_id, answer["Attributes"])
+        if people:
+            expression += " ADD #participants :participants DELETE #former :participants"
+            names |= {"#participants": "participants", "#former": "former"}
+            values[":participants"] = {"SS": people}
+        return {
+            "TableName": self._table,
+            "Key": _row(f"CONV#{_plain(tenant)}#{conversation.conversation_id}", "META"),
+            "UpdateExpression": expression,
+            "ExpressionAttributeNames": names,
+            "ExpressionAttributeValues": values,
+        }
+
+    async def remove(self, tenant: str, conversation_id: str, user: str) -> Conversation | None:
+        update = {
+            "TableName": self._table,
+            "Key": _row(f"CONV#{_plain(tenant)}#{conversation_id}", "META"),
+            "UpdateExpression": "DELETE #participants :user ADD #former :user, #removals :one",
+            "ConditionExpression": "contains(#participants, :name)",
+            "ExpressionAttributeNames": {
+                "#participants": "participants",
+                "#former": "former",
+                "#removals": "removals",
+            },
+            "ExpressionAttributeValues": {":user": {"SS": [user]}, ":one": {"N": "1"}, ":name": {"S": user}},
+        }
+        row = {"TableName": self._table, "Key": _row(f"USER#{_plain(tenant)}#{_plain(user)}", conversation_id)}
+        with contextlib.suppress(ConditionFailedError):  # removed before, or there is no such conversation
+            await self._dynamo.transact([{"Update": update}, {"Delete": row}])
+        return await self.get(tenant, conversation_id)
 
     async def of_user(self, tenant: str, user: str) -> frozenset[str]:
         mine, everybodys = await asyncio.gather(
@@ -253,6 +385,8 @@ def _conversation(conversation_id: str, item: Item) -> Conversation:
         frozenset(item.get("participants", {}).get("SS", ())),
         item.get("isOpen", {}).get("BOOL", False),
         item.get("creator", {}).get("S", ""),
+        frozenset(item.get("former", {}).get("SS", ())),
+        int(item.get("removals", {}).get("N", 0)),
     )
 
 
@@ -337,6 +471,24 @@ class DynamoClaims:
             )
         except ConditionFailedError:
             return
+
+    async def renew(self, key: str, owner: str, lease_until: float) -> None:
+        try:
+            await self._dynamo.call(
+                "update_item",
+                TableName=self._table,
+                Key={"claim": {"S": key}},
+                UpdateExpression="SET lease_until = :until",
+                ConditionExpression="#owner = :owner AND #state = :pending",
+                ExpressionAttributeNames={"#owner": "owner", "#state": "state"},
+                ExpressionAttributeValues={
+                    ":until": {"N": str(lease_until)},
+                    ":owner": {"S": owner},
+                    ":pending": {"S": "pending"},
+                },
+            )
+        except ConditionFailedError:
+            return  # somebody took it over, or it was completed
 
     async def release(self, key: str, owner: str) -> None:
         try:

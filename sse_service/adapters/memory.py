@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from math import inf
@@ -192,6 +192,25 @@ class MemoryMessages:
         start = max(first, last - limit)
         return room[start:last], start > first
 
+    async def count(
+        self,
+        tenant: str,
+        conversation_id: str,
+        *,
+        is_open: bool,
+        after_us: int | None,
+        until_us: int | None,
+        not_by: Collection[str],
+        limit: int,
+    ) -> int:
+        room = self._rooms.get((tenant, conversation_id), [])
+        first = 0 if after_us is None else bisect_right(room, after_us, key=_time)
+        last = len(room) if until_us is None else bisect_right(room, until_us, key=_time)
+        return min(limit, sum(1 for message in islice(room, first, last) if message.author not in not_by))
+
+    def has_other_writers(self, tenant: str, *, is_open: bool) -> bool:
+        return False
+
 
 def _time(message: Message) -> int:
     return message.timestamp_us
@@ -215,6 +234,8 @@ class MemoryConversations:
                 known.participants | conversation.participants,
                 known.is_open or conversation.is_open,
                 known.creator,
+                known.former - conversation.participants,
+                known.removals,
             )
         self._all[key] = conversation
         for user in conversation.participants:
@@ -222,6 +243,20 @@ class MemoryConversations:
         if conversation.is_open:
             self._open.setdefault(tenant, set()).add(conversation.conversation_id)
         return conversation
+
+    async def remove(self, tenant: str, conversation_id: str, user: str) -> Conversation | None:
+        known = self._all.get((tenant, conversation_id))
+        if known is None or user not in known.participants:
+            return known
+        left = replace(
+            known,
+            participants=known.participants - {user},
+            former=known.former | {user},
+            removals=known.removals + 1,
+        )
+        self._all[tenant, conversation_id] = left
+        self._of_user[tenant, user].discard(conversation_id)
+        return left
 
     async def of_user(self, tenant: str, user: str) -> frozenset[str]:
         return frozenset(self._of_user.get((tenant, user), ())) | frozenset(self._open.get(tenant, ()))
@@ -260,6 +295,11 @@ class MemoryClaims:
             return Claim("busy", record.facts, {})
         record.owner, record.lease_until = owner, now + lease_s
         return Claim("taken_over", record.facts, {})
+
+    async def renew(self, key: str, owner: str, lease_until: float) -> None:
+        record = self._records.get(key)
+        if record is not None and record.owner == owner and record.result is None:
+            record.lease_until = lease_until
 
     async def complete(self, key: str, result: Mapping[str, str]) -> None:
         record = self._records.get(key)

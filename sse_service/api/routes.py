@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
+from typing import Literal
 
 from fastapi import APIRouter, Query, Request, Response
 from starlette.responses import JSONResponse
 
 from sse_service.api.identity import authenticate, services_of
 from sse_service.api.models import (
+    ChatResponseOut,
     ConversationIn,
     ConversationOut,
+    DirectHistoryOut,
     EventsIn,
     EventsOut,
     HistoryOut,
+    MessageIn,
+    ParticipantsIn,
     SendIn,
     SendOut,
 )
-from sse_service.chat import MICRO, EventIn, message_frame
+from sse_service.api.problems import problem_docs
+from sse_service.api.select import conversation_of, micros
+from sse_service.auth import Principal
+from sse_service.chat import MICRO, EventIn
+from sse_service.chat.addresses import direct_room, is_direct, support_id
+from sse_service.chat.frames import iso, without_type
 from sse_service.errors import InvalidInputError
 from sse_service.logs import note
 from sse_service.metrics import CONTENT_TYPE
@@ -37,17 +46,60 @@ health_router = APIRouter()
     status_code=201,
     response_model=SendOut,
     responses={200: {"model": SendOut, "description": "sent before with this idempotencyKey"}},
-    summary="Send a message to a conversation",
+    summary="Send a message to a conversation, or to a user",
 )
 async def send(request: Request, body: SendIn) -> Response:
     principal = authenticate(request)
-    note(conversationId=body.conversationId)
-    sent = await services_of(request).chat.send(
+    services_of(request).rates.act(principal)
+    return await _send(request, principal, body, None)
+
+
+@chat_router.post(
+    "/api/chat/message",
+    status_code=201,
+    response_model=SendOut | ChatResponseOut,
+    responses={
+        200: {"model": SendOut | ChatResponseOut, "description": "sent before with this key"},
+        202: {"model": ChatResponseOut, "description": "with chat_id: accepted, the answer comes as events"},
+    },
+    summary="The short form of send; with chat_id, the responder answers on the caller's streams",
+)
+async def message(request: Request, body: MessageIn) -> Response:
+    principal = authenticate(request)
+    services = services_of(request)
+    services.rates.act(principal)
+    if body.chat_id is None:
+        return await _send(request, principal, body, support_id(principal.user))
+    if body.conversationId or body.partner or body.attachment or body.userName:
+        raise InvalidInputError("chat_id", "goes with message, message_id and idempotencyKey only")
+    chat = services.chat
+    conversation = await conversation_of(chat, principal, body.chat_id, None)
+    sent = await chat.answers.publish(
+        principal, conversation, body.message, message_id=body.message_id or "", key=body.idempotencyKey or ""
+    )
+    answer = {
+        "type": "chat_response",
+        "chat_id": sent.conversation_id,
+        "message_id": sent.message_id,
+        "status": "accepted",
+        "timestamp": iso(sent.timestamp_us),
+    }
+    return JSONResponse(answer, status_code=200 if sent.is_duplicate else 202)
+
+
+async def _send(request: Request, principal: Principal, body: SendIn, default: str | None) -> Response:
+    chat = services_of(request).chat
+    conversation = await conversation_of(chat, principal, body.conversationId, body.partner, make=True, default=default)
+    attachment = None
+    if body.attachment is not None:
+        attachment = await chat.uploads.attach(principal, body.attachment.uploadId, body.attachment.name or "")
+    sent = await chat.sending.send(
         principal,
-        body.conversationId,
+        conversation,
         body.message,
         user_name=body.userName or "",
         key=body.idempotencyKey or "",
+        attachment=attachment,
     )
     answer = {
         "messageId": sent.message_id,
@@ -63,45 +115,64 @@ async def send(request: Request, body: SendIn) -> Response:
 )
 async def history(
     request: Request,
-    conversation_id: str = Query(alias="conversationId", min_length=1, max_length=200),
+    conversation_id: str | None = Query(None, alias="conversationId", min_length=1, max_length=200),
+    partner: str | None = Query(None, alias="with", min_length=1, max_length=200),
     limit: int = Query(50, ge=1, le=MAX_LIMIT),
-    before: str | None = Query(None, description="UNIX seconds: only messages before it"),
-    after: str | None = Query(None, description="UNIX seconds: only messages after it"),
+    before: str | None = Query(None, description="UNIX seconds or ISO 8601: only messages before it"),
+    after: str | None = Query(None, description="UNIX seconds or ISO 8601: only messages after it"),
+    order: Literal["asc", "desc"] = Query("asc", description="within the page: oldest or newest first"),
 ) -> Response:
     principal = authenticate(request)
-    note(conversationId=conversation_id)
-    messages, older = await services_of(request).chat.history(
+    chat = services_of(request).chat
+    conversation = await conversation_of(chat, principal, conversation_id, partner)
+    page = await chat.history.page(
         principal,
-        conversation_id,
+        conversation,
         limit=limit,
-        before_us=_micros("before", before),
-        after_us=_micros("after", after),
+        before_us=micros("before", before),
+        after_us=micros("after", after),
+        newest_first=order == "desc",
     )
-    rows = []
-    for message in messages:
-        row = message_frame(message)
-        del row["type"]
-        rows.append(row)
+    is_iso = is_direct(conversation.conversation_id)
+    older: object = page.before_us
+    if page.before_us is not None:
+        older = iso(page.before_us) if is_iso else page.before_us / MICRO
     return JSONResponse(
         {
-            "conversationId": conversation_id,
-            "messages": rows,
-            "before": older / MICRO if older is not None else None,
+            "conversationId": conversation.conversation_id,
+            # Rooms' rows have never had a type here; direct ones are the frames.
+            "messages": page.frames if is_iso else [without_type(frame) for frame in page.frames],
+            "before": older,
         }
     )
 
 
-def _micros(field: str, value: str | None) -> int | None:
-    """UNIX seconds in decimal text as microseconds; a float would be off by some of them."""
-    if value is None or value == "":
-        return None
-    try:
-        seconds = Decimal(value)
-    except InvalidOperation:
-        raise InvalidInputError(field, "must be UNIX seconds") from None
-    if not seconds.is_finite() or not 0 <= seconds < 10**11:
-        raise InvalidInputError(field, "must be UNIX seconds")
-    return round(seconds * MICRO)
+@chat_router.get(
+    "/chat/history",
+    response_model=DirectHistoryOut,
+    summary="Messages with one other user, newest first",
+)
+async def direct_history(
+    request: Request,
+    partner: str = Query(alias="with", min_length=1, max_length=200),
+    limit: int = Query(50, ge=1, le=MAX_LIMIT),
+    before: str | None = Query(None, description="ISO 8601 or UNIX seconds: only messages before it"),
+) -> Response:
+    principal = authenticate(request)
+    chat = services_of(request).chat
+    conversation = await conversation_of(chat, principal, None, partner)
+    page = await chat.history.page(
+        principal, conversation, limit=limit, before_us=micros("before", before), newest_first=True
+    )
+    return JSONResponse(
+        {
+            "type": "history",
+            "roomId": direct_room(principal.user, partner),
+            "conversationId": conversation.conversation_id,
+            "messages": page.frames,
+            "before": iso(page.before_us) if page.before_us is not None else None,
+        }
+    )
 
 
 @chat_router.post(
@@ -114,7 +185,8 @@ def _micros(field: str, value: str | None) -> int | None:
 async def conversations(request: Request, body: ConversationIn) -> Response:
     principal = authenticate(request)
     note(conversationId=body.conversationId)
-    saved, is_new = await services_of(request).chat.save_conversation(
+    services_of(request).rates.act(principal)
+    saved, is_new = await services_of(request).chat.conversations.save(
         principal, body.conversationId, body.participants, body.open
     )
     return JSONResponse(_shown(saved), status_code=201 if is_new else 200)
@@ -130,7 +202,57 @@ async def conversation(
 ) -> Response:
     principal = authenticate(request)
     note(conversationId=conversation_id)
-    return JSONResponse(_shown(await services_of(request).chat.conversation(principal, conversation_id)))
+    return JSONResponse(_shown(await services_of(request).chat.conversations.show(principal, conversation_id)))
+
+
+@chat_router.post(
+    "/api/conversations/participants",
+    response_model=ConversationOut,
+    summary="Add participants: its creator, and back ends (scope events:publish)",
+    responses={404: problem_docs("there is no such conversation")},
+)
+async def add_participants(request: Request, body: ParticipantsIn) -> Response:
+    principal = authenticate(request)
+    note(conversationId=body.conversationId)
+    services = services_of(request)
+    services.rates.act(principal)
+    known = await services.chat.conversations.show(principal, body.conversationId)
+    saved, _ = await services.chat.conversations.save(
+        principal, known.conversation_id, body.participants, is_open=False
+    )
+    return JSONResponse(_shown(saved))
+
+
+@chat_router.delete(
+    "/api/conversations/participants",
+    response_model=ConversationOut,
+    summary="Leave a conversation, or take somebody out of one's own; their streams stop getting it at once",
+    responses={404: problem_docs("there is no such participant")},
+)
+async def remove_participant(
+    request: Request,
+    conversation_id: str = Query(alias="conversationId", min_length=1, max_length=200),
+    user: str = Query(min_length=1, max_length=200),
+) -> Response:
+    principal = authenticate(request)
+    note(conversationId=conversation_id)
+    services = services_of(request)
+    services.rates.act(principal)
+    return JSONResponse(_shown(await services.chat.conversations.remove(principal, conversation_id, user)))
+
+
+@chat_router.post(
+    "/api/chat/support",
+    response_model=ConversationOut,
+    summary="The caller's conversation with the support, made at the first request for it",
+)
+async def support(request: Request) -> Response:
+    principal = authenticate(request)
+    services = services_of(request)
+    services.rates.act(principal)
+    found = await services.chat.conversations.support(principal)
+    note(conversationId=found.conversation_id)
+    return JSONResponse(_shown(found))
 
 
 def _shown(found: Conversation) -> dict[str, object]:
@@ -162,6 +284,8 @@ async def events(request: Request, body: EventsIn) -> Response:
                 (item.ensureConversation.conversationId, item.ensureConversation.open)
                 if item.ensureConversation
                 else None,
+                item.excludeUser or "",
+                item.ttlSeconds or 0.0,
             )
             for item in body.events
         ],

@@ -146,6 +146,9 @@ class Api:
     async def get(self, path: str, user: str, tenant: str = "demo", **claims: Any) -> httpx.Response:
         return await self.client.get(path, headers=bearer(user, tenant, **claims))
 
+    async def delete(self, path: str, user: str, tenant: str = "demo", **claims: Any) -> httpx.Response:
+        return await self.client.delete(path, headers=bearer(user, tenant, **claims))
+
     async def room(self, conversation_id: str, *people: str, is_open: bool = False) -> None:
         body = {"conversationId": conversation_id, "participants": list(people), "open": is_open}
         answer = await self.post("/api/conversations", "service", body, scope="events:publish")
@@ -237,6 +240,9 @@ class RunningService:
     async def get(self, path: str, user: str, tenant: str = "demo", **claims: Any) -> httpx.Response:
         return await self.client.get(path, headers=bearer(user, tenant, **claims))
 
+    async def delete(self, path: str, user: str, tenant: str = "demo", **claims: Any) -> httpx.Response:
+        return await self.client.delete(path, headers=bearer(user, tenant, **claims))
+
     async def room(self, conversation_id: str = "main", *, tenant: str = "demo") -> None:
         """An open conversation."""
         body = {"conversationId": conversation_id, "open": True}
@@ -266,10 +272,12 @@ async def start_service() -> AsyncIterator[StartService]:
     """Starts services on free ports; what is still running at the end of the test is stopped."""
     async with AsyncExitStack() as stack:
 
-        async def start(settings: Settings, backends: Backends | None = None) -> RunningService:
+        async def start(
+            settings: Settings, backends: Backends | None = None, clock: Callable[[], float] = time.time
+        ) -> RunningService:
             sock = listen("127.0.0.1", 0)
             port = sock.getsockname()[1]
-            server = make_server(create_app(settings, backends), settings)
+            server = make_server(create_app(settings, backends, clock), settings)
             task = asyncio.create_task(server.serve([sock]))
             while not server.started:
                 if task.done():

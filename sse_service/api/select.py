@@ -1,0 +1,56 @@
+"""Which conversation a request means: by its id, or by the user on the other side. And times in queries."""
+
+from __future__ import annotations
+
+from decimal import Decimal, InvalidOperation
+
+from sse_service.auth import Principal
+from sse_service.chat import MICRO, ChatService
+from sse_service.chat.frames import parse_iso
+from sse_service.errors import InvalidInputError
+from sse_service.logs import note
+from sse_service.ports import Conversation
+
+__all__ = ["conversation_of", "micros"]
+
+
+async def conversation_of(
+    chat: ChatService,
+    principal: Principal,
+    conversation_id: str | None,
+    partner: str | None,
+    *,
+    make: bool = False,
+    default: str | None = None,
+) -> Conversation:
+    """The conversation that is named by one of the two, or the default one, if `principal` takes part in it.
+
+    make: one with a partner is made where it is missing; otherwise it is only named. Raises InvalidInputError,
+    ForbiddenError.
+    """
+    if conversation_id and partner:
+        raise InvalidInputError("with", "name the conversation or its other side, not both")
+    if partner:
+        found = chat.conversations.find_direct(principal, partner)
+        note(conversationId=found.conversation_id)
+        return await chat.conversations.direct(principal, partner) if make else found
+    name = conversation_id or default
+    if not name:
+        raise InvalidInputError("conversationId", "is missing (or `with`, for a direct conversation)")
+    note(conversationId=name)
+    return await chat.admit(principal, name)
+
+
+def micros(field: str, value: str | None) -> int | None:
+    """UNIX seconds in decimal text, or an ISO 8601 time, as microseconds; a float would be off by some of them."""
+    if value is None or value == "":
+        return None
+    if "T" in value:
+        return parse_iso(field, value)
+    try:
+        seconds = Decimal(value)
+    except InvalidOperation:
+        raise InvalidInputError(field, "must be UNIX seconds") from None
+    if not seconds.is_finite() or not 0 <= seconds < 10**11:
+        raise InvalidInputError(field, "must be UNIX seconds")
+    return round(seconds * MICRO)
