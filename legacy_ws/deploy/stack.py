@@ -229,7 +229,7 @@ class _Work:
                     lambda: self._ensure_permission(function, "authorizer", f"authorizers/{self._authorizer}"),
                 ),
             ]
-        steps = [Step("integration", name, partial(self._ensure_integration, function))]
+        steps = [Step("integration", name, partial(self._ensure_integration, function))] if function.routes else []
         for key in function.routes:
             steps += [
                 # The permission first: a route must never be served by a function that API Gateway may not

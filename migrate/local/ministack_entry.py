@@ -199,12 +199,13 @@ def main() -> None:
     iam: Any = importlib.import_module("ministack.core.iam_evaluator")
     provisioners: Any = importlib.import_module("ministack.services.cloudformation.provisioners")
     gateway: Any = importlib.import_module("ministack.services.apigateway")
-    missing = expected(module, iam) or ministack_templates.expected(provisioners, gateway)
+    dynamodb: Any = importlib.import_module("ministack.services.dynamodb")
+    missing = expected(module, iam) or ministack_templates.expected(provisioners, gateway, dynamodb)
     if missing is not None:
         sys.exit(f"this version of MiniStack has no {missing}; the local AWS needs the pinned one (pyproject.toml)")
     module._execute_function_dispatch = execute_at(f"127.0.0.1:{port}", module)
     module.serve_function_code = code_of_version(module)
-    ministack_templates.register(provisioners, gateway, module)
+    ministack_templates.register(provisioners, gateway, module, dynamodb)
     iam._validate_session_token = accepts_session_token(iam, SECRET)
 
     config = Config()

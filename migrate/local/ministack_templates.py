@@ -2,7 +2,9 @@
 
 - AWS::ApiGatewayV2::Deployment, RouteResponse and IntegrationResponse (CloudFormation template reference): each goes
   through the same functions as the API call of that name, so that what a template makes is what a program would make.
-- Tags of AWS::Lambda::EventSourceMapping.
+- Tags of AWS::Lambda::EventSourceMapping, TimeToLiveSpecification of AWS::DynamoDB::Table.
+- DefaultRouteSettings and RouteSettings of AWS::ApiGatewayV2::Stage, which it keeps in a form that its API does not
+  show, so that a stage would have no throttling.
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ __all__ = ["expected", "register"]
 
 _PREFIX = "AWS::ApiGatewayV2::"
 _EVENT_SOURCE = "AWS::Lambda::EventSourceMapping"
+_TABLE = "AWS::DynamoDB::Table"
+_TTL = "TimeToLiveSpecification"
 Made = tuple[str, dict[str, object]]
 
 
@@ -28,8 +32,12 @@ class _Gateway(Protocol):
     _deployments: Any
 
 
-def expected(provisioners: object, gateway: object) -> str | None:
+def expected(provisioners: object, gateway: object, dynamodb: object) -> str | None:
     """What of MiniStack is not as in the pinned version, or None."""
+    if not callable(getattr(provisioners, "_apigw_v2_stage_props", None)):
+        return "cloudformation.provisioners._apigw_v2_stage_props"
+    if not callable(getattr(dynamodb, "_update_ttl", None)):
+        return "dynamodb._update_ttl"
     for name in ("_RESOURCE_HANDLERS", "_REPLACING_PROPERTIES", "_STACK_TAG_PROPERTY"):
         if not isinstance(getattr(provisioners, name, None), dict):
             return f"cloudformation.provisioners.{name}"
@@ -40,7 +48,7 @@ def expected(provisioners: object, gateway: object) -> str | None:
     return None if hasattr(gateway, "_deployments") else "apigateway._deployments"
 
 
-def register(provisioners: Any, gateway: Any, functions: Any) -> None:
+def register(provisioners: Any, gateway: Any, functions: Any, dynamodb: Any) -> None:
     """Teach MiniStack's CloudFormation."""
     handlers = {
         "Deployment": _deployment(gateway),
@@ -58,8 +66,11 @@ def register(provisioners: Any, gateway: Any, functions: Any) -> None:
     for name, properties in replaced.items():
         provisioners._REPLACING_PROPERTIES.setdefault(_PREFIX + name, properties)
     provisioners._STACK_TAG_PROPERTY.setdefault(_EVENT_SOURCE, ("Tags", "list"))
-    sources = provisioners._RESOURCE_HANDLERS[_EVENT_SOURCE]
+    sources, tables = (provisioners._RESOURCE_HANDLERS[kind] for kind in (_EVENT_SOURCE, _TABLE))
     sources["create"] = _with_tags(sources["create"], functions)
+    tables["create"] = _with_ttl(tables["create"], dynamodb)
+    tables["update"] = _with_ttl(tables["update"], dynamodb)
+    provisioners._apigw_v2_stage_props = _with_route_settings(provisioners._apigw_v2_stage_props)
 
 
 _CALLS = {
@@ -107,6 +118,37 @@ def _with_tags(create: Callable[..., Made], functions: Any) -> Callable[..., Mad
     return tagged
 
 
+def _with_ttl(change: Callable[..., Made], dynamodb: Any) -> Callable[..., Made]:
+    """A table's create or update (whose properties are the third argument: the second are the old ones)."""
+
+    def changed(name: str, *arguments: Any, **more: Any) -> Made:
+        made = change(name, *arguments, **more)
+        properties = [one for one in arguments if isinstance(one, Mapping)]
+        before, now = ({}, *properties)[-2:]
+        if before.get(_TTL) != now.get(_TTL):
+            specification = now.get(_TTL) or {**before[_TTL], "Enabled": False}
+            _answer(dynamodb._update_ttl({"TableName": made[0], _TTL: specification}), "Table, of its TTL")
+        return made
+
+    return changed
+
+
+def _with_route_settings(props_of: Callable[..., dict[str, object]]) -> Callable[..., dict[str, object]]:
+    def converted(props: Mapping[str, Any]) -> dict[str, object]:
+        routes = {key: _camel(one) for key, one in (props.get("RouteSettings") or {}).items()}
+        return {
+            **props_of(props),
+            "defaultRouteSettings": _camel(props.get("DefaultRouteSettings") or {}),
+            "routeSettings": routes,
+        }
+
+    return converted
+
+
+def _camel(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {name[0].lower() + name[1:]: value for name, value in settings.items()}
+
+
 def _child(gateway: object, parent: str, kind: str) -> dict[str, object]:
     """RouteResponse of a route, IntegrationResponse of an integration."""
     snake = f"{parent}_response"
@@ -132,7 +174,7 @@ def _child(gateway: object, parent: str, kind: str) -> dict[str, object]:
 
 def _body(props: Mapping[str, Any], parent_id: str) -> dict[str, Any]:
     """Properties as the API's own JSON has them; maps of parameters, templates and models keep their keys."""
-    return {name[0].lower() + name[1:]: value for name, value in props.items() if name not in ("ApiId", parent_id)}
+    return _camel({name: value for name, value in props.items() if name not in ("ApiId", parent_id)})
 
 
 def _last(reference: str) -> str:
@@ -143,6 +185,6 @@ def _last(reference: str) -> str:
 def _answer(response: tuple[int, object, bytes], kind: str) -> dict[str, Any]:
     status, _, body = response
     if status >= 400:
-        raise ValueError(f"{_PREFIX}{kind} failed: {body.decode(errors='replace')}")
+        raise ValueError(f"{kind} failed: {body.decode(errors='replace')}")
     decoded: dict[str, Any] = json.loads(body)
     return decoded
