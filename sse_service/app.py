@@ -38,6 +38,7 @@ from sse_service.hub import Hub
 from sse_service.jwks import KeySet
 from sse_service.limits import Rates
 from sse_service.metrics import Metrics
+from sse_service.outermost import Outermost
 from sse_service.ports import (
     Batch,
     Broker,
@@ -185,9 +186,7 @@ def create_app(settings: Settings, backends: Backends | None = None, clock: Cloc
         max_event_bytes=settings.max_event_bytes,
         timeout_s=settings.publish_timeout_s,
     )
-    stores = ChatStores(
-        chosen.messages, chosen.conversations, chosen.claims, chosen.inbox, chosen.jobs, chosen.uploads
-    )
+    stores = ChatStores(chosen.messages, chosen.conversations, chosen.claims, chosen.inbox, chosen.jobs, chosen.uploads)
     chat = ChatService(publisher, stores, load(settings.responder), metrics, settings, clock)
     keys = _make_keys(settings)
     rules = _claim_rules(settings)
@@ -218,7 +217,7 @@ def create_app(settings: Settings, backends: Backends | None = None, clock: Cloc
             if keys:
                 await keys.close()
 
-    app = FastAPI(title="sse-service", version="1", lifespan=lifespan, redoc_url=None)
+    app = Outermost(title="sse-service", version="1", lifespan=lifespan, redoc_url=None)
     app.state.services = services
     problems.install(app)
     if keys:

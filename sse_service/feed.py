@@ -11,26 +11,24 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sse_service.errors import HistoryGoneError
-from sse_service.events import Event, EventId, Topic, user_topic
+from sse_service.events import EVERY_TOPIC, Event, EventId, Topic, user_topic
+from sse_service.fanout import Seats, TopicIndex
 from sse_service.metrics import Metrics
 from sse_service.ports import Batch, Clock, EventLog, Page, Tail
 from sse_service.ring import EncodedEvent, RecentEvents
+from sse_service.shared import SharedBytes
 from sse_service.stream import Recovery
-from sse_service.writer import BodyMessage, StreamWriter, body_message, membership_of
+from sse_service.subscriber import Subscriber, membership_of
 
 __all__ = ["Located", "TenantFeed"]
 
 logger = logging.getLogger("sse_service.feed")
 
 PAGE_BYTES = 512 << 10
-
-Index = dict[str, dict[StreamWriter, None]]
-Audience = tuple[str, str]
-"""A topic, and the user who is left out ("": nobody)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +53,7 @@ class TenantFeed:
     ) -> None:
         self.tenant = tenant
         self.position = tail.position
-        self.writers: dict[StreamWriter, None] = {}
+        self.writers: dict[Subscriber, None] = {}
         self.idle_since = time.monotonic()
         self._trusted_until = tail.trusted_until
         self._log = log
@@ -64,9 +62,9 @@ class TenantFeed:
         self._ring_bytes = ring_bytes
         self._ring = RecentEvents(tail.position.seq, ring_bytes)
         self._schedule_flush = schedule_flush
-        self._plain: Index = {}
-        self._envelope: Index = {}
-        self._all: dict[StreamWriter, None] = {}
+        self._plain = TopicIndex(_plain)
+        self._envelope = TopicIndex(_envelope)
+        self._whole = Seats(EVERY_TOPIC)
         self._fresh: list[EncodedEvent] = []
         self._catching_up: asyncio.Task[None] | None = None
         self._once_more = False
@@ -113,16 +111,17 @@ class TenantFeed:
         return self._clock()
 
     def _join(self, told: str, room: Topic) -> None:
-        for writer in list(self._plain.get(told, ())) + list(self._envelope.get(told, ())):
-            if writer.join(room):
-                self._index(writer).setdefault(room, {})[writer] = None
+        for index in (self._plain, self._envelope):
+            for writer in index.of(told):
+                if writer.join(room):
+                    index.add(writer, room)
 
     def _part(self, told: str, room: Topic) -> None:
         for index in (self._plain, self._envelope):
-            for writer in list(index.get(room, ())):
+            for writer in index.of(room):
                 # Found by the room: a stream of chosen topics need not follow its user's own.
                 if told == user_topic(writer.user) and writer.part(room):
-                    _remove(index, room, writer)
+                    index.remove(writer, room)
 
     def _start_catching_up(self) -> asyncio.Task[None]:
         task = self._catching_up
@@ -245,43 +244,40 @@ class TenantFeed:
 
     # Streams ------------------------------------------------------------------------------------------
 
-    def attach(self, writer: StreamWriter) -> None:
+    def attach(self, writer: Subscriber) -> None:
         """From now on `writer` gets every event it wants. It has everything up to `position`."""
         # What is not flushed yet is in the ring as well, so this writer has it already.
         self.flush()
         self.writers[writer] = None
-        if writer.topics is None:
-            self._all[writer] = None
+        topics, writer.topics = writer.topics, None
+        if topics is None:
+            self._whole.add(writer)
+            writer.seats = (self._whole,)
             return
-        index = self._index(writer)
-        for topic in writer.topics:
-            index.setdefault(topic, {})[writer] = None
+        index = self._envelope if writer.envelope else self._plain
+        for topic in topics:
+            index.add(writer, topic)
 
-    def detach(self, writer: StreamWriter) -> None:
+    def detach(self, writer: Subscriber) -> None:
         if writer not in self.writers:
             return
         del self.writers[writer]
         self.idle_since = time.monotonic()
-        self._all.pop(writer, None)
-        index = self._index(writer)
-        for topic in writer.topics or ():
-            _remove(index, topic, writer)
-
-    def _index(self, writer: StreamWriter) -> Index:
-        return self._envelope if writer.envelope else self._plain
+        if writer.is_whole:
+            self._whole.remove(writer)
+            writer.seats = ()
+        else:
+            (self._envelope if writer.envelope else self._plain).remove_all(writer)
 
     def flush(self) -> None:
         """Write everything that came since the last flush."""
         fresh, self._fresh = self._fresh, []
         if not fresh:
             return
-        delivered = _fan_out(self._plain, fresh, _plain)
-        delivered += _fan_out(self._envelope, fresh, _envelope)
-        if self._all:
-            message = body_message(b"".join(event.envelope for event in fresh))
-            for writer in self._all:
-                writer.push(message)
-            delivered += len(fresh) * len(self._all)
+        delivered = self._plain.send(fresh) + self._envelope.send(fresh)
+        if self._whole:
+            delivered += len(fresh) * len(self._whole)
+            self._whole.send(SharedBytes(b"".join([event.envelope for event in fresh])))
         if delivered:
             self._metrics.deliveries.inc(delivered)
 
@@ -292,64 +288,9 @@ class TenantFeed:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _remove(index: Index, topic: str, writer: StreamWriter) -> None:
-    writers = index.get(topic)
-    if writers is not None:
-        writers.pop(writer, None)
-        if not writers:
-            del index[topic]
-
-
 def _plain(event: EncodedEvent) -> bytes:
     return event.plain
 
 
 def _envelope(event: EncodedEvent) -> bytes:
     return event.envelope
-
-
-def _fan_out(index: Index, fresh: Iterable[EncodedEvent], encode: Callable[[EncodedEvent], bytes]) -> int:
-    """Give each stream of `index` its part of `fresh` in one message. Returns the number of deliveries.
-
-    Streams that get the same events get the same bytes object: one join for all subscribers of a topic, and
-    one for each combination of topics that really occurs.
-    """
-    if not index:
-        return 0
-    by_topic: dict[Audience, list[EncodedEvent]] = {}
-    for event in fresh:
-        topic = event.event.topic
-        if topic in index:
-            by_topic.setdefault((topic, event.event.exclude), []).append(event)
-    delivered = 0
-    if len(by_topic) == 1:
-        (((topic, exclude), events),) = by_topic.items()
-        message = body_message(b"".join([encode(event) for event in events]))
-        writers = _audience(index, topic, exclude)
-        for writer in writers:
-            writer.push(message)
-        return len(events) * len(writers)
-    parts: dict[StreamWriter, tuple[Audience, ...]] = {}
-    for audience in by_topic:
-        for writer in _audience(index, *audience):
-            parts[writer] = (*parts.get(writer, ()), audience)
-    messages: dict[tuple[Audience, ...], tuple[BodyMessage, int]] = {}
-    for writer, topics in parts.items():
-        made = messages.get(topics)
-        if made is None:
-            mixed = [event for topic in topics for event in by_topic[topic]]
-            mixed.sort(key=_seq)
-            made = messages[topics] = body_message(b"".join([encode(event) for event in mixed])), len(mixed)
-        message, count = made
-        writer.push(message)
-        delivered += count
-    return delivered
-
-
-def _audience(index: Index, topic: str, exclude: str) -> Collection[StreamWriter]:
-    writers = index[topic]
-    return [writer for writer in writers if writer.user != exclude] if exclude else writers
-
-
-def _seq(event: EncodedEvent) -> int:
-    return event.event.id.seq

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 
 from sse_service.auth import Principal
+from sse_service.deadlines import Deadlines
 from sse_service.errors import UnavailableError
 from sse_service.events import EventId, Topic
 from sse_service.feed import TenantFeed
@@ -16,9 +17,11 @@ from sse_service.limits import OpenStreams
 from sse_service.metrics import Metrics
 from sse_service.ports import Batch, Broker, Clock, EventLog
 from sse_service.settings import Settings
+from sse_service.shared import SharedBytes
 from sse_service.stream import EndReason, State, StreamLimits, SubscriberStream
+from sse_service.subscriber import Subscriber
 from sse_service.wire import HEARTBEAT
-from sse_service.writer import StreamWriter, body_message
+from sse_service.writer import StreamWriter
 
 __all__ = ["Hub"]
 
@@ -57,11 +60,14 @@ class Hub:
         self._feeds: dict[str, TenantFeed] = {}
         self._starting: dict[str, asyncio.Task[TenantFeed]] = {}
         self._dirty: dict[TenantFeed, None] = {}
-        self._writers: dict[StreamWriter, TenantFeed] = {}
-        self._slots: list[dict[StreamWriter, None]] = [{} for _ in range(SLOTS)]
-        self._slot_of: dict[StreamWriter, int] = {}
+        self._writers: dict[Subscriber, TenantFeed] = {}
+        self._slots: list[dict[Subscriber, None]] = [{} for _ in range(SLOTS)]
         self._slot = 0
-        self._blocked: dict[StreamWriter, None] = {}
+        self._deadlines: Deadlines[Subscriber] = Deadlines(min(1.0, max(0.05, settings.effective_max_age_s / 100)))
+        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_at = 0.0
+        # Who does not take what is written, and how much of it was left when it was last looked at.
+        self._blocked: dict[Subscriber, int] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -70,6 +76,8 @@ class Hub:
             self._tasks.append(asyncio.create_task(self._check_logs()))
 
     async def close(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
         tasks = [*self._tasks, *self._starting.values()]
         for task in tasks:
             task.cancel()
@@ -164,9 +172,12 @@ class Hub:
     # Streams ------------------------------------------------------------------------------------------
 
     def writer_for(
-        self, principal: Principal, topics: set[Topic] | None, *, envelope: bool, joins: bool
+        self, principal: Principal, topics: set[Topic] | None, *, envelope: bool, joins: bool, address: str = ""
     ) -> StreamWriter:
-        """A stream that has not begun: its limits, and when it will end."""
+        """A stream that has not begun: its limits, and when it will end.
+
+        It has been counted (`limits.enter`) and is no longer once it is over, or forgotten.
+        """
         settings, now = self._settings, self._monotonic()
         max_age_s = settings.effective_max_age_s * (1 + JITTER * (2 * self._rng.random() - 1))
         limits = StreamLimits(
@@ -177,58 +188,100 @@ class Hub:
             # Streams that end together do not come back together.
             retry_ms=int(settings.retry_ms * (1 + 2 * self._rng.random())),
         )
-        writer = StreamWriter(
-            SubscriberStream(limits), user=principal.user, topics=topics, envelope=envelope, joins=joins
+        return StreamWriter(
+            SubscriberStream(limits),
+            self,
+            user=principal.user,
+            address=address,
+            topics=topics,
+            envelope=envelope,
+            joins=joins,
         )
-        writer.on_blocked = self._note_blocked
-        return writer
 
-    def _note_blocked(self, writer: StreamWriter) -> None:
-        self._blocked[writer] = None
+    def forget(self, writer: Subscriber, feed: TenantFeed) -> None:
+        """It will not begin, or is over."""
+        self.limits.leave(feed.tenant, writer.user, writer.address)
 
-    def enter(self, writer: StreamWriter, feed: TenantFeed) -> None:
+    def note_blocked(self, writer: Subscriber) -> None:
+        """What was written to `writer` is not taken; from now on its time-out counts."""
+        writer.stream.blocked(self._monotonic())
+        self._blocked[writer] = writer.unsent_bytes
+
+    def enter(self, writer: Subscriber, feed: TenantFeed) -> None:
         """The response has begun; the stream counts, ages and can be drained."""
-        self._writers[writer] = feed
-        slot = (self._slot - 1) % SLOTS
-        self._slots[slot][writer] = None
-        self._slot_of[writer] = slot
-        loop = asyncio.get_running_loop()
-        delay_s = max(0.0, writer.stream.next_deadline - self._monotonic())
-        writer.timer = loop.call_later(delay_s, self._deadline, writer)
+        writer.slot = (self._slot - 1) % SLOTS
+        self._add(writer, feed)
         self._metrics.open_streams.inc()
         if self._broker is not None:
-            self._broker.follow(feed.tenant, None if writer.topics is None else writer.user)
+            self._broker.follow(feed.tenant, None if writer.is_whole else writer.user)
         if self.is_draining:
             writer.end(EndReason.SHUTDOWN)
 
-    def leave(self, writer: StreamWriter) -> None:
-        feed = self._writers.pop(writer, None)
+    def replace(self, begun: Subscriber, writer: Subscriber) -> None:
+        """`writer` goes on with the stream that `begun` has begun; not attached to the feed yet."""
+        feed = self._writers[begun]
+        self._remove(begun)
+        writer.slot = begun.slot
+        self._add(writer, feed)
+
+    def _add(self, writer: Subscriber, feed: TenantFeed) -> None:
+        self._writers[writer] = feed
+        self._slots[writer.slot][writer] = None
+        self._deadlines.add(writer, writer.stream.next_deadline)
+        self._set_alarm()
+
+    def _remove(self, writer: Subscriber) -> None:
+        del self._writers[writer]
+        self._slots[writer.slot].pop(writer, None)
+        self._deadlines.discard(writer, writer.stream.next_deadline)
+        self._blocked.pop(writer, None)
+
+    def leave(self, writer: Subscriber) -> None:
+        """The stream is over."""
+        feed = self._writers.get(writer)
         if feed is None:
             return
+        self._remove(writer)
         feed.detach(writer)
-        self._slots[self._slot_of.pop(writer)].pop(writer, None)
-        self._blocked.pop(writer, None)
+        self.forget(writer, feed)
         reason = writer.stream.end_reason
         self._metrics.open_streams.dec()
         if self._broker is not None:
-            self._broker.unfollow(feed.tenant, None if writer.topics is None else writer.user)
+            self._broker.unfollow(feed.tenant, None if writer.is_whole else writer.user)
         self._metrics.streams_ended.labels(reason.value if reason else "disconnect").inc()
+        logger.info(
+            "stream ended: %s",
+            reason.value if reason else "disconnect",
+            extra={"tenant": feed.tenant, "userId": writer.user},
+        )
         if reason is EndReason.SLOW:
             self._metrics.evictions.labels("cut" if writer.gave_up else "told").inc()
 
-    def end(self, writer: StreamWriter, reason: EndReason) -> None:
+    def end(self, writer: Subscriber, reason: EndReason) -> None:
         """End one stream, after everything that was published before."""
         feed = self._writers.get(writer)
         if feed is not None:
             feed.flush()
             writer.end(reason, feed.position)
 
-    def _deadline(self, writer: StreamWriter) -> None:
-        reason = writer.stream.due(self._monotonic())
-        if reason is not None:
-            self.end(writer, reason)
-        elif writer.timer is not None:  # the timer was early by a rounding
-            writer.timer = asyncio.get_running_loop().call_later(0.05, self._deadline, writer)
+    def _set_alarm(self) -> None:
+        """One timer for all streams, at the earliest of their deadlines."""
+        at = self._deadlines.next
+        if at is None or (self._alarm is not None and self._alarm_at <= at):
+            return
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm_at = at
+        self._alarm = asyncio.get_running_loop().call_later(max(0.0, at - self._monotonic()), self._end_due)
+
+    def _end_due(self) -> None:
+        self._alarm = None
+        now = self._monotonic()
+        for writer in self._deadlines.due(now):
+            reason = writer.stream.due(now)
+            if reason is not None:
+                self.end(writer, reason)
+        self._set_alarm()
 
     @property
     def open_streams(self) -> int:
@@ -237,13 +290,13 @@ class Hub:
     # The clockwork ------------------------------------------------------------------------------------
 
     async def _beat(self) -> None:
-        message = body_message(HEARTBEAT)
+        heartbeat = SharedBytes(HEARTBEAT)
         interval_s = self._settings.effective_heartbeat_s / SLOTS
         while True:
             await asyncio.sleep(interval_s)
             for writer in list(self._slots[self._slot]):
                 if writer.stream.state is State.LIVE:
-                    writer.push(message)
+                    writer.push(heartbeat)
             self._slot = (self._slot + 1) % SLOTS
 
     async def _watch(self) -> None:
@@ -251,9 +304,14 @@ class Hub:
         while True:
             await asyncio.sleep(min(1.0, self._settings.send_timeout_s / 4))
             now = self._monotonic()
-            for writer in list(self._blocked):
+            for writer, left in list(self._blocked.items()):
+                unsent = writer.unsent_bytes
                 if not writer.is_busy:
                     del self._blocked[writer]
+                elif unsent < left:  # it takes something
+                    self._blocked[writer] = unsent
+                    writer.stream.unblocked()
+                    writer.stream.blocked(now)
                 elif writer.stream.is_stalled(now):
                     del self._blocked[writer]
                     writer.stream.end_reason = EndReason.SLOW

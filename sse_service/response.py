@@ -7,7 +7,7 @@ comes with the POST stream). A stream with fan-out is written by the hub instead
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from typing import Any
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -17,16 +17,23 @@ from sse_service.events import EventId
 from sse_service.feed import Located, TenantFeed
 from sse_service.hub import Hub
 from sse_service.metrics import Metrics
+from sse_service.outermost import Waiting
 from sse_service.ports import Page
 from sse_service.ring import EncodedEvent
+from sse_service.shared import body_message
 from sse_service.stream import EndReason
+from sse_service.transport import HandOver, TransportWriter
 from sse_service.wire import MEDIA_TYPE
-from sse_service.writer import StreamWriter, body_message
+from sse_service.writer import StreamWriter
 
-__all__ = ["ABORT_EXTENSION", "STREAM_HEADERS", "EventStreamResponse"]
+__all__ = ["CONNECTION_EXTENSION", "STREAM_HEADERS", "EventStreamResponse"]
 
-ABORT_EXTENSION = "sse_service.abort"
-"""ASGI extension of our own server (server.py): cut the connection at once. Without it the task ends."""
+CONNECTION_EXTENSION = "sse_service.connection"
+"""ASGI extension of our own server (server.py). Every other server does without it.
+
+{"abort": cut the connection at once (without it: the request's task is cancelled),
+ "hand_over": transport.HandOver, where the connection can be handed to the hub}
+"""
 
 STREAM_HEADERS = {
     # no-transform keeps proxies from compressing, which holds events back; nginx reads X-Accel-Buffering.
@@ -50,8 +57,6 @@ class EventStreamResponse(Response):
         located: Located,
         writer: StreamWriter,
         metrics: Metrics,
-        *,
-        on_close: Callable[[], None],
     ) -> None:
         self.status_code = 200
         self.background = None  # and no `body`: it would bring a content-length
@@ -61,38 +66,69 @@ class EventStreamResponse(Response):
         self._located = located
         self._writer = writer
         self._metrics = metrics
-        self._on_close = on_close
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        writer = self._writer
-        extension = (scope.get("extensions") or {}).get(ABORT_EXTENSION) or {}
+        hub, writer, feed = self._hub, self._writer, self._feed
+        connection = (scope.get("extensions") or {}).get(CONNECTION_EXTENSION) or {}
+        offer: HandOver | None = connection.get("hand_over")
+        headers = self.raw_headers
+        if offer is not None:
+            headers = [*headers, (b"connection", b"close")]
         try:
-            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-            writer.connect(send, extension.get("abort"), asyncio.current_task())
-            self._hub.enter(writer, self._feed)
-            try:
-                await self._replay(send)
-                writer.release()
-                while (await receive())["type"] != "http.disconnect":
-                    pass
-            except asyncio.CancelledError:
-                task = asyncio.current_task()
-                if not writer.gave_up or task is None:
-                    raise
-                task.uncancel()
-            finally:
-                self._hub.leave(writer)
-        finally:
-            writer.closed()
-            self._on_close()
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+        except BaseException:
+            hub.forget(writer, feed)
+            raise
+        writer.connect(send, connection.get("abort"), asyncio.current_task())
+        hub.enter(writer, feed)
+        stay = _Stay(hub, writer)
+        try:
+            # No await between the last look at the ring and the attachment: nothing can come in between.
+            if await self._replay(send):
+                if offer is not None and self._hand_over(offer):
+                    return
+                feed.attach(writer)
+                writer.stream.caught_up()
+        except BaseException:
+            stay.close()
+            if not stay.was_cut_off():
+                raise
+            return
+        waiting = Waiting.of(scope)
+        if waiting is None:
+            writer.release(send)
+            await stay.wait(receive)
+        else:
+            writer.release(waiting.send)
+            waiting.stay = stay
 
-    async def _replay(self, send: Send) -> None:
-        """Say where the stream stands, send what it missed, and hand it to the feed without a gap."""
+    def _hand_over(self, offer: HandOver) -> bool:
+        """Let the connection go on without this request, where the server does that."""
+        begun, made = self._writer, list[TransportWriter]()
+
+        def make(transport: asyncio.Transport, registry: set[Any]) -> TransportWriter:
+            made.append(TransportWriter(begun, transport, registry))
+            return made[0]
+
+        if not offer(make):
+            return False
+        writer = made[0]
+        self._hub.replace(begun, writer)
+        self._feed.attach(writer)
+        writer.stream.caught_up()
+        writer.start()
+        return True
+
+    async def _replay(self, send: Send) -> bool:
+        """Say where the stream stands and send what it missed.
+
+        True: what is left is waiting in the stream, which now stands where the feed does. False: it is ending.
+        """
         writer, feed, stream = self._writer, self._feed, self._writer.stream
         recovery = self._located.recovery
         self._metrics.streams_opened.labels(recovery.reason).inc()
         if stream.is_ending:
-            return
+            return False
         stream.opened(recovery)
         position, page = recovery.position, self._located.page
         while not stream.is_ending:
@@ -107,7 +143,7 @@ class EventStreamResponse(Response):
                 continue
             except UnavailableError:
                 writer.end(EndReason.FAILED)  # the client comes back with what it has
-                return
+                return False
             finally:
                 page = None
             frames = writer.collect(events, feed.now())
@@ -117,15 +153,13 @@ class EventStreamResponse(Response):
             is_last = recent is not None and position == feed.position
             room = min(CHUNK_BYTES, stream.limits.buffer_bytes - stream.pending_bytes)
             if is_last and sum(map(len, frames)) <= room:
-                # No await between the look at the ring and the attachment: nothing can come in between.
                 for frame in frames:
                     stream.offer(frame)
                 stream.position = position
-                feed.attach(writer)
-                stream.caught_up()
-                return
+                return True
             if not await self._send_now(send, stream.take() + b"".join(frames), position):
-                return
+                return False
+        return False
 
     async def _read_log(self, position: EventId, page: Page | None) -> list[EncodedEvent]:
         """The page after `position`. Raises HistoryGoneError, UnavailableError."""
@@ -155,4 +189,36 @@ class EventStreamResponse(Response):
             writer.stream.position = position
         # A replay that never waits (everything in memory, a fast client) must not hold up everybody else.
         await asyncio.sleep(0)
+        return True
+
+
+class _Stay:
+    """Waits for the end of a stream that the hub writes (outermost.Stay)."""
+
+    __slots__ = ("_hub", "_writer")
+
+    def __init__(self, hub: Hub, writer: StreamWriter) -> None:
+        self._hub = hub
+        self._writer = writer
+
+    async def wait(self, receive: Receive) -> None:
+        try:
+            while (await receive())["type"] != "http.disconnect":
+                pass
+        except asyncio.CancelledError:
+            if not self.was_cut_off():
+                raise
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        self._hub.leave(self._writer)
+        self._writer.closed()
+
+    def was_cut_off(self) -> bool:
+        """Whether it was the hub that cancelled this task: then that is over with it."""
+        task = asyncio.current_task()
+        if not self._writer.gave_up or task is None or not task.cancelling():
+            return False
+        task.uncancel()
         return True

@@ -6,7 +6,7 @@ uvicorn's own shutdown. A second signal ends at once.
 
 What is touched of uvicorn 0.54 (pinned in pyproject.toml; tests/sse_service/test_server.py notices a change):
 `Server.capture_signals`, `Server.startup`, `Server.servers`, `Server.server_state.connections`, and of its
-HTTP protocol class `on_message_begin`, `connection_made`, `shutdown`, `scope`, `transport`.
+HTTP protocol class `shutdown`, `transport`, and what transport_uvicorn.py names.
 """
 
 from __future__ import annotations
@@ -22,35 +22,16 @@ from collections.abc import Generator
 
 import uvicorn
 from fastapi import FastAPI
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from sse_service.errors import StartupError
-from sse_service.response import ABORT_EXTENSION
 from sse_service.services import Services
 from sse_service.settings import Settings
+from sse_service.transport import TransportWriter
+from sse_service.transport_uvicorn import PortableProtocol, StreamProtocol
 
-__all__ = ["StreamProtocol", "StreamServer", "listen", "make_server"]
+__all__ = ["StreamServer", "listen", "make_server"]
 
 logger = logging.getLogger("sse_service.server")
-
-UNSENT_BYTES = 128 << 10
-"""The kernel takes up to 4 MB for a client that does not read before anybody notices; this much is enough."""
-
-
-class StreamProtocol(HttpToolsProtocol):
-    """Offers streams a way to cut their connection, and notices slow clients early."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        sock = transport.get_extra_info("socket")
-        option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
-        if sock is not None and option is not None:
-            with contextlib.suppress(OSError):  # a hint only; some kernels do not know it
-                sock.setsockopt(socket.IPPROTO_TCP, option, UNSENT_BYTES)
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self.scope["extensions"] = {ABORT_EXTENSION: {"abort": self.transport.abort}}
 
 
 class StreamServer(uvicorn.Server):
@@ -75,7 +56,8 @@ class StreamServer(uvicorn.Server):
             if settings.is_durable
             else "events in this process's memory only, gone when it ends (SSE_LOG=dynamodb keeps them)"
         )
-        logger.info("ready on http://%s:%d, %s", shown, port, kept, extra={"url": f"http://{shown}:{port}"})
+        url = f"{'https' if settings.tls_certfile else 'http'}://{shown}:{port}"
+        logger.info("ready on %s, %s", url, kept, extra={"url": url})
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -112,9 +94,10 @@ class StreamServer(uvicorn.Server):
             for server in self.servers:
                 server.close()
             for connection in list(self.server_state.connections):
-                connection.shutdown()
+                if not isinstance(connection, TransportWriter):  # the hub ends these
+                    connection.shutdown()
             count, began = hub.open_streams, time.monotonic()
-            cut = await hub.drain(settings.grace_s)
+            cut, _ = await asyncio.gather(hub.drain(settings.grace_s), self._services.chat.drain(settings.grace_s))
             # What is left of the time is for requests that are being answered.
             left_s = settings.grace_s - (time.monotonic() - began)
             self.config.timeout_graceful_shutdown = max(1, int(left_s))
@@ -144,7 +127,7 @@ def listen(host: str, port: int) -> socket.socket:
 def make_server(app: FastAPI, settings: Settings) -> StreamServer:
     config = uvicorn.Config(
         app,
-        http=StreamProtocol,
+        http=StreamProtocol if settings.transport == "auto" else PortableProtocol,
         ws="none",
         lifespan="on",
         log_config=None,
@@ -155,5 +138,7 @@ def make_server(app: FastAPI, settings: Settings) -> StreamServer:
         timeout_graceful_shutdown=max(1, int(settings.grace_s)),
         # Ours does it, under every server (addresses.py).
         proxy_headers=False,
+        ssl_certfile=settings.tls_certfile or None,
+        ssl_keyfile=settings.tls_keyfile or None,
     )
     return StreamServer(config, app.state.services)

@@ -10,26 +10,21 @@ Source: ASGI specification, "HTTP & WebSocket", "Response Body"; uvicorn 0.54, R
 from __future__ import annotations
 
 import asyncio
-import json
 import types
 from collections.abc import Awaitable, Callable, Coroutine, Generator, MutableMapping
-from typing import Any, NamedTuple
+from typing import Any
 
-from sse_service.events import CONVERSATION_TYPE, LEFT_TYPE, EventId, Topic, room_topic, user_topic
-from sse_service.ring import EncodedEvent
+from sse_service.events import EventId, Topic
+from sse_service.shared import BodyMessage, SharedBytes, body_message
 from sse_service.stream import EndReason, State, SubscriberStream
+from sse_service.subscriber import Keeper, Subscriber
 
-__all__ = ["BodyMessage", "Membership", "StreamWriter", "body_message", "membership_of"]
+__all__ = ["StreamWriter"]
 
-BodyMessage = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 LEAVE_S = 1.0
 """How long after the last byte a server may take to tell the request task that it is over."""
-
-
-def body_message(data: bytes) -> BodyMessage:
-    return {"type": "http.response.body", "body": data, "more_body": True}
 
 
 def _end_message() -> BodyMessage:
@@ -54,79 +49,29 @@ def _carry_on(coroutine: Coroutine[Any, Any, None], waits_for: Any) -> Generator
                 return
 
 
-class Membership(NamedTuple):
-    """A room that an event opens to whoever receives it, or takes from the user it is addressed to."""
+class StreamWriter(Subscriber):
+    """Writes one stream through the server's `send()`."""
 
-    room: Topic
-    is_joined: bool
-
-
-def membership_of(event: EncodedEvent) -> Membership | None:
-    """What this event changes about who may read which conversation."""
-    kind = event.event.type
-    if kind != CONVERSATION_TYPE and kind != LEFT_TYPE:
-        return None
-    # {"type","conversationId","open"}: written by chat/conversations.py only, publishers may not use the types.
-    try:
-        facts = json.loads(event.event.data)
-        conversation, is_open = facts["conversationId"], facts.get("open", False)
-    except (ValueError, TypeError, KeyError):
-        return None
-    if not isinstance(conversation, str) or (kind == LEFT_TYPE and is_open):
-        return None  # who leaves an open conversation may still read it
-    return Membership(room_topic(conversation), kind == CONVERSATION_TYPE)
-
-
-class StreamWriter:
-    """Writes one SubscriberStream; knows which events it wants.
-
-    topics: None for every event of the tenant. joins: it follows its user into new conversations. dropped: rooms
-    that were taken from it; it gets them back when its user does.
-    """
-
-    __slots__ = (
-        "_abort",
-        "_busy",
-        "_end_sent",
-        "_loop",
-        "_request",
-        "_send",
-        "_task",
-        "dropped",
-        "envelope",
-        "gave_up",
-        "joins",
-        "on_blocked",
-        "stream",
-        "timer",
-        "topics",
-        "user",
-    )
+    __slots__ = ("_abort", "_busy", "_end_sent", "_loop", "_request", "_send", "_task")
 
     def __init__(
         self,
         stream: SubscriberStream,
+        keeper: Keeper,
         *,
         user: str,
+        address: str,
         topics: set[Topic] | None,
         envelope: bool,
         joins: bool,
     ) -> None:
-        self.stream = stream
-        self.user = user
-        self.topics = topics
-        self.envelope = envelope
-        self.joins = joins
-        self.dropped: set[Topic] = set()
-        self.gave_up = False
-        self.timer: asyncio.TimerHandle | None = None
-        self.on_blocked: Callable[[StreamWriter], None] | None = None
+        super().__init__(stream, keeper, user=user, address=address, topics=topics, envelope=envelope, joins=joins)
         self._loop = asyncio.get_running_loop()
         self._send: Send | None = None
         self._abort: Callable[[], None] | None = None
         self._request: asyncio.Task[Any] | None = None
         self._task: asyncio.Task[None] | None = None
-        self._busy = True  # the request task writes until `go_live`
+        self._busy = True  # the request task writes until `release`
         self._end_sent = False
 
     def connect(self, send: Send, abort: Callable[[], None] | None, request: asyncio.Task[Any] | None) -> None:
@@ -135,65 +80,26 @@ class StreamWriter:
         self._abort = abort
         self._request = request
 
-    def wants(self, event: EncodedEvent) -> bool:
-        topics = self.topics
-        return topics is None or (event.event.topic in topics and event.event.exclude != self.user)
-
-    def join(self, room: Topic) -> bool:
-        """Its user may read `room` now. True: so will this stream, from here on."""
-        if self.topics is None or room in self.topics or not (self.joins or room in self.dropped):
-            return False
-        self.topics.add(room)
-        self.dropped.discard(room)
-        return True
-
-    def part(self, room: Topic) -> bool:
-        """Its user may not read `room` any more. True: this stream did."""
-        if self.topics is None or room not in self.topics:
-            return False
-        self.topics.discard(room)
-        self.dropped.add(room)
-        return True
-
-    def frame(self, event: EncodedEvent) -> bytes:
-        return event.envelope if self.envelope else event.plain
-
-    def collect(self, events: list[EncodedEvent], now: float) -> list[bytes]:
-        """The frames of what this stream wants among replayed events that are not over; joins and leaves
-        conversations on the way."""
-        frames = []
-        mine = user_topic(self.user)
-        for event in events:
-            if self.wants(event) and not event.event.is_over(now):
-                frames.append(self.frame(event))
-            change = membership_of(event)
-            if change is None:
-                continue
-            if not change.is_joined:
-                if event.event.topic == mine:
-                    self.part(change.room)
-            elif self.wants(event) or event.event.topic == mine:
-                self.join(change.room)
-        return frames
-
     # The live path --------------------------------------------------------------------------------------
 
-    def push(self, message: BodyMessage) -> None:
-        """Write shared bytes now, or keep them while an earlier write is under way."""
+    def push(self, shared: SharedBytes) -> None:
         stream = self.stream
         if self._busy or stream.pending_bytes or stream.state is not State.LIVE:
-            if not stream.offer(message["body"]):
+            if not stream.offer(shared.data):
                 self.end(EndReason.SLOW)
             return
-        self._step(message)
+        self._step(shared.message)
 
-    def release(self) -> None:
-        """The request task has written what it had to; from here on the hub writes."""
+    def wrote(self, sent: int, data: bytes) -> None:  # noqa: ARG002 - never called
+        raise RuntimeError("nobody writes past send()")  # direct_fd is -1
+
+    def release(self, send: Send) -> None:
+        """The request task has written what it had to; from here on the hub does, through this `send`."""
+        self._send = send
         self._busy = False
         self._pump()
 
     def end(self, reason: EndReason, position: EventId | None = None) -> bool:
-        """Last event, clean end of the response. False: it was ending already."""
         if not self.stream.ends(reason, position):
             return False
         if not self._busy:
@@ -201,14 +107,12 @@ class StreamWriter:
         return True
 
     def reset(self, reason: str, position: EventId) -> None:
-        """The log began anew under a live stream."""
         if self.stream.state is State.LIVE:
             self.stream.reset(reason, position)
             if not self._busy:
                 self._pump()
 
     def abort(self) -> None:
-        """Cut the connection: nothing more can be said to this client."""
         self.gave_up = True
         self.stream.lost()
         if self._task is not None:
@@ -221,12 +125,9 @@ class StreamWriter:
     def closed(self) -> None:
         """The request is over: let go of everything."""
         self.stream.lost()
-        if self.timer is not None:
-            self.timer.cancel()
-            self.timer = None
         if self._task is not None:
             self._task.cancel()
-        self._send = self._abort = self._request = self.on_blocked = None
+        self._send = self._abort = self._request = None
 
     @property
     def is_busy(self) -> bool:
@@ -263,9 +164,7 @@ class StreamWriter:
             self._failed()
             return False
         self._busy = True
-        self.stream.blocked(self._loop.time())
-        if self.on_blocked is not None:
-            self.on_blocked(self)
+        self.keeper.note_blocked(self)
         self._task = self._loop.create_task(self._write_rest(coroutine, waits_for))
         return False
 

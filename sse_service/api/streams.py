@@ -164,13 +164,11 @@ async def _stream(
         located = await feed.locate(_cursor(request))
         topics = choose(await services.chat.rooms_of(principal) if needs_rooms else frozenset())
         caller.permit(topics)
-        writer = hub.writer_for(principal, topics, envelope=envelope, joins=joins)
+        writer = hub.writer_for(principal, topics, envelope=envelope, joins=joins, address=address)
     except BaseException:
         hub.limits.leave(*counted)
         raise
-    return EventStreamResponse(
-        hub, feed, located, writer, services.metrics, on_close=lambda: hub.limits.leave(*counted)
-    )
+    return EventStreamResponse(hub, feed, located, writer, services.metrics)
 
 
 def _cursor(request: Request) -> str | None:

@@ -17,6 +17,12 @@ from sse_service.settings import Settings
 pytestmark = pytest.mark.integration
 
 
+@pytest.fixture(params=["auto", "portable"])
+def settings(settings: Settings, request: pytest.FixtureRequest) -> Settings:
+    """On both ways to the client."""
+    return settings.replace(transport=request.param)
+
+
 async def test_a_new_conversation_reaches_open_streams_without_a_reconnect(any_service: Any) -> None:
     """Participants and, where it is open, the whole tenant; nobody else."""
     async with any_service.stream("ann") as ann, any_service.stream("bob") as bob, any_service.stream("eve") as eve:

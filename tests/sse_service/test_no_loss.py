@@ -147,8 +147,9 @@ class Client:
         feed = await hub.feed(TENANT)
         located = await feed.locate(cursor)
         principal = Principal(self.user, TENANT, frozenset(), self.world.clock() + 1e6)
+        hub.limits.enter(TENANT, self.user, "")
         writer = hub.writer_for(principal, {Topic(t) for t in self.topics}, envelope=False, joins=False)
-        response = EventStreamResponse(hub, feed, located, writer, Metrics(), on_close=lambda: None)
+        response = EventStreamResponse(hub, feed, located, writer, Metrics())
         self.connection = Connection(self, hub, writer, response)
 
     def frame(self, frame: Any) -> None:

@@ -26,6 +26,18 @@ pytestmark = pytest.mark.integration
 WAIT_S = 15.0
 
 
+@pytest.fixture(params=["auto", "portable"])
+def transport(request: pytest.FixtureRequest) -> str:
+    """Everything here holds on both ways to the client (SSE_TRANSPORT)."""
+    found: str = request.param
+    return found
+
+
+@pytest.fixture
+def settings(settings: Settings, transport: str) -> Settings:
+    return settings.replace(transport=transport)
+
+
 class Process:
     """`python -m sse_service serve` on a free port."""
 
@@ -78,6 +90,7 @@ def env_of(settings: Settings, secret: str, **more: str) -> dict[str, str]:
         "SSE_JWT_SECRET": secret,
         "SSE_LOG": settings.log,
         "SSE_TABLE_PREFIX": settings.table_prefix,
+        "SSE_TRANSPORT": settings.transport,
         "AWS_ENDPOINT_URL": settings.aws_endpoint_url,
         "AWS_ACCESS_KEY_ID": "local",
         "AWS_SECRET_ACCESS_KEY": "local",
@@ -122,10 +135,13 @@ async def test_serve_alone_starts_quickly_in_memory_and_says_so_in_one_line(tmp_
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_sigterm_says_farewell_and_ends_every_stream_cleanly(
-    jwt_secret: str, bearer: Callable[..., dict[str, str]], number: int
+    jwt_secret: str, bearer: Callable[..., dict[str, str]], number: int, transport: str
 ) -> None:
     """A farewell event, then the chunk terminator: nothing is cut, and the exit code is 0."""
-    async with serve(SSE_JWT_SECRET=jwt_secret) as service, raw_stream(service.port, bearer("ann")) as one:
+    async with (
+        serve(SSE_JWT_SECRET=jwt_secret, SSE_TRANSPORT=transport) as service,
+        raw_stream(service.port, bearer("ann")) as one,
+    ):
         async with raw_stream(service.port, bearer("bob")) as two:
             service.process.send_signal(number)
             async with asyncio.timeout(WAIT_S):
@@ -139,10 +155,10 @@ async def test_sigterm_says_farewell_and_ends_every_stream_cleanly(
 
 
 async def test_readiness_goes_down_before_the_streams_do(
-    jwt_secret: str, bearer: Callable[..., dict[str, str]]
+    jwt_secret: str, bearer: Callable[..., dict[str, str]], transport: str
 ) -> None:
     """During the drain delay the load balancer hears 503 while streams still open and go on."""
-    async with serve(SSE_JWT_SECRET=jwt_secret, SSE_DRAIN_DELAY_S="1.5") as service:
+    async with serve(SSE_JWT_SECRET=jwt_secret, SSE_TRANSPORT=transport, SSE_DRAIN_DELAY_S="1.5") as service:
         async with httpx.AsyncClient(base_url=service.url) as client:
             assert (await client.get("/readyz")).status_code == 200
             async with raw_stream(service.port, bearer("ann")) as stream:
@@ -158,9 +174,11 @@ async def test_readiness_goes_down_before_the_streams_do(
         assert await service.wait() == 0
 
 
-async def test_a_second_signal_ends_at_once(jwt_secret: str, bearer: Callable[..., dict[str, str]]) -> None:
+async def test_a_second_signal_ends_at_once(
+    jwt_secret: str, bearer: Callable[..., dict[str, str]], transport: str
+) -> None:
     async with (
-        serve(SSE_JWT_SECRET=jwt_secret, SSE_DRAIN_DELAY_S="60") as service,
+        serve(SSE_JWT_SECRET=jwt_secret, SSE_TRANSPORT=transport, SSE_DRAIN_DELAY_S="60") as service,
         raw_stream(service.port, bearer("ann")),
     ):
         service.process.send_signal(signal.SIGTERM)

@@ -1,0 +1,209 @@
+"""Who gets what, and the one loop that all deliveries go through.
+
+Streams whose connection was handed to the hub and takes what is written are kept by their file descriptor, so
+that a delivery to a thousand of them is one pass of `os.write` without a line of Python per stream
+(docs/decisions/0002). Everybody else is pushed to one by one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Iterable, Iterator
+from itertools import repeat
+
+from sse_service.ring import EncodedEvent
+from sse_service.shared import SharedBytes
+from sse_service.subscriber import Subscriber
+
+__all__ = ["Seats", "TopicIndex", "write_direct"]
+
+Audience = tuple[str, str]
+"""A topic, and the user who is left out ("": nobody)."""
+
+FEW = 4
+
+
+class Seats:
+    """The streams that follow one topic.
+
+    A writer is among the direct ones, under its descriptor, exactly while its `direct_fd` is not -1: it is live,
+    nothing is waiting to be written to it, and its descriptor is open. It leaves before the descriptor is closed, as
+    a closed one's number is given to the next connection.
+
+    Most topics are a user's own with one stream, so one alone needs no table.
+    """
+
+    __slots__ = ("_alone", "_direct", "_others", "topic")
+
+    def __init__(self, topic: str) -> None:
+        self.topic = topic
+        self._alone: Subscriber | None = None
+        self._direct: dict[int, Subscriber] | None = None
+        self._others: dict[Subscriber, None] | None = None
+
+    def __len__(self) -> int:
+        others = len(self._others) if self._others else 0
+        if self._direct:
+            return others + len(self._direct)
+        return others + (self._alone is not None)
+
+    def __iter__(self) -> Iterator[Subscriber]:
+        """As they are now, whatever happens to them meanwhile."""
+        found: list[Subscriber] = []
+        if self._direct:
+            found += self._direct.values()
+        elif self._alone is not None:
+            found.append(self._alone)
+        if self._others:
+            found += self._others
+        return iter(found)
+
+    def add(self, writer: Subscriber) -> None:
+        if writer.direct_fd < 0:
+            if self._others is None:
+                self._others = {}
+            self._others[writer] = None
+        elif self._direct is not None:
+            self._direct[writer.direct_fd] = writer
+        elif self._alone is None:
+            self._alone = writer
+        else:
+            self._direct = {self._alone.direct_fd: self._alone, writer.direct_fd: writer}
+            self._alone = None
+
+    def remove(self, writer: Subscriber) -> None:
+        if writer.direct_fd < 0:
+            if self._others is not None:
+                self._others.pop(writer, None)
+                self._others = self._others or None
+        elif self._direct is not None:
+            self._direct.pop(writer.direct_fd, None)
+            self._direct = self._direct or None
+        elif self._alone is writer:
+            self._alone = None
+
+    def send(self, shared: SharedBytes) -> None:
+        """To everybody here."""
+        direct = self._direct
+        if direct and len(direct) > FEW:
+            write_direct(direct, shared.chunk)
+            for writer in list(self._others or ()):
+                writer.push(shared)
+        else:
+            for writer in self:
+                writer.push(shared)
+
+
+def write_direct(direct: dict[int, Subscriber], data: bytes) -> None:
+    """Write `data` to every descriptor; tell the writers of those that did not take it whole."""
+    sent: list[int] = []
+    descriptors = iter(direct)
+    while True:
+        try:
+            # One after the other in C. What raises has been taken from the iterator, and what was written before
+            # it is in the list.
+            sent.extend(map(os.write, descriptors, repeat(data)))
+            break
+        except BlockingIOError:
+            sent.append(0)
+        except OSError:
+            sent.append(-1)
+    if sent.count(len(data)) != len(sent):
+        for writer, count in zip(list(direct.values()), sent, strict=True):
+            if count != len(data):
+                writer.wrote(count, data)
+
+
+class TopicIndex:
+    """Which streams follow which topic; all of them want events in the same form."""
+
+    def __init__(self, encode: Callable[[EncodedEvent], bytes]) -> None:
+        self._encode = encode
+        self._seats: dict[str, Seats] = {}
+
+    def of(self, topic: str) -> Collection[Subscriber]:
+        """Those that follow `topic`, as they are now."""
+        seats = self._seats.get(topic)
+        return list(seats) if seats is not None else ()
+
+    def add(self, writer: Subscriber, topic: str) -> None:
+        seats = self._seats.get(topic)
+        if seats is None:
+            seats = self._seats[topic] = Seats(topic)
+        seats.add(writer)
+        writer.seats += (seats,)
+
+    def remove(self, writer: Subscriber, topic: str) -> None:
+        writer.seats = tuple(seat for seat in writer.seats if seat.topic != topic)
+        self._leave(self._seats[topic], writer)
+
+    def remove_all(self, writer: Subscriber) -> None:
+        seats, writer.seats = writer.seats, ()
+        for seat in seats:
+            self._leave(seat, writer)
+
+    def _leave(self, seat: Seats, writer: Subscriber) -> None:
+        seat.remove(writer)
+        if not seat:
+            self._seats.pop(seat.topic, None)
+
+    def send(self, fresh: Iterable[EncodedEvent]) -> int:
+        """Give each stream its part of `fresh` in one write. Returns the number of deliveries.
+
+        Streams that get the same events get the same bytes object: one join for all subscribers of a topic, and
+        one for each combination of topics that really occurs.
+        """
+        index = self._seats
+        if not index:
+            return 0
+        by_audience: dict[Audience, list[EncodedEvent]] = {}
+        for event in fresh:
+            topic = event.event.topic
+            if topic in index:
+                audience = topic, event.event.exclude
+                events = by_audience.get(audience)
+                if events is None:
+                    by_audience[audience] = [event]
+                else:
+                    events.append(event)
+        if len(by_audience) == 1:
+            (((topic, exclude), events),) = by_audience.items()
+            if not exclude:
+                seats = index[topic]
+                count = len(seats)  # before: a broken connection leaves
+                seats.send(self._join(events))
+                return len(events) * count
+        return self._send_mixed(by_audience)
+
+    def _send_mixed(self, by_audience: dict[Audience, list[EncodedEvent]]) -> int:
+        parts: dict[Subscriber, tuple[Audience, ...]] = {}
+        for audience in by_audience:
+            topic, exclude = audience
+            alone = (audience,)
+            for writer in self._seats[topic]:
+                if not exclude or writer.user != exclude:
+                    known = parts.get(writer)
+                    parts[writer] = alone if known is None else known + alone
+        delivered = 0
+        messages: dict[tuple[Audience, ...], tuple[SharedBytes, int]] = {}
+        for writer, audiences in parts.items():
+            made = messages.get(audiences)
+            if made is None:
+                events = by_audience[audiences[0]]
+                if len(audiences) > 1:
+                    events = [event for audience in audiences for event in by_audience[audience]]
+                    events.sort(key=_seq)
+                made = messages[audiences] = self._join(events), len(events)
+            writer.push(made[0])
+            delivered += made[1]
+        return delivered
+
+    def _join(self, events: list[EncodedEvent]) -> SharedBytes:
+        encode = self._encode
+        if len(events) == 1:
+            return SharedBytes(encode(events[0]))
+        return SharedBytes(b"".join([encode(event) for event in events]))
+
+
+def _seq(event: EncodedEvent) -> int:
+    return event.event.id.seq

@@ -1,0 +1,95 @@
+"""uvicorn's HTTP protocol class with an offer to streams: to cut their connection, and to hand it over.
+
+Handing over is what uvicorn does itself for a WebSocket upgrade: the transport gets another protocol, and the one
+here lets go of everything. What is touched of uvicorn 0.54 (docs/decisions/0002 names the versions; the tests of
+this module notice a change):
+`HttpToolsProtocol`: `connection_made`, `on_message_begin`, `_unset_keepalive_if_required`, and its attributes
+`transport`, `flow`, `scope`, `headers`, `parser`, `cycle`, `pipeline`, `connections`, `server_state.total_requests`;
+`RequestResponseCycle`: `response_started`, `response_complete`, `chunked_encoding`, `disconnected`;
+`FlowControl`: `resume_reading`.
+Where one of them is missing nothing is handed over, and streams go on through `send()`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from sse_service.response import CONNECTION_EXTENSION
+from sse_service.transport import Make
+
+__all__ = ["PortableProtocol", "StreamProtocol"]
+
+logger = logging.getLogger("sse_service.server")
+
+UNSENT_BYTES = 128 << 10
+"""The kernel takes up to 4 MB for a client that does not read before anybody notices; this much is enough."""
+
+
+class PortableProtocol(HttpToolsProtocol):
+    """Offers streams a way to cut their connection, and notices slow clients early."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        sock = transport.get_extra_info("socket")
+        option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+        if sock is not None and option is not None:
+            with contextlib.suppress(OSError):  # a hint only; some kernels do not know it
+                sock.setsockopt(socket.IPPROTO_TCP, option, UNSENT_BYTES)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope["extensions"] = {CONNECTION_EXTENSION: {"abort": self.transport.abort}}
+
+
+class StreamProtocol(PortableProtocol):
+    """Also hands a stream's connection over once the head of its response is written."""
+
+    def on_headers_complete(self) -> None:
+        if self.parser.get_method() == b"GET" and self.parser.get_http_version() == "1.1":
+            self.scope["extensions"][CONNECTION_EXTENSION]["hand_over"] = self.hand_over
+        super().on_headers_complete()
+
+    def hand_over(self, make: Make) -> bool:
+        """Give the connection to the protocol that `make` makes.
+
+        Called by the application in the middle of its response, with nothing awaited on the way from here to its
+        return: no `send()` may follow.
+        """
+        transport = self.transport
+        try:
+            if not self._can_be_handed_over():
+                return False
+            connections = self.connections
+            state = self.server_state
+            self._unset_keepalive_if_required()
+            self.flow.resume_reading()  # a pipelined request had paused it; from now on that notices the end
+            self.pipeline.clear()
+        except AttributeError as missing:
+            logger.warning("this uvicorn is not the one that is known, streams take the slower way: %s", missing)
+            return False
+        made = make(transport, connections)
+        transport.set_protocol(made)
+        connections.discard(self)
+        connections.add(made)  # type: ignore[arg-type]  # it has what uvicorn calls: shutdown(), transport
+        state.total_requests += 1
+        # The request's task finds its response complete, and nothing keeps this object any more.
+        self.cycle.response_complete = True
+        self.cycle = self.scope = self.headers = self.parser = None  # type: ignore[assignment]
+        return True
+
+    def _can_be_handed_over(self) -> bool:
+        """Raises AttributeError on a uvicorn that keeps its state elsewhere."""
+        cycle = self.cycle
+        return (
+            cycle.response_started
+            and cycle.chunked_encoding is True
+            and not cycle.response_complete
+            and not cycle.disconnected
+            and not self.transport.is_closing()
+            and self.scope is cycle.scope  # otherwise the request in progress is a later one
+        )
