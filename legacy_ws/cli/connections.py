@@ -138,7 +138,8 @@ def _found_url(session: AwsSession, api: str, stage: str) -> str:
     """AWS's own form without a call; anywhere else what the control plane says about the API."""
     gateway = session.client("apigatewayv2")
     if is_aws(session.endpoint("apigatewayv2")):
-        return f"https://{api}.execute-api.{session.region}.amazonaws.com/{stage}"
+        domain = "amazonaws.com.cn" if session.region.startswith("cn-") else "amazonaws.com"
+        return f"https://{api}.execute-api.{session.region}.{domain}/{stage}"
     try:
         found = gateway.get_api(ApiId=api)
     except gateway.exceptions.NotFoundException:

@@ -98,7 +98,7 @@ def lambda_update(
 @reports_errors
 def lambda_logs(
     name: Name,
-    minutes: Annotated[int, typer.Argument(metavar="[MINUTES]", min=1, help="How far back.")] = 10,
+    minutes: Annotated[int, typer.Argument(metavar="MINUTES", min=1, help="How far back.")] = 10,
     json_output: Json = False,
     region: Region = None,
     profile: Profile = None,

@@ -114,6 +114,9 @@ def ws_add_route(
     api: Api,
     route: Annotated[str, typer.Argument(metavar="ROUTE", help="Route key, such as $connect or sendmessage.")],
     lambda_arn: Annotated[str, typer.Argument(metavar="LAMBDA_ARN", help="ARN of the function.")],
+    two_way: Annotated[
+        bool, typer.Option("--two-way", help="Send what the function returns back to the client.")
+    ] = False,
     region: Region = None,
     profile: Profile = None,
     endpoint_url: Endpoint = None,
@@ -140,10 +143,9 @@ def ws_add_route(
     statement = f"{api}-" + re.sub(r"[^A-Za-z0-9]", "_", route)
     source = f"arn:{partition}:execute-api:{session.region}:{account}:{api}/*/{route}"
     ensure_permission(functions, lambda_arn, statement, source)
-    # A route that is there keeps its authorizer: adding a function must not open it to everybody.
-    current = [one for one in api_steps.listed(gateway, "get_routes", ApiId=api) if one["RouteKey"] == route]
-    authorizer = current[0].get("AuthorizerId") if current else None
-    action = api_steps.ensure_route(gateway, api, route, integration[0], authorizer)
+    action = api_steps.ensure_target(gateway, api, route, integration[0])
+    if two_way and api_steps.ensure_two_way(gateway, api, route) != "unchanged" and action == "unchanged":
+        action = "updated"
     say(f"{action} route {route}")
     say(f"hint: clients see it after `legacy-ws ws-deploy {api} STAGE`")
 

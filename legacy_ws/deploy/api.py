@@ -27,10 +27,15 @@ __all__ = [
     "ensure_integration",
     "ensure_route",
     "ensure_stage",
+    "ensure_target",
+    "ensure_two_way",
     "find_api",
     "listed",
     "refuse_a_template",
 ]
+
+
+_ANY_RESPONSE = "$default"
 
 
 def listed(client: Any, operation: str, **arguments: object) -> list[dict[str, Any]]:
@@ -143,6 +148,35 @@ def ensure_route(client: Any, api_id: str, key: str, integration_id: str, author
             return "updated"
     client.create_route(ApiId=api_id, RouteKey=key, **wanted)
     return "created"
+
+
+def ensure_target(client: Any, api_id: str, key: str, integration_id: str) -> Action:
+    """Route `key` goes to the integration. Who may call it stays as it is: adding a function must not open a route."""
+    target = f"integrations/{integration_id}"
+    for route in listed(client, "get_routes", ApiId=api_id):
+        if route["RouteKey"] == key:
+            if route.get("Target") == target:
+                return "unchanged"
+            client.update_route(ApiId=api_id, RouteId=route["RouteId"], Target=target)
+            return "updated"
+    return ensure_route(client, api_id, key, integration_id, None)
+
+
+def ensure_two_way(client: Any, api_id: str, key: str) -> Action:
+    """What the function of route `key`, which is there, returns goes back to the client.
+
+    Source: API Gateway developer guide, "Set up route responses for WebSocket APIs in API Gateway".
+    """
+    route = next(one for one in listed(client, "get_routes", ApiId=api_id) if one["RouteKey"] == key)
+    found = {"ApiId": api_id, "RouteId": route["RouteId"]}
+    action: Action = "unchanged"
+    if route.get("RouteResponseSelectionExpression") != _ANY_RESPONSE:
+        client.update_route(**found, RouteResponseSelectionExpression=_ANY_RESPONSE)
+        action = "updated"
+    if all(one["RouteResponseKey"] != _ANY_RESPONSE for one in listed(client, "get_route_responses", **found)):
+        client.create_route_response(**found, RouteResponseKey=_ANY_RESPONSE)
+        action = "updated"
+    return action
 
 
 def ensure_deployment(client: Any, api_id: str, found: Callable[[str], None]) -> Action:

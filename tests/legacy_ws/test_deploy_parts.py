@@ -14,7 +14,7 @@ from botocore.stub import Stubber
 
 from legacy_ws.aws import AwsSession
 from legacy_ws.deploy import queues, user_pool
-from legacy_ws.deploy.api import ensure_stage
+from legacy_ws.deploy.api import ensure_stage, ensure_target, ensure_two_way
 from legacy_ws.deploy.apps import ROOMS
 from legacy_ws.deploy.destroy import destroy
 from legacy_ws.deploy.inventory import take
@@ -34,7 +34,7 @@ USERS = AppSpec(
     auth="cognito",
     tables=(),
     functions=(
-        FunctionSpec("authorizer", "legacy_ws.apps.rooms.authorize.handler", authorizer=True),
+        FunctionSpec("authorizer", "legacy_ws.apps.authorize.handler", authorizer=True),
         FunctionSpec("connect", "legacy_ws.apps.rooms.connect.handler", routes=("$connect",)),
     ),
 )
@@ -372,3 +372,24 @@ def test_an_access_log_that_is_no_longer_wanted_is_switched_off() -> None:
         stub.add_response("delete_access_log_settings", {})
         assert ensure_stage(client, NAMES, "api", "prod", "d", without) == "updated"
         stub.assert_no_pending_responses()
+
+
+# Routes of somebody's own
+
+
+def test_another_function_behind_a_route_changes_nothing_about_who_may_call_it(session: AwsSession) -> None:
+    """CL2: an IAM-guarded route stays guarded."""
+    client = session.client("apigatewayv2")
+    api = client.create_api(Name="iam", ProtocolType="WEBSOCKET", RouteSelectionExpression="$request.body.action")[
+        "ApiId"
+    ]
+    client.create_route(ApiId=api, RouteKey="$connect", AuthorizationType="AWS_IAM", Target="integrations/one")
+    assert ensure_target(client, api, "$connect", "two") == "updated"
+    assert ensure_target(client, api, "$connect", "two") == "unchanged"
+    assert ensure_target(client, api, "echo", "two") == "created"
+    assert [ensure_two_way(client, api, "echo") for _ in range(2)] == ["updated", "unchanged"]
+    routes = {one["RouteKey"]: one for one in client.get_routes(ApiId=api)["Items"]}
+    assert routes["$connect"]["AuthorizationType"] == "AWS_IAM"
+    assert routes["$connect"]["Target"] == "integrations/two"
+    assert routes["echo"]["RouteResponseSelectionExpression"] == "$default"
+    client.delete_api(ApiId=api)
