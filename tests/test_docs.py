@@ -85,3 +85,22 @@ def test_links_between_documents_lead_somewhere() -> None:
             if not (path.parent / target).exists():
                 broken.append(f"{path.relative_to(ROOT)} -> {target}")
     assert broken == []
+
+
+PATH = re.compile(r"`((?:legacy_ws|sse_service|migrate|loadtests|tests|docs)/[A-Za-z0-9_./-]+)`")
+
+
+@pytest.mark.parametrize("path", documents(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_that_a_document_names_exist(path: Path) -> None:
+    """A page that says where something is and what tests it leads somewhere."""
+    named = set(PATH.findall(path.read_text(encoding="utf-8")))
+    there = {name for name in named if importlib.util.find_spec(owner(name))}
+    assert sorted(name for name in there if not (ROOT / name).exists()) == []
+
+
+def owner(name: str) -> str:
+    """The package that a file leaves with, after phase 3."""
+    first, _, rest = name.partition("/")
+    if first == "tests":
+        first = rest.partition("/")[0].removesuffix(".py")
+    return {"e2e": "migrate", "docs": "sse_service", "test_docs": "sse_service"}.get(first, first)
