@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
 
+from legacy_ws.auth.https import is_usable_url
 from legacy_ws.auth_settings import MIN_SECRET_BYTES
 from legacy_ws.deploy.spec import AppSpec
 from legacy_ws.errors import UsageError
@@ -17,7 +17,6 @@ from legacy_ws.errors import UsageError
 __all__ = ["RUNTIMES", "DeployOptions"]
 
 RUNTIMES = ("python3.11", "python3.12", "python3.13")
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,8 @@ class DeployOptions:
         if self.jwks_url is not None:
             if self.jwt_secret is not None:
                 raise UsageError("a JWT secret and a JWKS address are both given", "give the one that signs the tokens")
-            _check_jwks_url(self.jwks_url)
+            if not is_usable_url(self.jwks_url):
+                raise UsageError(f"{self.jwks_url!r} is no usable JWKS address", "it must begin with https://")
         if self.user_pool_id is not None and not re.fullmatch(r"[\w-]+_[0-9a-zA-Z]+", self.user_pool_id):
             raise UsageError(f"{self.user_pool_id!r} is no user pool id", "it looks like ap-northeast-1_AbCdEfGhI")
         if self.user_pool_client_id is not None and self.user_pool_id is None:
@@ -81,10 +81,3 @@ class DeployOptions:
                 f"{app.name} verifies tokens by itself and asks no user pool",
                 "use --jwks-url https://cognito-idp.REGION.amazonaws.com/POOL/.well-known/jwks.json",
             )
-
-
-def _check_jwks_url(url: str) -> None:
-    parts = urlsplit(url)
-    # Whoever can change the keys on their way can sign tokens.
-    if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOOPBACK):
-        raise UsageError(f"{url!r} is no usable JWKS address", "it must begin with https://")

@@ -101,6 +101,16 @@ def test_a_websocket_api_of_a_template_from_birth_to_death(local_aws: RunningLoc
     assert deployment["Description"] == "two"
     assert ttl(TableName="two-way-rows")["TimeToLiveDescription"]["TimeToLiveStatus"] == "DISABLED"
 
+    where = {"ApiId": made["Api"], "StageName": "dev"}
+    api.update_stage(**where, AccessLogSettings={"DestinationArn": "arn:aws:logs:x", "Format": "$context.requestId"})
+    api.delete_access_log_settings(**where)
+    api.delete_route_settings(**where, RouteKey="echo")
+    stage = api.get_stage(**where)  # MiniStack alone takes either for DeleteStage
+    assert (stage.get("AccessLogSettings"), stage["RouteSettings"]) == (None, {})
+    assert stage["DefaultRouteSettings"]["ThrottlingBurstLimit"] == 3
+    with pytest.raises(api.exceptions.NotFoundException):
+        api.delete_access_log_settings(ApiId=made["Api"], StageName="other")
+
     cloudformation.delete_stack(StackName="two-way")
     wait_for(lambda: made["Api"] not in [one["ApiId"] for one in api.get_apis()["Items"]])
 
