@@ -17,6 +17,7 @@ from sse_service.errors import InvalidInputError
 __all__ = [
     "CONVERSATION_TYPE",
     "EVERY_TOPIC",
+    "KEEPALIVE_TYPE",
     "LEFT_TYPE",
     "RESERVED_TYPES",
     "Draft",
@@ -43,7 +44,10 @@ CONVERSATION_TYPE = "conversation"
 LEFT_TYPE = "left"
 """An event of this type takes a conversation from the open streams of the user it is addressed to."""
 
-RESERVED_TYPES = frozenset({"ready", "reset", "rotate", "farewell", CONVERSATION_TYPE, LEFT_TYPE})
+KEEPALIVE_TYPE = "keepalive"
+"""A heartbeat that scripts see, for streams that ask for it."""
+
+RESERVED_TYPES = frozenset({"ready", "reset", "rotate", "farewell", KEEPALIVE_TYPE, CONVERSATION_TYPE, LEFT_TYPE})
 """What the service itself says; a publisher may not use these."""
 
 _ID = re.compile(r"([0-9a-z]{1,13})-(0|[1-9][0-9]{0,14})", re.ASCII)

@@ -11,16 +11,17 @@ from collections.abc import Callable
 from sse_service.auth import Principal
 from sse_service.deadlines import Deadlines
 from sse_service.errors import UnavailableError
-from sse_service.events import EventId, Topic
+from sse_service.events import KEEPALIVE_TYPE, EventId, Topic
 from sse_service.feed import TenantFeed
 from sse_service.limits import OpenStreams
 from sse_service.metrics import Metrics
 from sse_service.ports import Batch, Broker, Clock, EventLog
+from sse_service.profiles import JITTER
 from sse_service.settings import Settings
 from sse_service.shared import SharedBytes
 from sse_service.stream import EndReason, State, StreamLimits, SubscriberStream
 from sse_service.subscriber import Subscriber
-from sse_service.wire import HEARTBEAT
+from sse_service.wire import HEARTBEAT, control_frame
 from sse_service.writer import StreamWriter
 
 __all__ = ["Hub"]
@@ -30,7 +31,6 @@ logger = logging.getLogger("sse_service.hub")
 SLOTS = 15
 """Heartbeats are spread over so many moments of an interval."""
 IDLE_FEED_S = 300.0
-JITTER = 0.1
 DRAIN_AT_ONCE = 200
 WRITTEN_WAIT_S = 2.0
 """How long `written` waits for slow clients."""
@@ -172,7 +172,14 @@ class Hub:
     # Streams ------------------------------------------------------------------------------------------
 
     def writer_for(
-        self, principal: Principal, topics: set[Topic] | None, *, envelope: bool, joins: bool, address: str = ""
+        self,
+        principal: Principal,
+        topics: set[Topic] | None,
+        *,
+        envelope: bool,
+        joins: bool,
+        address: str = "",
+        named_keepalive: bool = False,
     ) -> StreamWriter:
         """A stream that has not begun: its limits, and when it will end.
 
@@ -187,6 +194,7 @@ class Hub:
             send_timeout_s=settings.send_timeout_s,
             # Streams that end together do not come back together.
             retry_ms=int(settings.retry_ms * (1 + 2 * self._rng.random())),
+            named_keepalive=named_keepalive,
         )
         return StreamWriter(
             SubscriberStream(limits),
@@ -296,8 +304,14 @@ class Hub:
             await asyncio.sleep(interval_s)
             for writer in list(self._slots[self._slot]):
                 if writer.stream.state is State.LIVE:
-                    writer.push(heartbeat)
+                    writer.push(self._keepalive(writer) if writer.stream.limits.named_keepalive else heartbeat)
             self._slot = (self._slot + 1) % SLOTS
+
+    def _keepalive(self, writer: Subscriber) -> SharedBytes:
+        """A heartbeat that scripts see. It moves a quiet stream's cursor on, so that it does not grow too old."""
+        feed = self._writers[writer]
+        feed.flush()
+        return SharedBytes(control_frame(KEEPALIVE_TYPE, feed.position, {"position": str(feed.position)}))
 
     async def _watch(self) -> None:
         """Stalled clients are cut off; feeds that nobody follows are let go."""

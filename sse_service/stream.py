@@ -59,13 +59,15 @@ class Recovery:
 @dataclass(frozen=True, slots=True)
 class StreamLimits:
     """buffer_bytes: what may wait for one subscriber. end_at, token_expires_at: monotonic seconds.
-    retry_ms: how long a client should wait before it comes back after this stream has ended."""
+    retry_ms: how long a client should wait before it comes back after this stream has ended. named_keepalive: its
+    heartbeats are events that scripts see, with the position."""
 
     buffer_bytes: int
     end_at: float
     token_expires_at: float
     send_timeout_s: float
     retry_ms: int
+    named_keepalive: bool = False
 
 
 _BEFORE_END = frozenset({State.OPENING, State.REPLAY, State.LIVE})

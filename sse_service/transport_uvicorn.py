@@ -3,7 +3,8 @@
 Handing over is what uvicorn does itself for a WebSocket upgrade: the transport gets another protocol, and the one
 here lets go of everything. What is touched of uvicorn 0.54 (docs/decisions/0002 names the versions; the tests of
 this module notice a change):
-`HttpToolsProtocol`: `connection_made`, `on_message_begin`, `_unset_keepalive_if_required`, and its attributes
+`HttpToolsProtocol`: `connection_made`, `data_received`, `on_message_begin`, `on_headers_complete`,
+`send_400_response`, `_unset_keepalive_if_required`, and its attributes
 `transport`, `flow`, `scope`, `headers`, `parser`, `cycle`, `pipeline`, `connections`, `server_state.total_requests`;
 `RequestResponseCycle`: `response_started`, `response_complete`, `chunked_encoding`, `disconnected`;
 `FlowControl`: `resume_reading`.
@@ -16,9 +17,11 @@ import asyncio
 import contextlib
 import logging
 import socket
+import uuid
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from sse_service.problem import PROBLEM_TYPE, problem_body
 from sse_service.response import CONNECTION_EXTENSION
 from sse_service.transport import Make
 
@@ -26,12 +29,42 @@ __all__ = ["PortableProtocol", "StreamProtocol"]
 
 logger = logging.getLogger("sse_service.server")
 
+MAX_HEAD_BYTES = 128 << 10
+"""More than the application takes (api/context.py), so that it usually is the one who refuses."""
+
 UNSENT_BYTES = 128 << 10
 """The kernel takes up to 4 MB for a client that does not read before anybody notices; this much is enough."""
 
 
 class PortableProtocol(HttpToolsProtocol):
-    """Offers streams a way to cut their connection, and notices slow clients early."""
+    """Offers streams a way to cut their connection, notices slow clients early, and ends heads without an end."""
+
+    _head_bytes = -1
+    """Bytes of the head that is being read; below 0 while none is."""
+
+    def data_received(self, data: bytes) -> None:
+        if self._head_bytes >= 0:
+            # The parser keeps what it is sent, however much that is.
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD_BYTES:
+                self._refuse(431, "Request Header Fields Too Large", "headers_too_large", "the head is too large")
+                return
+        super().data_received(data)
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(400, "Bad Request", "invalid_request", msg)
+
+    def _refuse(self, status: int, title: str, code: str, detail: str) -> None:
+        """What no application has seen is a problem as well (RFC 9457), with an id that is in the log."""
+        request_id = uuid.uuid4().hex
+        logger.info("refused: %s", detail, extra={"requestId": request_id, "status": status})
+        body = problem_body(status, code, title, detail, request_id)
+        head = (
+            f"HTTP/1.1 {status} {title}\r\ncontent-type: {PROBLEM_TYPE}\r\n"
+            f"content-length: {len(body)}\r\nx-request-id: {request_id}\r\nconnection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode() + body)
+        self.transport.close()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -43,7 +76,12 @@ class PortableProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self._head_bytes = 0
         self.scope["extensions"] = {CONNECTION_EXTENSION: {"abort": self.transport.abort}}
+
+    def on_headers_complete(self) -> None:
+        self._head_bytes = -1
+        super().on_headers_complete()
 
 
 class StreamProtocol(PortableProtocol):

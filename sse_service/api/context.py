@@ -6,7 +6,6 @@ passes `receive` and `send` through.
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import time
@@ -19,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from sse_service.addresses import TrustedProxies
 from sse_service.logs import redact, request_fields
 from sse_service.metrics import Metrics
+from sse_service.problem import PROBLEM_TYPE, problem_body
 
 __all__ = ["RequestContext"]
 
@@ -123,16 +123,8 @@ class RequestContext:
 async def _problem(
     send: Send, request_id: str, status: int, code: str, title: str, detail: str, *, close: bool
 ) -> None:
-    body = json.dumps(
-        {
-            "type": f"urn:sse-service:{code}",
-            "title": title,
-            "status": status,
-            "detail": detail,
-            "requestId": request_id,
-        }
-    ).encode()
-    headers = [(b"content-type", b"application/problem+json"), (b"content-length", str(len(body)).encode())]
+    body = problem_body(status, code, title, detail, request_id)
+    headers = [(b"content-type", PROBLEM_TYPE.encode()), (b"content-length", str(len(body)).encode())]
     if close:
         headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": status, "headers": headers})

@@ -31,8 +31,7 @@ __all__ = ["inbox_router"]
 
 inbox_router = APIRouter()
 
-_WITH = Query(None, alias="with", min_length=1, max_length=200)
-_NAME = Query(None, alias="conversationId", min_length=1, max_length=200)
+_NAME = Query(alias="conversationId", min_length=1, max_length=200)
 _MESSAGE_ID = Path(alias="messageId", min_length=1, max_length=256)
 
 
@@ -44,7 +43,6 @@ _MESSAGE_ID = Path(alias="messageId", min_length=1, max_length=256)
 async def typing(request: Request, body: TypingIn) -> Response:
     principal = authenticate(request)
     services = services_of(request)
-    services.rates.act(principal)
     conversation = await conversation_of(services.chat, principal, body.conversationId, body.partner, make=True)
     return JSONResponse({"told": await services.chat.typing.say(principal, conversation, body.typing)})
 
@@ -58,7 +56,6 @@ async def typing(request: Request, body: TypingIn) -> Response:
 async def read(request: Request, body: ReadIn) -> Response:
     principal = authenticate(request)
     services = services_of(request)
-    services.rates.act(principal)
     conversation = await conversation_of(services.chat, principal, body.conversationId, body.partner)
     up_to = None if body.upTo is None else micros("upTo", str(body.upTo))
     frame = await services.chat.receipts.read(principal, conversation, up_to)
@@ -120,12 +117,10 @@ def _entry(principal: Principal, entry: Entry) -> dict[str, object]:
     summary="One message, for whom SSE_NOTIFY=id has told its id",
     responses={404: problem_docs("there is no such message in this conversation")},
 )
-async def one_message(
-    request: Request, message_id: str = _MESSAGE_ID, conversation_id: str | None = _NAME, partner: str | None = _WITH
-) -> Response:
+async def one_message(request: Request, message_id: str = _MESSAGE_ID, conversation_id: str = _NAME) -> Response:
     principal = authenticate(request)
     chat = services_of(request).chat
-    conversation = await conversation_of(chat, principal, conversation_id, partner)
+    conversation = await conversation_of(chat, principal, conversation_id, None)
     return JSONResponse(await chat.history.message(principal, conversation, message_id))
 
 
@@ -133,14 +128,12 @@ async def one_message(
     "/api/chat/messages/{messageId}/attachment",
     response_model=AddressOut,
     summary="Where a participant gets the file of a message, for a short time",
-    responses={404: problem_docs("no such message, or it has no file"), 501: problem_docs("uploads are not set up")},
+    responses={404: problem_docs("no such message, it has no file, or uploads are not set up")},
 )
-async def attachment(
-    request: Request, message_id: str = _MESSAGE_ID, conversation_id: str | None = _NAME, partner: str | None = _WITH
-) -> Response:
+async def attachment(request: Request, message_id: str = _MESSAGE_ID, conversation_id: str = _NAME) -> Response:
     principal = authenticate(request)
     chat = services_of(request).chat
-    conversation = await conversation_of(chat, principal, conversation_id, partner)
+    conversation = await conversation_of(chat, principal, conversation_id, None)
     found = await chat.history.find(principal, conversation, message_id)
     url, expires_s = await chat.uploads.address(principal, found)
     return JSONResponse({"url": url, "expiresIn": expires_s}, headers={"cache-control": "no-store"})
@@ -151,12 +144,11 @@ async def attachment(
     status_code=201,
     response_model=UploadOut,
     summary="Permission to put one file into S3, of that type and no larger",
-    responses={501: problem_docs("uploads are not set up (SSE_UPLOADS_BUCKET)")},
+    responses={404: problem_docs("uploads are not set up (SSE_UPLOADS_BUCKET)")},
 )
 async def upload(request: Request, body: UploadIn) -> Response:
     principal = authenticate(request)
     services = services_of(request)
-    services.rates.act(principal)
     given = await services.chat.uploads.permit(principal, body.contentType, body.size or 0)
     answer = {
         "uploadId": given.upload_id,

@@ -25,7 +25,13 @@ _RESERVED = "|".join(sorted(RESERVED_TYPES))
 _NAME = {"pattern": _NO_CONTROL, "minLength": 1, "maxLength": MAX_NAME}
 _KEY = {"pattern": _NO_CONTROL, "minLength": 1, "maxLength": MAX_KEY}
 _ONE_TOPIC = {"pattern": f"^{_TOPIC}$", "minLength": 3, "maxLength": MAX_TOPIC}
-_SECONDS = {"pattern": r"^([0-9]{1,10}(\.[0-9]{1,6})?)?$"}
+_DAY = (
+    r"([0-9]{4}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))"
+    r"|20([02468][048]|[13579][26])-02-29)"
+)
+_CLOCK = r"([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,6})?Z"
+_SECONDS = {"pattern": rf"^([0-9]{{1,10}}(\.[0-9]{{1,6}})?|{_DAY}T{_CLOCK})?$"}
+_MEDIA_TYPE = {"pattern": "^[a-z]+/[a-z0-9.+-]+$"}
 
 FIELDS: dict[str, dict[str, Any]] = {
     "conversationId": _NAME,
@@ -39,6 +45,20 @@ FIELDS: dict[str, dict[str, Any]] = {
     "type": {"pattern": rf"^(?!({_RESERVED})$)[A-Za-z0-9_.:/-]{{1,64}}$", "minLength": 1, "maxLength": 64},
     "before": _SECONDS,
     "after": _SECONDS,
+    "with": _NAME,
+    "user": _NAME,
+    "name": _NAME,
+    "excludeUser": _NAME,
+    "chat_id": _NAME,
+    "message_id": _NAME,
+    "messageId": _KEY,
+    "agent_id": _NAME,
+    "library_id": _NAME,
+    "run_id": _NAME,
+    "job_id": _NAME,
+    "uploadId": {"pattern": "^[0-9a-f]{32}$"},
+    "contentType": _MEDIA_TYPE,
+    "upTo": _SECONDS,
 }
 """What text under a name must look like, wherever the name occurs in a request."""
 

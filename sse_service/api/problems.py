@@ -6,7 +6,6 @@ exceptions never leaves the process: the client gets the request id, the log the
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -20,6 +19,7 @@ from starlette.routing import compile_path
 
 from sse_service.errors import RequestError, UnauthorizedError
 from sse_service.logs import request_fields
+from sse_service.problem import PROBLEM_TYPE, problem_body
 
 __all__ = ["install", "problem", "problem_docs"]
 
@@ -35,20 +35,11 @@ def problem(
     extra: Mapping[str, str] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    fields = request_fields.get() or {}
-    body = {
-        "type": f"urn:sse-service:{code}",
-        "title": title,
-        "status": status,
-        "detail": detail,
-        "requestId": fields.get("requestId", ""),
-        **(extra or {}),
-    }
+    request_id = (request_fields.get() or {}).get("requestId", "")
     return Response(
-        # ASCII: a detail may quote text that no UTF-8 can carry.
-        json.dumps(body, ensure_ascii=True),
+        problem_body(status, code, title, detail, request_id, extra),
         status_code=status,
-        media_type="application/problem+json",
+        media_type=PROBLEM_TYPE,
         headers=dict(headers or {}),
     )
 

@@ -50,7 +50,6 @@ health_router = APIRouter()
 )
 async def send(request: Request, body: SendIn) -> Response:
     principal = authenticate(request)
-    services_of(request).rates.act(principal)
     return await _send(request, principal, body, None)
 
 
@@ -67,7 +66,6 @@ async def send(request: Request, body: SendIn) -> Response:
 async def message(request: Request, body: MessageIn) -> Response:
     principal = authenticate(request)
     services = services_of(request)
-    services.rates.act(principal)
     if body.chat_id is None:
         return await _send(request, principal, body, support_id(principal.user))
     if body.conversationId or body.partner or body.attachment or body.userName:
@@ -185,7 +183,6 @@ async def direct_history(
 async def conversations(request: Request, body: ConversationIn) -> Response:
     principal = authenticate(request)
     note(conversationId=body.conversationId)
-    services_of(request).rates.act(principal)
     saved, is_new = await services_of(request).chat.conversations.save(
         principal, body.conversationId, body.participants, body.open
     )
@@ -215,7 +212,6 @@ async def add_participants(request: Request, body: ParticipantsIn) -> Response:
     principal = authenticate(request)
     note(conversationId=body.conversationId)
     services = services_of(request)
-    services.rates.act(principal)
     known = await services.chat.conversations.show(principal, body.conversationId)
     saved, _ = await services.chat.conversations.save(
         principal, known.conversation_id, body.participants, is_open=False
@@ -237,7 +233,6 @@ async def remove_participant(
     principal = authenticate(request)
     note(conversationId=conversation_id)
     services = services_of(request)
-    services.rates.act(principal)
     return JSONResponse(_shown(await services.chat.conversations.remove(principal, conversation_id, user)))
 
 
@@ -249,7 +244,6 @@ async def remove_participant(
 async def support(request: Request) -> Response:
     principal = authenticate(request)
     services = services_of(request)
-    services.rates.act(principal)
     found = await services.chat.conversations.support(principal)
     note(conversationId=found.conversation_id)
     return JSONResponse(_shown(found))

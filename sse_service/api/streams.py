@@ -20,6 +20,8 @@ from sse_service.wire import MEDIA_TYPE
 
 __all__ = ["stream_router"]
 
+KEEPALIVES = ("comment", "event")
+
 stream_router = APIRouter()
 
 
@@ -50,6 +52,13 @@ def _parameter(
 
 
 _COMMON = [
+    {
+        "name": "keepalive",
+        "in": "query",
+        "required": False,
+        "description": "heartbeats as comments, or as events of type `keepalive` that scripts see",
+        "schema": {"type": "string", "enum": list(KEEPALIVES), "default": "comment"},
+    },
     _parameter("ticket", "query", "instead of a token: a ticket (POST /api/streams/tickets), for EventSource"),
     _parameter("Last-Event-ID", "header", "id of the last event received: what followed it is replayed"),
     _parameter("lastEventId", "query", "the same, for clients that cannot set headers"),
@@ -164,11 +173,25 @@ async def _stream(
         located = await feed.locate(_cursor(request))
         topics = choose(await services.chat.rooms_of(principal) if needs_rooms else frozenset())
         caller.permit(topics)
-        writer = hub.writer_for(principal, topics, envelope=envelope, joins=joins, address=address)
+        writer = hub.writer_for(
+            principal,
+            topics,
+            envelope=envelope,
+            joins=joins,
+            address=address,
+            named_keepalive=_wants_keepalive(request),
+        )
     except BaseException:
         hub.limits.leave(*counted)
         raise
     return EventStreamResponse(hub, feed, located, writer, services.metrics)
+
+
+def _wants_keepalive(request: Request) -> bool:
+    wanted = request.query_params.get("keepalive", "comment")
+    if wanted not in KEEPALIVES:
+        raise InvalidInputError("keepalive", f"must be one of {', '.join(KEEPALIVES)}")
+    return wanted == "event"
 
 
 def _cursor(request: Request) -> str | None:

@@ -57,7 +57,7 @@ class _StreamDocs(Response):
 async def chat_stream(request: Request, body: StreamIn, chat_id: str = Path(min_length=1, max_length=200)) -> Response:
     principal = authenticate(request)
     services = services_of(request)
-    services.rates.act(principal)
+    services.chat.sending.check(body.message, key=body.idempotencyKey or body.message_id or "")
     conversation = await conversation_of(services.chat, principal, chat_id, None)
     answer = await services.chat.answers.stream(
         principal, conversation, body.message, message_id=body.message_id or "", key=body.idempotencyKey or ""
@@ -122,7 +122,6 @@ async def _begin(
 ) -> Response:
     principal = authenticate(request)
     services = services_of(request)
-    services.rates.act(principal)
     try:
         size = len(compact_json(fields).encode())
     except (ValueError, RecursionError):

@@ -104,7 +104,7 @@ def test_the_embedded_default_imports_no_aws_sdk_and_starts_within_two_seconds()
     import subprocess
 
     out = subprocess.run([sys.executable, "-c", code], env=clean, capture_output=True, text=True, check=True).stdout
-    heavy = {"aiobotocore", "botocore", "boto3", "aiohttp", "redis", "sse_starlette", "moto"}
+    heavy = {"aiobotocore", "botocore", "boto3", "aiohttp", "redis", "moto"}
     assert not heavy & set(out.split())
 
 
@@ -128,3 +128,60 @@ async def test_serve_answers_within_two_seconds_of_processor_time(tmp_path: Any)
     finally:
         process.terminate()
         await process.wait()
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"NONSENSE\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nhost: x\r\nbad header: \x00\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nx: " + b"y" * (10 << 20), 431),
+    ],
+    ids=["no request", "a NUL in a header", "a head without an end"],
+)
+async def test_what_is_no_request_is_a_problem_too(service: Any, sent: bytes, status: int) -> None:
+    """The head that never ends is not kept: the connection is closed after a bounded part of it."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
+    try:
+        writer.write(sent)
+        async with asyncio.timeout(10):
+            answer = await reader.readuntil(b"}")
+    finally:
+        writer.close()
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(f"HTTP/1.1 {status} ".encode()) and b"connection: close" in head
+    problem = json.loads(body)
+    assert problem["status"] == status and f"x-request-id: {problem['requestId']}".encode() in head
+
+
+@pytest.mark.integration
+async def test_keepalive_as_an_event_moves_the_cursor_on(start_service: Any, settings: Any) -> None:
+    """A stream of a quiet topic in a busy tenant: what it would resume from keeps up, and nothing is skipped."""
+    service = await start_service(settings.replace(heartbeat_s=0.3))
+    await service.room("busy")
+    async with (
+        service.stream("ann", "/api/streams?topic=user:ann&keepalive=event") as ann,
+        service.stream("bob") as bob,
+    ):
+        for n in range(3):
+            await service.say("bob", str(n), room="busy")
+        last = await bob.frame("message", 3)
+        seen = await ann.frame("keepalive")
+        while int(seen.id.split("-")[1]) < int(last.id.split("-")[1]):
+            seen = await ann.frame("keepalive", len(ann.of_type("keepalive")) + 1)
+        assert seen.json == {"position": seen.id}
+        assert ann.reader.comments == 0 and bob.of_type("keepalive") == []
+        body = {"events": [{"topic": "user:ann", "type": "x", "data": 1}]}
+        assert (await service.post("/api/events", "w", body, scope="events:publish")).status_code == 201
+        await ann.frame("x")
+    async with service.stream("ann", "/api/streams?topic=user:ann", cursor=seen.id) as ann:
+        assert ann.frames[0].json["recovered"] is True
+        await ann.frame("x")
+
+
+async def test_keepalive_is_one_of_two(memory_api: Any) -> None:
+    answer = await memory_api.get("/api/chat/stream?keepalive=sometimes", "ann")
+    assert answer.status_code == 400 and answer.json()["field"] == "keepalive"
+    forged = {"events": [{"topic": "user:ann", "type": "keepalive", "data": 1}]}
+    assert (await memory_api.post("/api/events", "w", forged, scope="events:publish")).status_code == 400
