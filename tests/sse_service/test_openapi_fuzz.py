@@ -20,12 +20,8 @@ WAIT_S = 100
 
 RULES_BETWEEN_FIELDS = (
     "/api/chat/history",
-    "/api/chat/message",
     "/api/chat/messages/{messageId}",
     "/api/chat/messages/{messageId}/attachment",
-    "/api/chat/read",
-    "/api/chat/send",
-    "/api/chat/typing",
     "/api/conversations",
     "/chat/history",
 )
