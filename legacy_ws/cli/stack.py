@@ -197,7 +197,8 @@ def _show(result: Deployment) -> None:
     if result.user_pool_id:
         client = f" (client {result.user_pool_client_id})" if result.user_pool_client_id else ""
         out.print(f"user pool    {result.user_pool_id}{client}", markup=False, highlight=False)
-    say(f"hint: connect with a token: {result.websocket_url}?token=...&userName=alice")
+    user = "ann@example.com" if result.user_pool_id else "ann --tenant demo"
+    say(f"hint: connect with a token: {result.websocket_url}?token=$(legacy-ws token {result.stack} {user})")
 
 
 def _show_status(one: StackStatus) -> None:
