@@ -280,6 +280,8 @@ class TenantFeed:
             self._whole.send(SharedBytes(b"".join([event.envelope for event in fresh])))
         if delivered:
             self._metrics.deliveries.inc(delivered)
+            # Of the one that has waited longest: one look at the clock for all of them.
+            self._metrics.delivery_lag_seconds.observe(max(0.0, self._clock() - fresh[0].event.time))
 
     async def close(self) -> None:
         tasks = [task for task in (self._catching_up, *self._reads.values()) if task is not None]

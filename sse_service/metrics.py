@@ -43,6 +43,12 @@ class Metrics:
         )
         self.events = Counter("sse_events", "Events appended to the log by this process", registry=registry)
         self.deliveries = Counter("sse_deliveries", "Events handed to streams", registry=registry)
+        self.delivery_lag_seconds = Histogram(
+            "sse_delivery_lag_seconds",
+            "From the making of an event, here or elsewhere, to its hand-over to streams; the oldest of each batch",
+            registry=registry,
+            buckets=_LATENCY,
+        )
         self.replayed = Counter("sse_replayed_events", "Events replayed to resuming streams", registry=registry)
         self.log_reads = Counter("sse_log_reads", "Pages read from the event log", ["why"], registry=registry)
         self.gaps = Counter("sse_gaps", "Gaps noticed in what the broker told, read from the log", registry=registry)

@@ -59,6 +59,7 @@ async def test_metrics_tell_of_streams_events_deliveries_replays_and_latencies(s
     assert samples["sse_resets_total", ("reason", "unknown_log")] == 1
     assert samples["sse_streams_opened_total", ("recovery", "resumed")] == 1
     assert samples["sse_publish_seconds_count",] >= 1
+    assert samples["sse_delivery_lag_seconds_count",] >= 1
     opened = samples["sse_http_response_start_seconds_count", ("method", "GET"), ("route", "/api/chat/stream")]
     assert opened >= 4
     assert samples["process_resident_memory_bytes",] > 0
