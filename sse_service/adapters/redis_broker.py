@@ -22,6 +22,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from sse_service.adapters.tasks import end
 from sse_service.brokers.backoff import Backoff
 from sse_service.brokers.interest import Interest
 from sse_service.brokers.notice import decode, encode
@@ -81,9 +82,7 @@ class RedisBroker:
         deadline = time.monotonic() + FLUSH_S
         while self._tasks and self._outbox and time.monotonic() < deadline:
             await asyncio.sleep(0.01)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(self._tasks)
         self._tasks = []
         if self._redis is not None:
             await self._redis.aclose()
@@ -167,9 +166,7 @@ class RedisBroker:
             for task in done:
                 task.result()
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await end(tasks)
             await pubsub.aclose()  # type: ignore[no-untyped-call] # redis has no annotation there
 
     async def _subscribe(self, pubsub: PubSub) -> None:

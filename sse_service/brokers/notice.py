@@ -1,7 +1,7 @@
 """What one instance tells another: how far a tenant's log has come, and the new events where they are small. Pure.
 
 JSON, one object: {"tenant", "epoch", "end", "origin", "sent", "until", "events"?: [[topic, type, data, time,
-origin, key], ...]}. end: number of the last event; events: the ones that end there; until: Batch.trusted_until
+origin, key, until, exclude], ...]}. end: number of the last event; events: the ones that end there; until: Batch.trusted_until
 (null: for ever); origin: the instance that sent it; sent: its UNIX seconds.
 """
 
@@ -60,7 +60,7 @@ def encode(notice: Notice, origin: str, now: float) -> str:
     batch = notice.batch
     if batch is not None and sum(len(event.data) for event in batch.events) <= SMALL_BYTES:
         until = batch.trusted_until if isfinite(batch.trusted_until) else None
-        rows = [[e.topic, e.type, e.data, e.time, e.origin, e.key] for e in batch.events]
+        rows = [[e.topic, e.type, e.data, e.time, e.origin, e.key, e.until, e.exclude] for e in batch.events]
         text = _json({**facts, "until": until, "events": rows})
         if len(text.encode()) <= SMALL_BYTES:
             return text
@@ -68,7 +68,9 @@ def encode(notice: Notice, origin: str, now: float) -> str:
 
 
 def _json(facts: Mapping[str, Any]) -> str:
-    return json.dumps(facts, ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(facts, ensure_ascii=False, separators=(",", ":"))
+    # The two characters that JSON text may contain and an SQS message may not (SQS API reference, SendMessage).
+    return text.replace("\ufffe", "\\ufffe").replace("\uffff", "\\uffff")
 
 
 def decode(text: str | bytes) -> Received:
@@ -97,12 +99,12 @@ def decode(text: str | bytes) -> Received:
 
 
 def _event(tenant: str, event_id: EventId, row: object) -> Event:
-    if not isinstance(row, list) or len(row) != 6:
+    if not isinstance(row, list) or len(row) != 8:
         raise ValueError("not an event")
-    topic, kind, data, time, origin, key = row
-    if not all(isinstance(part, str) for part in (topic, kind, data, origin, key)):
+    topic, kind, data, time, origin, key, until, exclude = row
+    if not all(isinstance(part, str) for part in (topic, kind, data, origin, key, exclude)):
         raise ValueError("not an event")
-    return Event(event_id, tenant, topic, kind, data, _number(time), origin, key)
+    return Event(event_id, tenant, topic, kind, data, _number(time), origin, key, _number(until), exclude)
 
 
 def _text(facts: Mapping[str, Any], name: str) -> str:

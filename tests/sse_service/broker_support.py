@@ -1,0 +1,172 @@
+"""Instances of the service without HTTP: a hub, a publisher and a broker on one log, and tabs that read streams."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+from sse_service.adapters.memory import MemoryConversations, MemoryEventLog
+from sse_service.auth import Principal
+from sse_service.events import Draft, EventId, Topic
+from sse_service.hub import Hub
+from sse_service.metrics import Metrics
+from sse_service.ports import Batch, Broker, BrokerListener
+from sse_service.publisher import Publisher
+from sse_service.response import EventStreamResponse
+from sse_service.settings import Settings
+from sse_service.testing import Frame, SseReader
+
+TENANT = "demo"
+WAIT_S = 20.0
+
+
+class SharedLog:
+    """The memory log as several processes share a store: no immediate appends, conflicts, no periodic look."""
+
+    def __init__(self) -> None:
+        self._log = MemoryEventLog(time.time, retention_s=3600, max_bytes=1 << 30)
+        self.reads = 0
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "append_now":
+            raise AttributeError(name)
+        return getattr(self._log, name)
+
+    async def read(self, *arguments: Any, **options: Any) -> Any:
+        self.reads += 1
+        return await self._log.read(*arguments, **options)
+
+
+class Instance:
+    """wrap: what stands between the broker and the hub (for notifications that go wrong)."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        log: SharedLog,
+        broker: Broker,
+        metrics: Metrics,
+        wrap: Callable[[Hub], BrokerListener] = lambda hub: hub,
+    ) -> None:
+        self.log: Any = log
+        self.broker = broker
+        self.metrics = metrics
+        self.hub = Hub(settings, self.log, metrics, clock=time.time, broker=broker)
+        self._wrap = wrap
+        self.publisher = Publisher(
+            self.log, self._deliver, metrics, clock=time.time, max_event_bytes=1 << 17, timeout_s=10
+        )
+        self.tabs: list[Tab] = []
+        self._is_closed = False
+
+    def _deliver(self, batch: Batch) -> None:
+        self.hub.accept(batch)
+        self.broker.notify(batch)
+
+    async def start(self) -> None:
+        self.hub.start()
+        await self.broker.start(self._wrap(self.hub))
+
+    async def close(self) -> None:
+        if self._is_closed:
+            return
+        self._is_closed = True
+        for tab in self.tabs:
+            await tab.close()
+        await self.publisher.close()
+        await self.broker.close()
+        await self.hub.close()
+
+    async def publish(self, *texts: str, topic: str = "room:main", tenant: str = TENANT) -> None:
+        drafts = [Draft(topic, "m", f'"{text}"', time.time()) for text in texts]
+        await self.publisher.publish(tenant, drafts)
+
+    async def open(
+        self,
+        user: str,
+        *topics: str,
+        everything: bool = False,
+        cursor: str | None = None,
+        tenant: str = TENANT,
+    ) -> Tab:
+        feed = await self.hub.feed(tenant)
+        located = await feed.locate(cursor)
+        principal = Principal(user, tenant, frozenset(), time.time() + 1e6)
+        wanted = None if everything else {Topic(t) for t in (topics or ("room:main", f"user:{user}"))}
+        self.hub.limits.enter(tenant, user, "")
+        writer = self.hub.writer_for(principal, wanted, envelope=everything, joins=False)
+        response = EventStreamResponse(self.hub, feed, located, writer, self.metrics)
+        tab = Tab(response)
+        self.tabs.append(tab)
+        await tab.until(lambda: tab.reader.last_event_id, "the first event")
+        return tab
+
+    def value(self, name: str, **labels: str) -> float:
+        return self.metrics.registry.get_sample_value(name, labels) or 0.0
+
+
+class Tab:
+    """A client that reads; as the bundled ones it ignores what it has seen."""
+
+    def __init__(self, response: EventStreamResponse) -> None:
+        self.reader = SseReader()
+        self.frames: list[Frame] = []
+        self.flowing = asyncio.Event()
+        self.flowing.set()
+        self._gone = asyncio.Event()
+        self._more = asyncio.Event()
+        self._task = asyncio.create_task(response({"type": "http"}, self._receive, self._send))  # type: ignore[arg-type]
+
+    async def _receive(self) -> dict[str, Any]:
+        await self._gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def _send(self, message: Any) -> None:
+        await self.flowing.wait()
+        self.frames += self.reader.feed(message.get("body", b""))
+        self._more.set()
+
+    @property
+    def texts(self) -> list[str]:
+        bodies = [frame.json for frame in self.frames if frame.type == "m"]
+        # A stream of everything has envelopes.
+        return [body["data"] if isinstance(body, dict) else body for body in bodies]
+
+    @property
+    def numbers(self) -> list[int]:
+        ids = [EventId.parse(frame.id) for frame in self.frames if frame.type == "m"]
+        return [one.seq for one in ids if one is not None]
+
+    async def until(self, condition: Callable[[], Any], what: str) -> None:
+        try:
+            async with asyncio.timeout(WAIT_S):
+                while not condition():
+                    self._more.clear()
+                    await self._more.wait()
+        except TimeoutError:
+            raise AssertionError(f"no {what}; got {self.texts[-20:]}") from None
+
+    async def has(self, texts: list[str]) -> None:
+        """Exactly these, in this order, each once, with growing ids."""
+        await self.until(lambda: len(self.texts) >= len(texts), f"{len(texts)} events")
+        assert self.texts == texts
+        assert self.numbers == sorted(set(self.numbers))
+
+    async def close(self) -> None:
+        self._gone.set()
+        self.flowing.set()
+        await asyncio.gather(self._task)
+
+
+async def eventually(condition: Callable[[], Any], what: str) -> None:
+    deadline = time.monotonic() + WAIT_S
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"it never came to this: {what}")
+        await asyncio.sleep(0.01)
+
+
+def conversations() -> MemoryConversations:
+    return MemoryConversations()
