@@ -137,6 +137,8 @@ def check_config(
 
     Example: sse-service check-config --json
     """
+    from sse_service.responder import load
+
     problems = [f"{name}: no such setting{_nearest(name)}" for name in unknown_variables(os.environ)]
     try:
         settings = Settings.from_env(os.environ)
@@ -144,6 +146,7 @@ def check_config(
         raise SettingsError([*error.problems, *problems]) from None
     if problems:
         raise SettingsError(problems)
+    load(settings.responder)
     for warning in settings.warnings():
         _say(f"warning: {warning}")
     values: dict[str, object] = {}

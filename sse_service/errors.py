@@ -14,7 +14,7 @@ SseServiceError
 │   ├── RateLimitedError       429  too often; when to try again is in it
 │   ├── BusyError              429  a limit on answers or jobs at once is reached
 │   ├── ResponderFailedError   500  the application's responder failed before it said anything
-│   ├── NotConfiguredError     501  the operator has not set this up
+│   ├── NotConfiguredError     404  the operator has not set this up
 │   └── UnavailableError       503  a store is away, throttled or busy; nothing is lost by repeating
 └── LogError                   answers of an event log that its caller acts upon
     ├── AppendConflictError    somebody else appended first: read forward and try again
@@ -165,8 +165,8 @@ class ResponderFailedError(RequestError):
 class NotConfiguredError(RequestError):
     """The operator has not set this part of the service up."""
 
-    status = 501
-    title = "Not Implemented"
+    status = 404
+    title = "Not Found"
     code = "not_configured"
 
 

@@ -18,10 +18,12 @@ import importlib
 import inspect
 import json
 import logging
+import sys
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
 from contextvars import copy_context
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from sse_service.errors import SettingsError, SseServiceError
@@ -93,6 +95,9 @@ def load(spec: str) -> Respond:
 
     if not colon or not module_name or not name:
         raise wrong("must be module:function")
+    if "" not in sys.path and (here := str(Path.cwd())) not in sys.path:
+        # A console script does not look where it is started; the application's module often is there.
+        sys.path.append(here)
     try:
         found: Any = importlib.import_module(module_name)
     except ImportError as error:

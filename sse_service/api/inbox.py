@@ -20,7 +20,7 @@ from sse_service.api.models import (
     UploadOut,
 )
 from sse_service.api.problems import problem_docs
-from sse_service.api.select import conversation_of, micros
+from sse_service.api.select import conversation_of, micros, micros_of_number
 from sse_service.auth import Principal
 from sse_service.chat import MICRO
 from sse_service.chat.addresses import is_direct
@@ -57,7 +57,8 @@ async def read(request: Request, body: ReadIn) -> Response:
     principal = authenticate(request)
     services = services_of(request)
     conversation = await conversation_of(services.chat, principal, body.conversationId, body.partner)
-    up_to = None if body.upTo is None else micros("upTo", str(body.upTo))
+    given = body.upTo
+    up_to = micros_of_number("upTo", given) if isinstance(given, (int, float)) else micros("upTo", given)
     frame = await services.chat.receipts.read(principal, conversation, up_to)
     return JSONResponse({**frame, "type": "readDone"})
 

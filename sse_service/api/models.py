@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic.config import JsonDict
 
 __all__ = [
     "AddressOut",
@@ -46,6 +47,14 @@ __all__ = [
 ]
 
 
+def _whole(value: object) -> object:
+    """JSON knows one kind of number: 5.0 is a whole one."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Size = Annotated[int, Field(ge=1), BeforeValidator(_whole)]
+
+
 class _Body(BaseModel):
     model_config = ConfigDict(strict=True)
 
@@ -59,15 +68,33 @@ class AttachmentIn(_Body):
     name: str | None = Field(None, min_length=1, max_length=200, description="shown, and proposed for downloads")
 
 
+def _given(name: str) -> JsonDict:
+    return {"required": [name], "properties": {name: {"type": "string"}}}
+
+
+def _absent(*names: str) -> JsonDict:
+    return {"properties": {name: {"type": "null"} for name in names}}
+
+
+_HAS_CONTENT: JsonDict = {
+    "anyOf": [
+        {"required": ["message"], "properties": {"message": {"minLength": 1}}},
+        {"required": ["attachment"], "properties": {"attachment": {"type": "object"}}},
+    ]
+}
+_ONE_PLACE: JsonDict = {"oneOf": [_given("conversationId"), _given("with")]}
+
+
 class _Where(_Body):
     """A conversation by its id, or by the user on its other side."""
 
-    model_config = ConfigDict(strict=True, populate_by_name=True)
+    model_config = ConfigDict(strict=True, json_schema_extra=_ONE_PLACE)
     conversationId: str | None = Field(None, min_length=1, max_length=200)  # noqa: N815
     partner: str | None = Field(None, alias="with", min_length=1, max_length=200, description=_WITH)
 
 
 class SendIn(_Where):
+    model_config = ConfigDict(strict=True, json_schema_extra={"allOf": [_ONE_PLACE, _HAS_CONTENT]})
     message: str = Field("", description="may be empty only with an attachment")
     idempotencyKey: str | None = Field(None, min_length=1, max_length=256, description=_KEY)  # noqa: N815
     userName: str | None = Field(None, min_length=1, max_length=200)  # noqa: N815
@@ -77,6 +104,21 @@ class SendIn(_Where):
 class MessageIn(SendIn):
     """Without a conversation: to the support. With chat_id: to the responder, whose answer comes as events."""
 
+    model_config = ConfigDict(
+        strict=True,
+        json_schema_extra={
+            "allOf": [
+                _HAS_CONTENT,
+                {
+                    "oneOf": [
+                        {"allOf": [_given("chat_id"), _absent("conversationId", "with", "attachment", "userName")]},
+                        {"allOf": [_given("with"), _absent("conversationId", "chat_id", "message_id")]},
+                        _absent("with", "chat_id", "message_id"),
+                    ]
+                },
+            ]
+        },
+    )
     chat_id: str | None = Field(None, min_length=1, max_length=200)
     message_id: str | None = Field(None, min_length=1, max_length=200, description="with chat_id; also the key")
 
@@ -197,7 +239,7 @@ class ParticipantsIn(_Body):
 
 class UploadIn(_Body):
     contentType: str = Field(min_length=1, max_length=128)  # noqa: N815
-    size: int | None = Field(None, ge=1, description="bytes; S3 then takes no more than that")
+    size: Size | None = Field(None, description="bytes; S3 then takes no more than that")
 
 
 class UploadOut(BaseModel):

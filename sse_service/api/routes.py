@@ -36,6 +36,8 @@ __all__ = ["MAX_LIMIT", "authenticate", "chat_router", "health_router", "service
 
 MAX_LIMIT = 200
 
+_NOT_UPLOADED = problem_docs("attachment.uploadId: nothing of the caller's was uploaded under it")
+
 
 chat_router = APIRouter()
 health_router = APIRouter()
@@ -45,7 +47,10 @@ health_router = APIRouter()
     "/api/chat/send",
     status_code=201,
     response_model=SendOut,
-    responses={200: {"model": SendOut, "description": "sent before with this idempotencyKey"}},
+    responses={
+        200: {"model": SendOut, "description": "sent before with this idempotencyKey"},
+        409: _NOT_UPLOADED,
+    },
     summary="Send a message to a conversation, or to a user",
 )
 async def send(request: Request, body: SendIn) -> Response:
@@ -60,6 +65,7 @@ async def send(request: Request, body: SendIn) -> Response:
     responses={
         200: {"model": SendOut | ChatResponseOut, "description": "sent before with this key"},
         202: {"model": ChatResponseOut, "description": "with chat_id: accepted, the answer comes as events"},
+        409: _NOT_UPLOADED,
     },
     summary="The short form of send; with chat_id, the responder answers on the caller's streams",
 )
@@ -67,10 +73,13 @@ async def message(request: Request, body: MessageIn) -> Response:
     principal = authenticate(request)
     services = services_of(request)
     if body.chat_id is None:
+        if body.message_id is not None:
+            raise InvalidInputError("message_id", "goes with chat_id; elsewhere idempotencyKey does this")
         return await _send(request, principal, body, support_id(principal.user))
     if body.conversationId or body.partner or body.attachment or body.userName:
         raise InvalidInputError("chat_id", "goes with message, message_id and idempotencyKey only")
     chat = services.chat
+    chat.sending.check(body.message, key=body.idempotencyKey or body.message_id or "")
     conversation = await conversation_of(chat, principal, body.chat_id, None)
     sent = await chat.answers.publish(
         principal, conversation, body.message, message_id=body.message_id or "", key=body.idempotencyKey or ""
@@ -87,6 +96,12 @@ async def message(request: Request, body: MessageIn) -> Response:
 
 async def _send(request: Request, principal: Principal, body: SendIn, default: str | None) -> Response:
     chat = services_of(request).chat
+    chat.sending.check(
+        body.message,
+        user_name=body.userName or "",
+        key=body.idempotencyKey or "",
+        has_attachment=body.attachment is not None,
+    )
     conversation = await conversation_of(chat, principal, body.conversationId, body.partner, make=True, default=default)
     attachment = None
     if body.attachment is not None:
@@ -113,8 +128,7 @@ async def _send(request: Request, principal: Principal, body: SendIn, default: s
 )
 async def history(
     request: Request,
-    conversation_id: str | None = Query(None, alias="conversationId", min_length=1, max_length=200),
-    partner: str | None = Query(None, alias="with", min_length=1, max_length=200),
+    conversation_id: str = Query(alias="conversationId", min_length=1, max_length=200),
     limit: int = Query(50, ge=1, le=MAX_LIMIT),
     before: str | None = Query(None, description="UNIX seconds or ISO 8601: only messages before it"),
     after: str | None = Query(None, description="UNIX seconds or ISO 8601: only messages after it"),
@@ -122,7 +136,7 @@ async def history(
 ) -> Response:
     principal = authenticate(request)
     chat = services_of(request).chat
-    conversation = await conversation_of(chat, principal, conversation_id, partner)
+    conversation = await conversation_of(chat, principal, conversation_id, None)
     page = await chat.history.page(
         principal,
         conversation,
@@ -145,6 +159,7 @@ async def history(
     )
 
 
+@chat_router.get("/api/chat/history/direct", response_model=DirectHistoryOut, summary="The same as /chat/history")
 @chat_router.get(
     "/chat/history",
     response_model=DirectHistoryOut,

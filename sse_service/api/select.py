@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
+import re
+from decimal import Decimal
+from math import isfinite
 
 from sse_service.auth import Principal
 from sse_service.chat import MICRO, ChatService
 from sse_service.chat.frames import parse_iso
 from sse_service.errors import InvalidInputError
+from sse_service.events import check_name
 from sse_service.logs import note
 from sse_service.ports import Conversation
 
-__all__ = ["conversation_of", "micros"]
+__all__ = ["conversation_of", "micros", "micros_of_number"]
+
+_SECONDS = re.compile(r"[0-9]{1,11}(\.[0-9]{1,9})?", re.ASCII)
 
 
 async def conversation_of(
@@ -28,6 +33,9 @@ async def conversation_of(
     make: one with a partner is made where it is missing; otherwise it is only named. Raises InvalidInputError,
     ForbiddenError.
     """
+    for field, value in (("conversationId", conversation_id), ("with", partner)):
+        if value:
+            check_name(field, value)
     if conversation_id and partner:
         raise InvalidInputError("with", "name the conversation or its other side, not both")
     if partner:
@@ -47,10 +55,13 @@ def micros(field: str, value: str | None) -> int | None:
         return None
     if "T" in value:
         return parse_iso(field, value)
-    try:
-        seconds = Decimal(value)
-    except InvalidOperation:
-        raise InvalidInputError(field, "must be UNIX seconds") from None
-    if not seconds.is_finite() or not 0 <= seconds < 10**11:
+    if not _SECONDS.fullmatch(value):
         raise InvalidInputError(field, "must be UNIX seconds")
-    return round(seconds * MICRO)
+    return round(Decimal(value) * MICRO)
+
+
+def micros_of_number(field: str, value: float) -> int:
+    """UNIX seconds as a JSON number. Out of range means the end of it: everything, or nothing."""
+    if not isfinite(value):
+        raise InvalidInputError(field, "must be UNIX seconds")
+    return round(Decimal(repr(min(max(value, 0), 10**10))) * MICRO)

@@ -163,11 +163,11 @@ class Conversations:
     ) -> None:
         """Conversations whose names say whose they are can be made by those only, and stay theirs."""
         if is_open:
-            raise InvalidInputError("open", "direct and support conversations are private")
+            raise ForbiddenError("direct and support conversations are private")
         if is_direct(conversation_id):
             people = sorted(members)
             if not 1 <= len(people) <= 2 or direct_id(people[0], people[-1]) != conversation_id:
-                raise InvalidInputError("participants", "a direct conversation has the two users of its id")
+                raise ForbiddenError("a direct conversation has the two users of its id")
         elif not is_service and (
             conversation_id != support_id(principal.user) or members - self._support - {principal.user}
         ):
@@ -207,7 +207,7 @@ class Conversations:
                 raise ForbiddenError("only its creator may remove others")
             raise ForbiddenError("not a participant of this conversation")
         if is_direct(conversation_id):
-            raise InvalidInputError("conversationId", "nobody leaves a direct conversation")
+            raise ForbiddenError("nobody leaves a direct conversation")
         if user not in known.participants | known.former:
             raise NotFoundError("there is no such participant")
         saved = await self._store.remove(tenant, conversation_id, user) or known

@@ -76,6 +76,14 @@ class Sending:
         self._clock = clock
         self._frame: Frame = message_frame if notify_full else id_frame
 
+    def check(self, text: str, *, user_name: str = "", key: str = "", has_attachment: bool = False) -> None:
+        """What can be said of a message before it is known where it goes. Raises InvalidInputError, TooLargeError."""
+        if user_name:
+            check_name("userName", user_name)
+        if key:
+            check_key("idempotencyKey", key)
+        self._check_size(None, user_name, user_name, text, has_attachment=has_attachment)
+
     async def send(
         self,
         principal: Principal,
@@ -189,13 +197,14 @@ class Sending:
         await self._messages.put(principal.tenant, message, is_open=conversation.is_open)
 
     def _check_size(
-        self, conversation: Conversation, sender: str, name: str, text: str, *, has_attachment: bool
+        self, conversation: Conversation | None, sender: str, name: str, text: str, *, has_attachment: bool
     ) -> None:
         limit = self._publishing.max_event_bytes
         if not text and not has_attachment:
             raise InvalidInputError("message", "must not be empty")
-        people = [*conversation.participants] if is_direct(conversation.conversation_id) else [name]
-        shown = {"roomId": conversation.conversation_id, "names": [sender, *people], "message": text}
+        room_id = conversation.conversation_id if conversation is not None else ""
+        people = sorted(conversation.participants) if conversation is not None and is_direct(room_id) else [name]
+        shown = {"roomId": room_id, "names": [sender, *people], "message": text}
         try:
             size = len(compact_json(shown).encode())
         except ValueError:

@@ -137,29 +137,30 @@ async def test_wl7_while_it_is_answered_a_repeat_is_a_conflict_that_passes(
     assert response.status_code == 200 and frames[-1].json["chunks"] == rest[-1].json["chunks"]
 
 
-async def test_wl7_who_leaves_cancels_the_answer(start_service: Any, settings: Settings, bearer: Any) -> None:
+@pytest.mark.parametrize(("name", "word"), [("steered", "wait"), ("unhurried", "x")])
+async def test_wl7_who_leaves_cancels_the_answer(
+    start_service: Any, settings: Settings, bearer: Any, name: str, word: str
+) -> None:
     """The generator is closed, the place is free, and a repeat begins anew at once."""
-    for name, word in ((STEERED, "wait"), (f"{HERE}:unhurried", "x")):
-        chat_responders.reset()
-        service = await start_service(settings.replace(responder=name, max_answers_per_user=1))
-        await service.room("c1")
-        work = service.app.state.services.chat.answers.work
-        async with asking(service, bearer, "ann", "c1", message=word, idempotencyKey="k") as (_, frames):
-            await anext(frames)
-            await anext(frames)
-            assert work.running == 1
-            refused, _ = await ask(service, "ann", "c1", message="x")
-            assert refused.status_code == 429 and refused.headers["retry-after"]
-            assert refused.json()["scope"] == "user"
-        await until(chat_responders.CLOSED.is_set, "the generator is closed")
-        await until(lambda: work.running == 0, "the place is free")
-        chat_responders.GO_ON.set()
-        await until(lambda: not work._tasks, "the claim is let go")
-        response, frames = await ask(service, "ann", "c1", message=word, idempotencyKey="k")
-        assert response.status_code == 200, response.text
-        assert frames[-1].json["status"] == "completed" and len(chat_responders.CALLS) == 2
-        rows = (await service.get("/api/chat/history?conversationId=c1", "ann")).json()["messages"]
-        assert [row["userName"] for row in rows] == ["ann", "assistant"]
+    service = await start_service(settings.replace(responder=f"{HERE}:{name}", max_answers_per_user=1))
+    await service.room("c1")
+    work = service.app.state.services.chat.answers.work
+    async with asking(service, bearer, "ann", "c1", message=word, idempotencyKey="k") as (_, frames):
+        await anext(frames)
+        await anext(frames)
+        assert work.running == 1
+        refused, _ = await ask(service, "ann", "c1", message="x")
+        assert refused.status_code == 429 and refused.headers["retry-after"]
+        assert refused.json()["scope"] == "user"
+    await until(chat_responders.CLOSED.is_set, "the generator is closed")
+    await until(lambda: work.running == 0, "the place is free")
+    chat_responders.GO_ON.set()
+    await until(lambda: not work._tasks, "the claim is let go")
+    response, again = await ask(service, "ann", "c1", message=word, idempotencyKey="k")
+    assert response.status_code == 200, response.text
+    assert again[-1].json["status"] == "completed" and len(chat_responders.CALLS) == 2
+    rows = (await service.get("/api/chat/history?conversationId=c1", "ann")).json()["messages"]
+    assert [row["userName"] for row in rows] == ["ann", "assistant"]
 
 
 async def test_wl7_errors_before_the_first_byte_are_http_errors(start_api: Any, settings: Settings) -> None:
@@ -255,7 +256,7 @@ async def test_importing_sse_starlette_leaves_uvicorn_as_it_was() -> None:
 
 
 async def test_wl8_with_chat_id_the_answer_comes_as_events(any_service: Any) -> None:
-    """What the WebSocket frame `chat` did: accepted at once, told to the tenant, answered on all streams of the user."""
+    """What the WebSocket frame `chat` did: accepted, told to the tenant, answered on the user's streams."""
     service = any_service
     await service.room("c1")
     async with service.stream("ann") as one, service.stream("ann") as two, service.stream("bob") as other:
@@ -308,5 +309,7 @@ async def test_wl8_an_answer_told_as_events_ends_also_when_the_service_does(
 
 async def test_chat_id_goes_alone(memory_api: Any) -> None:
     await memory_api.room("c1", "ann")
-    body = {"chat_id": "c1", "conversationId": "c1", "message": "x"}
-    assert (await memory_api.post("/api/chat/message", "ann", body)).status_code == 400
+    for extra in ({"conversationId": "c1"}, {"with": "bob"}, {"userName": "A"}, {"message": ""}):
+        body = {"chat_id": "c1", "message": "x", **extra}
+        assert (await memory_api.post("/api/chat/message", "ann", body)).status_code == 400
+    assert (await memory_api.post("/api/chat/message", "ann", {"message": "x", "message_id": "m"})).status_code == 400

@@ -172,9 +172,7 @@ async def test_too_many_at_once_are_refused_and_nothing_is_begun(start_api: Any,
     assert (await api.post(RUNS, "eve", {"agent_id": "a", "input": "x", "run_id": "more"})).status_code == 202
 
 
-async def test_sigterm_ends_each_run_with_completed_or_interrupted(
-    start_service: Any, dynamo_tables: Settings
-) -> None:
+async def test_sigterm_ends_each_run_with_completed_or_interrupted(start_service: Any, dynamo_tables: Settings) -> None:
     """And it is told: whoever comes back to the next instance gets it."""
     service = await start_service(dynamo_tables.replace(responder=STEERED, grace_s=1))
     async with service.stream("ann") as stream:
@@ -187,9 +185,7 @@ async def test_sigterm_ends_each_run_with_completed_or_interrupted(
     async with next_one.stream("ann", cursor=cursor) as stream:
         for kind in ("agent_run", "library_processing"):
             await stream.until(
-                lambda kind=kind: [
-                    f for f in stream.of_type(f"{kind}_notification") if f.json["status"] != "running"
-                ],
+                lambda kind=kind: [f for f in stream.of_type(f"{kind}_notification") if f.json["status"] != "running"],
                 "the end",
             )
             last = stream.of_type(f"{kind}_notification")[-1].json

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -81,6 +83,23 @@ def test_a_responder_that_is_none_is_said_at_the_start(spec: str, words: str) ->
     assert "SSE_RESPONDER" in str(caught.value)
 
 
+def test_check_config_looks_at_the_responder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """One line and a hint, no traceback; a module beside the caller is found."""
+    from typer.testing import CliRunner
+
+    from sse_service.cli import app
+
+    (tmp_path / "my_responder_of_tests.py").write_text("def answer(request):\n    yield {'text': 'x'}\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", [one for one in sys.path if one != ""])
+    for spec, code in (("my_responder_of_tests:answer", 0), ("my_responder_of_tests:other", 2), ("no:thing", 2)):
+        monkeypatch.setenv("SSE_RESPONDER", spec)
+        result = CliRunner().invoke(app, ["check-config"])
+        assert result.exit_code == code, result.output
+        if code:
+            assert f"SSE_RESPONDER='{spec}'" in result.output and "Traceback" not in result.output
+
+
 @pytest.mark.parametrize("name", ["a_list", "steered", "unhurried", "makes_async"])
 async def test_every_kind_of_function_runs(name: str) -> None:
     chat_responders.GO_ON.set()
@@ -108,7 +127,7 @@ async def test_an_async_responder_is_closed_at_once() -> None:
 
 @pytest.mark.parametrize("word", ["fail first", "fail later", "stop iteration"])
 async def test_what_a_responder_raises_arrives(word: str) -> None:
-    with pytest.raises(Exception, match="secret|StopIteration"):
+    with pytest.raises(Exception, match=r"secret|StopIteration"):
         async for _ in run(load(f"{HERE}:steered"), request(message=word)):
             pass
 
