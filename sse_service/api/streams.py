@@ -9,8 +9,9 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from sse_service.api.identity import services_of
-from sse_service.api.tickets import StreamCaller, come_back_later, stream_caller
+from sse_service.api.tickets import StreamCaller, come_back_later, is_native, stream_caller
 from sse_service.auth import SCOPE_TENANT_STREAM, own_topics, require_readable
+from sse_service.chat.addresses import support_id
 from sse_service.errors import ForbiddenError, InvalidInputError, RequestError
 from sse_service.events import EVERY_TOPIC, Topic, check_conversation_id, parse_topic, room_topic
 from sse_service.logs import note
@@ -78,7 +79,9 @@ _COMMON = [
     },
 )
 async def chat_stream(request: Request) -> Response:
-    caller = await stream_caller(request)
+    caller = await _caller(request)
+    if isinstance(caller, Response):
+        return caller
     principal = caller.principal
     wanted = request.query_params.getlist("conversationId")
     most = services_of(request).settings.max_topics
@@ -88,6 +91,8 @@ async def chat_stream(request: Request) -> Response:
         check_conversation_id(conversation_id)
     if len(wanted) == 1:
         note(conversationId=wanted[0])
+    if support_id(principal.user) in wanted:
+        await services_of(request).chat.conversations.support(principal)  # made on demand
 
     def choose(rooms: frozenset[str]) -> set[Topic]:
         if not rooms.issuperset(wanted):
@@ -109,7 +114,9 @@ async def chat_stream(request: Request) -> Response:
     },
 )
 async def topic_stream(request: Request) -> Response:
-    caller = await stream_caller(request)
+    caller = await _caller(request)
+    if isinstance(caller, Response):
+        return caller
     principal = caller.principal
     asked = request.query_params.getlist("topic")
     most = services_of(request).settings.max_topics
@@ -142,13 +149,25 @@ async def _open(
     try:
         response = await _stream(request, caller, choose, envelope=envelope, joins=joins, needs_rooms=needs_rooms)
     except RequestError as error:
-        if not caller.is_native or error.retry_after_s is None:
-            raise
-        # What passes must not end a browser's EventSource.
-        services_of(request).metrics.refused.labels(error.code).inc()
-        response = come_back_later(error, request)
+        response = _survivable(request, error)
     caller.give_cookie(request, response)
     return response
+
+
+async def _caller(request: Request) -> StreamCaller | Response:
+    """Who opens the stream, or the answer when that cannot be found out now."""
+    try:
+        return await stream_caller(request)
+    except RequestError as error:
+        return _survivable(request, error)
+
+
+def _survivable(request: Request, error: RequestError) -> Response:
+    """What passes must not end a browser's EventSource. Raises `error` for everything and everybody else."""
+    if error.retry_after_s is None or not is_native(request):
+        raise error
+    services_of(request).metrics.refused.labels(error.code).inc()
+    return come_back_later(error, request)
 
 
 async def _stream(

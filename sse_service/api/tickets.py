@@ -24,7 +24,7 @@ from sse_service.logs import note
 from sse_service.tickets import Grant
 from sse_service.wire import MEDIA_TYPE, control_frame
 
-__all__ = ["COOKIE", "StreamCaller", "come_back_later", "stream_caller", "ticket_router"]
+__all__ = ["COOKIE", "StreamCaller", "come_back_later", "is_native", "stream_caller", "ticket_router"]
 
 COOKIE = "sse_session"
 TICKET = "ticket"
@@ -68,13 +68,10 @@ async def issue_ticket(request: Request, body: TicketIn | None = None) -> Respon
 @dataclass(frozen=True, slots=True)
 class StreamCaller:
     """Who opens a stream. topics: what it may read at most; None: whatever the principal may.
-
-    is_native: a browser's EventSource, which gives up for good on every status but 200.
-    """
+    session: the cookie to set, when the client does not have it."""
 
     principal: Principal
     topics: frozenset[Topic] | None
-    is_native: bool
     session: str | None = None
 
     def permit(self, chosen: set[Topic] | None) -> None:
@@ -101,21 +98,26 @@ class StreamCaller:
         )
 
 
+def is_native(request: Request) -> bool:
+    """A browser's EventSource by what it shows: it cannot send a token, and gives up on every status but 200."""
+    shows = TICKET in request.query_params or COOKIE in request.cookies
+    return shows and not request.headers.get("authorization")
+
+
 async def stream_caller(request: Request) -> StreamCaller:
     """A token in the header wins; then the ticket with or without its cookie; then the cookie alone.
 
     Raises UnauthorizedError, ForbiddenError, RateLimitedError, UnavailableError.
     """
     refuse_token_in_url(request.query_params.keys())
-    ticket, cookie = request.query_params.get(TICKET, ""), request.cookies.get(COOKIE, "")
-    if request.headers.get("authorization") or not (ticket or cookie):
-        principal = authenticate(request)
-        return StreamCaller(principal, None, is_native=False)
+    if not is_native(request):
+        return StreamCaller(authenticate(request), None)
     _check_origin(request)
     tickets = services_of(request).tickets
+    ticket, cookie = request.query_params.get(TICKET, ""), request.cookies.get(COOKIE, "")
     grant: Grant = await (tickets.redeem(ticket, cookie) if ticket else tickets.resume(cookie))
     note(userId=grant.principal.user)
-    return StreamCaller(grant.principal, grant.topics, is_native=True, session=grant.session)
+    return StreamCaller(grant.principal, grant.topics, grant.session)
 
 
 def come_back_later(error: RequestError, request: Request) -> Response:

@@ -12,7 +12,7 @@ import pytest
 
 from sse_service.adapters.memory_sessions import MemorySessions
 from sse_service.auth import Principal
-from sse_service.errors import UnauthorizedError
+from sse_service.errors import UnauthorizedError, UnavailableError
 from sse_service.events import Topic
 from sse_service.logs import JsonFormatter
 from sse_service.settings import Settings
@@ -354,6 +354,22 @@ async def test_a_limit_that_passes_does_not_end_an_event_source(start_service: A
         assert refused.status_code == 429 and refused.headers["retry-after"] == "5"
     text = (await service.client.get("/metrics")).text
     assert 'sse_streams_refused_total{reason="too_many_streams"} 1.0' in text
+
+
+async def test_a_store_that_is_away_does_not_end_an_event_source(
+    memory_api: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticket = await issue(memory_api)
+
+    async def away(*_: object, **__: object) -> None:
+        raise UnavailableError("away", retry_after_s=2)
+
+    monkeypatch.setattr(memory_api.backends.sessions, "get", away)
+    answer = await memory_api.client.get(f"/api/chat/stream?ticket={ticket}")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
+    reader = SseReader()
+    (farewell,) = reader.feed(answer.content)
+    assert (farewell.json["reason"], reader.retry_ms) == ("unavailable", 2000)
 
 
 # The developer's switch ------------------------------------------------------------------------------------
