@@ -1,7 +1,7 @@
 """The response of a stream: headers, replay, then the hub's.
 
-Where one request has one reader, sse-starlette serves it, and this is the one file that may import it (that
-comes with the POST stream). A stream with fan-out is written by the hub instead: docs/decisions/0002.
+A stream with fan-out is written by the hub; where one request has one reader, sse-starlette serves it
+(reply.py): docs/decisions/0002.
 """
 
 from __future__ import annotations

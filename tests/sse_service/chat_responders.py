@@ -39,6 +39,8 @@ def steered(request: dict[str, Any]) -> Iterator[dict[str, Any]]:
                 yield {"text": "."} if is_chat else {"progress": 20, "step": "wait"}
         if word == "block":
             GO_ON.wait(30)
+        while word == "flood":
+            yield {"text": "x" * 16_000}
         if word == "long":
             yield {"text": "日" * 10_000}
         yield {"text": "two"} if is_chat else {"result": {"done": word}}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from sse_service.app import make_backends
 from sse_service.settings import Settings
 from sse_service.testing import Frame, SseReader
 
@@ -209,6 +211,39 @@ async def test_wl7_a_silent_responder_is_covered_by_heartbeats(
                 chat_responders.GO_ON.set()
     frames = SseReader().feed(seen)
     assert [frame.type for frame in frames] == ["chat_stream_start", *["chat_stream_chunk"] * 2, "chat_stream_end"]
+
+
+async def test_wl7_a_client_that_takes_nothing_is_cut_off(start_service: Any, settings: Settings, bearer: Any) -> None:
+    """The send time-out is on: a stalled reader does not hold its generator."""
+    service = await start_service(settings.replace(responder=STEERED, send_timeout_s=0.2))
+    await service.room("c1")
+    body = json.dumps({"message": "flood"})
+    reader, writer = await asyncio.open_connection("127.0.0.1", service.port, limit=1024)
+    head = f"POST /chat/c1/stream HTTP/1.1\r\nhost: x\r\nauthorization: {bearer('ann')['authorization']}\r\n"
+    writer.write(f"{head}content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n{body}".encode())
+    await reader.readuntil(b"\r\n")
+    await until(chat_responders.CLOSED.is_set, "the generator is closed")
+    await until(lambda: service.app.state.services.chat.answers.work.running == 0, "the place is free")
+    writer.transport.abort()
+
+
+async def test_stores_agree_on_renewed_claims(settings: Settings, dynamo_tables: Settings) -> None:
+    """An answer that takes longer than a lease is still being made by its owner, and by nobody else."""
+    for chosen in (settings, dynamo_tables):
+        backends = make_backends(chosen, time.time)
+        await backends.log.start()
+        claims, times = backends.claims, {"lease_s": 10, "keep_s": 1000}
+        assert (await claims.claim("k", "me", {}, now=0, **times)).state == "mine"
+        await claims.renew("k", "you", 500)
+        assert (await claims.claim("k", "you", {}, now=5, **times)).state == "busy"
+        await claims.renew("k", "me", 500)
+        assert (await claims.claim("k", "you", {}, now=400, **times)).state == "busy"
+        assert (await claims.claim("k", "you", {}, now=501, **times)).state == "taken_over"
+        await claims.renew("k", "me", 5000)  # too late: it is somebody else's now
+        await claims.complete("k", {"x": "y"})
+        await claims.renew("k", "you", 5000)
+        assert (await claims.claim("k", "me", {}, now=600, **times)).state == "done"
+        await backends.log.close()
 
 
 async def test_wl7_an_answer_lasts_no_longer_than_a_response_may(start_service: Any, settings: Settings) -> None:

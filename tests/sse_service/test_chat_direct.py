@@ -137,6 +137,13 @@ async def test_sq6_nobody_takes_somebody_elses_support_conversation(api: Any) ->
     assert both["participants"] == ["agent", "ann"]
 
 
+async def test_sq6_the_first_stream_makes_it_as_well(service: Any) -> None:
+    async with service.stream("ann", "/api/chat/stream?conversationId=support-ann") as stream:
+        await service.say("ann", "help", "support-ann")
+        assert (await stream.frame("message")).json["message"] == "help"
+    assert (await service.get("/api/chat/stream?conversationId=support-ann", "eve")).status_code == 403
+
+
 async def test_support_participants_are_a_setting(start_api: Any, settings: Any) -> None:
     api = await start_api(settings.replace(support_participants=("desk",)))
     assert (await api.post("/api/chat/support", "ann", {})).json()["participants"] == ["ann", "desk"]
