@@ -20,7 +20,7 @@ from sse_starlette.event import ServerSentEvent
 from sse_starlette.sse import AppStatus, EventSourceResponse, SendTimeoutError
 from starlette.types import Receive, Scope, Send
 
-from sse_service.chat.answers import Answer
+from sse_service.chat.answer import Answer
 from sse_service.settings import Settings
 from sse_service.work import FINISH_SHARE
 
