@@ -78,30 +78,37 @@ class RedisServer:
 
 
 class Door:
-    """A TCP relay to a server; shut, it cuts what is open and lets nobody in."""
+    """A TCP relay to a server; shut, it cuts what is open and whoever comes."""
 
     def __init__(self, host: str, port: int) -> None:
         self._target = (host, port)
+        self._is_open = True
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self.port = 0
 
-    async def open(self) -> None:
-        self._server = await asyncio.start_server(self._connected, "127.0.0.1", self.port)
+    async def listen(self) -> None:
+        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
         self.port = self._server.sockets[0].getsockname()[1]
 
+    def open(self) -> None:
+        self._is_open = True
+
     async def shut(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-        # What the kernel had accepted before has its task in a few iterations of the loop.
-        for _ in range(10):
-            await asyncio.sleep(0.001)
+        # It goes on listening: a server that is closed while it accepts leaves that connection open (CPython 3.11).
+        self._is_open = False
         for writer in self._writers:
             writer.transport.abort()
-        # Not cancelled: a connection that is just being made would be left open by nobody's fault.
+        # Not cancelled: a connection that is just being made would be left open.
         await asyncio.gather(*self._tasks)
+
+    async def close(self) -> None:
+        for _ in range(10):
+            await self.shut()
+            await asyncio.sleep(0.001)
+        if self._server is not None:
+            self._server.close()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -109,12 +116,15 @@ class Door:
         self._tasks.add(task)
         self._writers.add(writer)
         try:
+            if not self._is_open:
+                writer.transport.abort()
+                return
             there_reader, there = await asyncio.open_connection(*self._target)
         except OSError:
             writer.transport.abort()
         else:
             self._writers.add(there)
-            if self._server is not None:
+            if self._is_open:
                 await asyncio.gather(_copy(reader, there), _copy(there_reader, writer))
             there.transport.abort()
             writer.transport.abort()
@@ -137,8 +147,8 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 @contextlib.asynccontextmanager
 async def door_to(host: str, port: int) -> AsyncIterator[Door]:
     door = Door(host, port)
-    await door.open()
+    await door.listen()
     try:
         yield door
     finally:
-        await door.shut()
+        await door.close()

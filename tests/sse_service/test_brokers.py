@@ -286,7 +286,7 @@ async def test_a_broker_that_was_away_loses_nothing(far_cluster: Cluster) -> Non
     await far_cluster.door.shut()
     for n in range(20):
         await (one, two)[n % 2].publish(f"e{n}")
-    await far_cluster.door.open()
+    far_cluster.door.open()
     await ann.has(["before", *texts(20)])
     await bob.has(["before", *texts(20)])
     await one.publish("after")
@@ -299,7 +299,7 @@ async def test_streams_open_while_the_broker_is_away(far_cluster: Cluster) -> No
     one, two = await far_cluster.instance(), await far_cluster.instance()
     bob = await two.open("bob")
     await one.publish("e0")
-    await far_cluster.door.open()
+    far_cluster.door.open()
     await bob.has(["e0"])
 
 
@@ -316,7 +316,7 @@ async def test_notify_never_waits_and_forgets_no_position(far_cluster: Cluster) 
     for _ in range(10):  # 36 MB, and 8 MB are kept
         await one.publish(*[body] * 60)
     assert one.value("sse_broker_dropped_total") > 0
-    await far_cluster.door.open()
+    far_cluster.door.open()
     await bob.until(lambda: len(bob.texts) == 601, "everything")
     assert bob.numbers == sorted(set(bob.numbers))
 
