@@ -8,6 +8,7 @@ from migrate.cli import bridge
 from migrate.cli.compare import compare
 from migrate.cli.down import down
 from migrate.cli.env import env
+from migrate.cli.scan import scan
 from migrate.cli.status import status
 from migrate.cli.token import token
 from migrate.cli.up import up
@@ -28,7 +29,7 @@ def _root() -> None:
     """Move a real-time application from API Gateway WebSocket to Server-Sent Events + REST."""
 
 
-for verb in (up, status, down, env, token, compare):
+for verb in (up, status, down, env, token, compare, scan):
     app.command()(verb)
 app.add_typer(bridge.app, name="bridge")
 

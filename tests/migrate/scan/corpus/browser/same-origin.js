@@ -1,0 +1,3 @@
+const proto = location.protocol === "https:" ? "wss:" : "ws:";
+const ws = new WebSocket(`${proto}//${location.host}/live`);
+ws.addEventListener("message", (e) => console.log(e.data));

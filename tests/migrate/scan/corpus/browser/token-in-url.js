@@ -1,0 +1,3 @@
+export function open(token) {
+  return new WebSocket(`wss://chat.example.com/ws?token=${token}`);
+}

@@ -1,0 +1,2 @@
+// Ú‘±‚ğŠJ‚­
+const ws = new WebSocket("wss://chat.example.com/ws");

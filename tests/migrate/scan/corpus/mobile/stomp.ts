@@ -1,0 +1,3 @@
+import { Client } from "@stomp/stompjs";
+
+export const client = new Client({ brokerURL: "wss://chat.example.com/stomp", reconnectDelay: 500 });

@@ -1,0 +1,3 @@
+const { default: Ws } = await import("ws");
+const client = new Ws("wss://chat.example.com/ws");
+export default client;

@@ -1,0 +1,4 @@
+const express = require("express");
+const app = express();
+require("express-ws")(app);
+app.ws("/echo", (ws) => ws.on("message", (m) => ws.send(m)));

@@ -1,0 +1,3 @@
+import WS from "isomorphic-ws";
+export { WS as Connection };
+export const BrowserSocket = globalThis.WebSocket;

@@ -1,0 +1,3 @@
+from websockets.asyncio.client import connect as dial
+
+__all__ = ["dial"]

@@ -1,0 +1,8 @@
+export default {
+  handler: "handler.main",
+  events: [
+    {
+      websocket: { route: "$disconnect" },
+    },
+  ],
+};
