@@ -11,19 +11,24 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from legacy_ws.aws import AWS_ERRORS, explain
 from legacy_ws.errors import LegacyWsError, RefusedError
 
 __all__ = ["confirm", "err", "out", "print_json", "print_table", "printable", "progress", "reports_errors", "say"]
 
-out = Console(soft_wrap=True)
-err = Console(stderr=True, soft_wrap=True)
+# Whatever is printed may hold text that a client chose: brackets and `:smile:` are text, too.
+_PLAIN: dict[str, Any] = {"markup": False, "emoji": False, "highlight": False}
+out = Console(soft_wrap=True, **_PLAIN)
+err = Console(stderr=True, soft_wrap=True, **_PLAIN)
+
+_ANY_WIDTH = 1_000_000
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -36,18 +41,21 @@ def print_json(value: object) -> None:
 
 def print_table(columns: Iterable[str], rows: Iterable[Iterable[object]], title: str | None = None) -> None:
     """Write a table to stdout; cells are plain text, whatever they contain."""
-    table = Table(title=title, title_justify="left")
-    names = list(columns)
-    for number, column in enumerate(names):
+    console = Console(**_PLAIN)
+    # Somebody filters or keeps what is piped: no cell is broken for the sake of a screen.
+    piped = not console.is_terminal
+    table = Table()
+    for number, column in enumerate(columns):
         # The first column is what other commands take: it must be possible to copy it.
-        table.add_column(column, overflow="fold", no_wrap=number == 0)
+        table.add_column(_cell(column), overflow="fold", no_wrap=piped or number == 0)
     for row in rows:
         table.add_row(*(_cell(value) for value in row))
-    console = Console()
-    if not console.is_terminal:
-        # Somebody filters or keeps it: no cell is broken for the sake of a screen.
-        console.width = max(console.width, console.measure(table).maximum)
-    console.print(table, markup=False)
+    if piped:
+        unlimited = console.options.update(max_width=_ANY_WIDTH)
+        console.width = max(console.width, console.measure(table, options=unlimited).maximum)
+    if title is not None:
+        console.print(Text(printable(title)), style="table.title", soft_wrap=True)
+    console.print(table)
 
 
 def printable(text: str) -> str:
@@ -68,8 +76,8 @@ def progress(message: str) -> Iterator[Callable[[str], None]]:
     if not err.is_terminal:
         yield lambda _: None
         return
-    with err.status(message) as status:
-        yield status.update
+    with err.status(Text(printable(message))) as status:
+        yield lambda text: status.update(Text(printable(text)))
 
 
 def confirm(question: str, *, yes: bool) -> None:
@@ -112,9 +120,9 @@ def _plain(value: object) -> object:
     return str(value)
 
 
-def _cell(value: object) -> str:
+def _cell(value: object) -> Text:
     if value is None:
-        return ""
-    if isinstance(value, Mapping | list):
-        return printable(json.dumps(value, ensure_ascii=False, default=_plain))
-    return printable(str(value))
+        return Text()
+    plain = json.dumps(value, ensure_ascii=False, default=_plain) if isinstance(value, Mapping | list) else str(value)
+    # A row is a line.
+    return Text(printable(plain).replace("\n", "\\n").replace("\t", "\\t"))

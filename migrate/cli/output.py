@@ -16,8 +16,9 @@ from migrate.errors import ExitCode, MigrateError
 
 __all__ = ["err", "out", "print_json", "reports_errors"]
 
-out = Console(soft_wrap=True)
-err = Console(stderr=True, soft_wrap=True)
+# What is printed may hold names and values of others: brackets and `:smile:` are text, too.
+out = Console(soft_wrap=True, markup=False, emoji=False, highlight=False)
+err = Console(stderr=True, soft_wrap=True, markup=False, emoji=False, highlight=False)
 
 # Errors of a write, which name no file.
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO)
