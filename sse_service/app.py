@@ -26,11 +26,13 @@ from sse_service.api import problems
 from sse_service.api.context import RequestContext
 from sse_service.api.cors import Cors
 from sse_service.api.inbox import inbox_router
+from sse_service.api.ingest import ingest
 from sse_service.api.keys import KeysFirst
 from sse_service.api.openapi import openapi_of
 from sse_service.api.routes import chat_router, health_router
 from sse_service.api.streams import stream_router
 from sse_service.api.tickets import ticket_router
+from sse_service.api.virtual import virtual_router
 from sse_service.api.work import work_router
 from sse_service.chat import ChatService, ChatStores
 from sse_service.errors import SettingsError
@@ -47,6 +49,7 @@ from sse_service.ports import (
     ConversationStore,
     EventLog,
     InboxStore,
+    IngestQueue,
     JobStore,
     MessageStore,
     UploadStore,
@@ -57,6 +60,7 @@ from sse_service.services import Services
 from sse_service.settings import Settings
 from sse_service.tickets import SessionStore, Tickets
 from sse_service.tokens import ClaimRules, KeySetVerifier, SecretVerifier
+from sse_service.virtual.wiring import Virtual
 
 if TYPE_CHECKING:
     from sse_service.adapters.dynamodb import Dynamo
@@ -80,9 +84,11 @@ class Backends:
     inbox: InboxStore = field(default_factory=MemoryInbox)
     jobs: JobStore = field(default_factory=MemoryJobs)
     uploads: UploadStore | None = None
+    ingest: IngestQueue | None = None
 
 
 def make_backends(settings: Settings, clock: Clock) -> Backends:
+    metrics = Metrics()
     if not settings.is_durable:
         return Backends(
             MemoryEventLog(clock, retention_s=settings.retention_s, max_bytes=settings.memory_log_bytes),
@@ -90,7 +96,9 @@ def make_backends(settings: Settings, clock: Clock) -> Backends:
             MemoryMessages(),
             MemoryConversations(),
             MemoryClaims(),
+            metrics,
             uploads=_make_uploads(settings),
+            ingest=_make_ingest(settings, clock, metrics),
         )
     # Imported here: the embedded default starts without the AWS SDK.
     from sse_service.adapters.dynamodb import Dynamo
@@ -99,7 +107,7 @@ def make_backends(settings: Settings, clock: Clock) -> Backends:
     from sse_service.adapters.dynamodb_sessions import DynamoSessions
     from sse_service.adapters.dynamodb_stores import DynamoClaims, DynamoConversations, DynamoMessages, SharedMessages
 
-    dynamo, prefix, metrics = Dynamo(settings), settings.table_prefix, Metrics()
+    dynamo, prefix = Dynamo(settings), settings.table_prefix
     conversations = DynamoConversations(dynamo, f"{prefix}-conversations")
     messages: MessageStore = (own := DynamoMessages(dynamo, settings.own_messages_table, "conversationId"))
     if settings.shares_messages_table:
@@ -116,6 +124,7 @@ def make_backends(settings: Settings, clock: Clock) -> Backends:
         DynamoInbox(dynamo, f"{prefix}-conversations"),
         DynamoJobs(dynamo, f"{prefix}-conversations"),
         _make_uploads(settings),
+        _make_ingest(settings, clock, metrics),
     )
 
 
@@ -125,6 +134,14 @@ def _make_uploads(settings: Settings) -> UploadStore | None:
     from sse_service.adapters.s3_uploads import S3Uploads
 
     return S3Uploads(settings)
+
+
+def _make_ingest(settings: Settings, clock: Clock, metrics: Metrics) -> IngestQueue | None:
+    if not settings.ingest_queue_url:
+        return None
+    from sse_service.adapters.sqs_ingest import SqsIngest
+
+    return SqsIngest(settings, metrics, clock=clock)
 
 
 def _make_broker(
@@ -192,7 +209,10 @@ def create_app(settings: Settings, backends: Backends | None = None, clock: Cloc
     rules = _claim_rules(settings)
     verifier = KeySetVerifier(keys.lookup, rules) if keys else SecretVerifier(settings.jwt_secret, rules)
     tickets = Tickets(chosen.sessions, clock, settings.ticket_ttl_s)
-    services = Services(settings, verifier, hub, chat, tickets, Rates(settings, time.monotonic), metrics, clock)
+    virtual = Virtual(settings, metrics, clock) if settings.has_virtual else None
+    services = Services(
+        settings, verifier, hub, chat, tickets, Rates(settings, time.monotonic), metrics, clock, virtual
+    )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -200,15 +220,23 @@ def create_app(settings: Settings, backends: Backends | None = None, clock: Cloc
         if keys:
             await keys.ensure("")  # an issuer that is away now is asked again with the first token
         await chat.start()
+        if virtual:
+            await virtual.start()
         await chosen.broker.start(hub)
         hub.start()
+        if chosen.ingest is not None:
+            await chosen.ingest.start(ingest(chat))
         services.is_started = True
         try:
             yield
         finally:
             services.is_started = False
+            if chosen.ingest is not None:
+                await chosen.ingest.close()
             # Under our own server the streams have ended already; under another one they end here.
-            await asyncio.gather(hub.drain(settings.grace_s), chat.drain(settings.grace_s))
+            await services.drain(settings.grace_s)
+            if virtual:
+                await virtual.close()
             await publisher.close()
             await chat.close()
             await chosen.broker.close()
@@ -245,5 +273,7 @@ def create_app(settings: Settings, backends: Backends | None = None, clock: Cloc
     app.include_router(stream_router, tags=["streams"])
     app.include_router(ticket_router, tags=["streams"])
     app.include_router(health_router, tags=["operation"])
+    if virtual:
+        app.include_router(virtual_router(virtual))
     app.openapi = openapi_of(app)  # type: ignore[method-assign]
     return app

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
@@ -22,6 +22,7 @@ __all__ = [
     "EventLog",
     "ImmediateEventLog",
     "InboxStore",
+    "IngestQueue",
     "Job",
     "JobStore",
     "Message",
@@ -30,6 +31,7 @@ __all__ = [
     "PresignedPost",
     "StoredObject",
     "Tail",
+    "TakeEvents",
     "UploadStore",
 ]
 
@@ -158,6 +160,20 @@ class Attachment:
     content_type: str
     size: int
     name: str
+
+
+TakeEvents = Callable[[str, str], Awaitable[bool]]
+"""Publish the events of a message (body, its id); False: they had been. Raises RequestError: 4xx, the message is wrong;
+5xx, it may be right later."""
+
+
+class IngestQueue(Protocol):
+    """Where back ends leave events to be published."""
+
+    async def start(self, take: TakeEvents) -> None: ...
+
+    async def close(self) -> None:
+        """Take nothing more, finish what is in hand."""
 
 
 @dataclass(frozen=True, slots=True)

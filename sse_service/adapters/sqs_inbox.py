@@ -95,9 +95,10 @@ class Inbox:
                     Outgoing(message.body, message.attributes) for message, one in readable if one.origin != instance
                 ]
                 await self._sqs.send(url, bodies)
-            if readers - instances.keys():
+            if unknown := readers - instances.keys():
                 # The list of instances may be older than the row: only a fresh one can say that somebody is gone.
-                if gone := readers - (await self._registry.instances(fresh=True)).keys() - {self._instance}:
+                gone = unknown - (await self._registry.instances(fresh=True)).keys() - {self._instance}
+                if gone:
                     await self._registry.forget(mailbox, gone)
         except QueueMissingError as error:
             logger.warning("%s: its instance looks at the log", error)

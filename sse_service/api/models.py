@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.config import JsonDict
 
+from sse_service.chat import EventIn
+
 __all__ = [
     "AddressOut",
     "AgentRunAccepted",
@@ -44,6 +46,7 @@ __all__ = [
     "UnreadOut",
     "UploadIn",
     "UploadOut",
+    "event_in",
 ]
 
 
@@ -329,6 +332,21 @@ class EventItem(_Body):
     )
     ttlSeconds: float | None = Field(  # noqa: N815
         None, gt=0, le=86400, description="after so long it is not replayed any more"
+    )
+
+
+def event_in(item: EventItem) -> EventIn:
+    """The event as the domain knows it."""
+    ensure = item.ensureConversation
+    return EventIn(
+        item.topic,
+        item.type,
+        item.data,
+        item.key or "",
+        item.origin or "",
+        (ensure.conversationId, ensure.open) if ensure else None,
+        item.excludeUser or "",
+        item.ttlSeconds or 0.0,
     )
 
 

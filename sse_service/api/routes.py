@@ -20,11 +20,12 @@ from sse_service.api.models import (
     ParticipantsIn,
     SendIn,
     SendOut,
+    event_in,
 )
 from sse_service.api.problems import problem_docs
 from sse_service.api.select import conversation_of, micros
 from sse_service.auth import Principal
-from sse_service.chat import MICRO, EventIn
+from sse_service.chat import MICRO
 from sse_service.chat.addresses import direct_room, is_direct, support_id
 from sse_service.chat.frames import iso, without_type
 from sse_service.errors import InvalidInputError
@@ -281,24 +282,7 @@ def _shown(found: Conversation) -> dict[str, object]:
 async def events(request: Request, body: EventsIn) -> Response:
     principal = authenticate(request)
     services_of(request).rates.publish(principal, len(body.events))
-    published = await services_of(request).chat.publish_events(
-        principal,
-        [
-            EventIn(
-                item.topic,
-                item.type,
-                item.data,
-                item.key or "",
-                item.origin or "",
-                (item.ensureConversation.conversationId, item.ensureConversation.open)
-                if item.ensureConversation
-                else None,
-                item.excludeUser or "",
-                item.ttlSeconds or 0.0,
-            )
-            for item in body.events
-        ],
-    )
+    published = await services_of(request).chat.publish_events(principal, [event_in(item) for item in body.events])
     answer = {
         "ids": [str(one.id) for one in published],
         "events": [{"id": str(one.id), "duplicate": one.was_there} for one in published],
