@@ -98,7 +98,10 @@ def _run(settings: Settings) -> int:
             backends = make_backends(settings, time.time)
             # Before the server: what is wrong here deserves a sentence, not the traceback of a lifespan.
             await backends.log.start()
-            server = make_server(create_app(settings, backends), settings)
+            service = create_app(settings, backends)
+            if (virtual := service.state.services.virtual) is not None:
+                await virtual.start()
+            server = make_server(service, settings)
             await server.serve(sockets=[sock])
         finally:
             sock.close()

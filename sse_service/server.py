@@ -97,7 +97,7 @@ class StreamServer(uvicorn.Server):
                 if not isinstance(connection, TransportWriter):  # the hub ends these
                     connection.shutdown()
             count, began = hub.open_streams, time.monotonic()
-            cut, _ = await asyncio.gather(hub.drain(settings.grace_s), self._services.chat.drain(settings.grace_s))
+            cut = await self._services.drain(settings.grace_s)
             # What is left of the time is for requests that are being answered.
             left_s = settings.grace_s - (time.monotonic() - began)
             self.config.timeout_graceful_shutdown = max(1, int(left_s))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 from sse_service.chat import ChatService
@@ -12,6 +13,7 @@ from sse_service.ports import Clock
 from sse_service.settings import Settings
 from sse_service.tickets import Tickets
 from sse_service.tokens import Verifier
+from sse_service.virtual.wiring import Virtual
 
 __all__ = ["Services"]
 
@@ -28,9 +30,21 @@ class Services:
     rates: Rates
     metrics: Metrics
     clock: Clock
+    virtual: Virtual | None = None
     is_started: bool = False
     is_leaving: bool = False
 
     @property
     def is_ready(self) -> bool:
         return self.is_started and not self.is_leaving and not self.hub.is_draining
+
+    async def drain(self, grace_s: float) -> int:
+        """Let streams, answers and jobs come to an end. Returns how many streams were cut off."""
+        cut, _, _ = await asyncio.gather(
+            self.hub.drain(grace_s), self.chat.drain(grace_s), self._drain_virtual(grace_s)
+        )
+        return cut
+
+    async def _drain_virtual(self, grace_s: float) -> None:
+        if self.virtual:
+            await self.virtual.drain(grace_s)

@@ -20,6 +20,7 @@ from sse_service.errors import SettingsError
 from sse_service.profiles import DEFAULT_PROFILE, JITTER, PROFILES
 from sse_service.variables import Secret, parse
 from sse_service.variables import variable as _env
+from sse_service.virtual_settings import VirtualSettings
 
 __all__ = ["Secret", "Settings", "default_env", "unknown_variables"]
 
@@ -31,7 +32,7 @@ _UNSET = Secret("")
 
 
 @dataclass(frozen=True)
-class Settings(BrokerSettings, ChatSettings):
+class Settings(BrokerSettings, ChatSettings, VirtualSettings):
     """All settings; sizes in bytes, times in seconds."""
 
     host: str = _env("SSE_HOST", "127.0.0.1", "address to listen on")
@@ -269,6 +270,7 @@ class Settings(BrokerSettings, ChatSettings):
         """What single values cannot tell: one line each, beginning with the variable to change."""
         yield from self.broker_problems(is_durable=self.is_durable)
         yield from self.chat_problems()
+        yield from self.virtual_problems(redis_url=self.redis_url, max_body_bytes=self.max_body_bytes)
         for variable, value, allowed in (
             ("SSE_LOG", self.log, ("memory", "dynamodb")),
             ("SSE_PROFILE", self.profile, tuple(PROFILES)),
@@ -333,6 +335,7 @@ class Settings(BrokerSettings, ChatSettings):
 
     def warnings(self) -> Iterator[str]:
         """What was set on purpose and is most likely a mistake: a setting wins over its profile."""
+        yield from self.virtual_warnings()
         profile = PROFILES[self.profile]
         age_s, heartbeat_s, idle_s = self.effective_max_age_s, self.effective_heartbeat_s, self.effective_idle_s
         if profile.longest_s and age_s * (1 + JITTER) > profile.longest_s:
