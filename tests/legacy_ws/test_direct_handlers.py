@@ -11,7 +11,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from legacy_ws import aws
+from legacy_ws import aws, dynamo
 from legacy_ws.apps.direct import connect, default, disconnect, get_history, messages, read, send_message
 from legacy_ws.deploy.apps.direct import DIRECT
 from legacy_ws.deploy.spec import StackNames
@@ -477,6 +477,27 @@ def test_read_stops_when_the_time_is_up_says_how_far_it_came_and_can_be_continue
     assert '"read_out_of_time"' in capsys.readouterr().out
     (done,) = client({"action": "read", "with": ANN}, "b")
     assert (done["count"], done["upTo"]) == (1, times[4])
+
+
+def test_read_answers_in_time_though_a_long_conversation_holds_nothing_unread(
+    join: Any, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DynamoDB reads what is read already, page by page, and shows nothing of it: that takes time too."""
+    join("b", BOB)
+    left = Clock(29)
+    pages = 0
+
+    def empty_pages(*_: object, **__: object) -> Iterator[list[Any]]:
+        nonlocal pages
+        while left.seconds > -60:
+            left.seconds -= 6
+            pages += 1
+            yield []
+
+    monkeypatch.setattr(dynamo.Table, "range_pages", empty_pages)
+    (done,) = client({"action": "read", "with": ANN}, "b", context=left)
+    assert (done["count"], done["upTo"]) == (0, None)
+    assert pages == 4
 
 
 def test_receipts_reach_beyond_one_page(join: Any, dynamodb: Any, client: Any, monkeypatch: pytest.MonkeyPatch) -> None:

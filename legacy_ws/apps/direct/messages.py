@@ -110,6 +110,9 @@ class DirectMessages:
         )
         with ThreadPoolExecutor(self._workers, thread_name_prefix="read") as pool:
             for page in pages:
+                # A page of rows that were read before is empty, and takes its time all the same.
+                if not page and remaining() <= 0:
+                    return Receipt(count, newest, complete=False)
                 for start in range(0, len(page), _BATCH):
                     if remaining() <= 0:
                         return Receipt(count, newest, complete=False)
