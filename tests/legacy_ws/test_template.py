@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 from cfnlint.api import ManualArgs, lint
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
@@ -150,6 +150,12 @@ def test_yaml_is_read_as_it_was_meant(data: dict[str, Any]) -> None:
     # PyYAML refuses what is not printable even where it is escaped; templates are ASCII.
     if json.dumps(data).isascii() and not re.search(r"\\u|\\[bf]|\x7f", json.dumps(data)):
         assert yaml.safe_load(to_yaml(data)) == data or data == {}
+
+
+@given(st.text())
+@example("\U0001f600 \U0010ffff\\U0001f600")
+def test_text_of_any_script_is_read_as_it_was_meant(text: str) -> None:
+    assert yaml.safe_load(to_yaml({"a": text, "b": [text]})) == {"a": text, "b": [text]}
 
 
 def run(*arguments: str) -> Any:

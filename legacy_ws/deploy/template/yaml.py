@@ -2,7 +2,7 @@
 
 Pure. Only what a template consists of: mappings, lists, text, numbers and truth values. Every text that some parser
 could take for something else (`yes`, `2012-10-17`, `10:30`, `a: b`) is quoted the way JSON quotes, which YAML reads
-alike (YAML 1.2, 1.3 and 7.3.1).
+alike (YAML 1.2, 1.3 and 7.3.1) but for characters beyond the first 65,536.
 """
 
 from __future__ import annotations
@@ -62,4 +62,6 @@ def _scalar(value: object) -> str:
 def _text(value: str) -> str:
     if _PLAIN.fullmatch(value) and value.lower() not in _WORDS:
         return value
-    return json.dumps(value)
+    # JSON writes what is beyond \uFFFF as two halves, YAML as one character (YAML 1.2, 5.7).
+    quoted = (f"\\U{ord(one):08x}" if one > "\uffff" else json.dumps(one)[1:-1] for one in value)
+    return f'"{"".join(quoted)}"'
