@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from legacy_ws.auth.https import is_usable_url
 from legacy_ws.errors import ConfigurationError
 
-__all__ = ["MIN_SECRET_BYTES", "AuthSettings"]
+__all__ = ["MIN_SECRET_BYTES", "USER_POOL_ID_PATTERN", "AuthSettings"]
 
 # RFC 7518, 3.2: a key for HS256 has at least the 256 bits of the hash.
 MIN_SECRET_BYTES = 32
-# Cognito user pools API reference, UserPoolIdType.
-_POOL_ID = re.compile(r"[a-z0-9-]+_[0-9a-zA-Z]{1,45}")
+USER_POOL_ID_PATTERN = "[a-z0-9-]+_[0-9a-zA-Z]{1,45}"
+"""Ids of user pools (Cognito user pools API reference, UserPoolIdType; regions are in lower case)."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class AuthSettings:
                 "cannot be set together with LEGACY_WS_JWT_SECRET or LEGACY_WS_JWKS_URL",
             )
         if pool_id is not None:
-            if not _POOL_ID.fullmatch(pool_id):
+            if not re.fullmatch(USER_POOL_ID_PATTERN, pool_id):
                 raise ConfigurationError("LEGACY_WS_COGNITO_USER_POOL_ID", "must look like ap-northeast-1_AbCdEfGhI")
         elif jwks_url is not None:
             if not is_usable_url(jwks_url):

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from legacy_ws.auth.https import is_usable_url
-from legacy_ws.auth_settings import MIN_SECRET_BYTES
+from legacy_ws.auth_settings import MIN_SECRET_BYTES, USER_POOL_ID_PATTERN
 from legacy_ws.deploy.spec import AppSpec
 from legacy_ws.errors import UsageError
 
@@ -65,7 +65,7 @@ class DeployOptions:
                 raise UsageError("a JWT secret and a JWKS address are both given", "give the one that signs the tokens")
             if not is_usable_url(self.jwks_url):
                 raise UsageError(f"{self.jwks_url!r} is no usable JWKS address", "it must begin with https://")
-        if self.user_pool_id is not None and not re.fullmatch(r"[\w-]+_[0-9a-zA-Z]+", self.user_pool_id):
+        if self.user_pool_id is not None and not re.fullmatch(USER_POOL_ID_PATTERN, self.user_pool_id):
             raise UsageError(f"{self.user_pool_id!r} is no user pool id", "it looks like ap-northeast-1_AbCdEfGhI")
         if self.user_pool_client_id is not None and self.user_pool_id is None:
             raise UsageError("--user-pool-client-id without --user-pool-id", "a client belongs to a pool: give both")

@@ -321,6 +321,9 @@ def test_with_a_jwks_there_is_no_secret(session: AwsSession, names: StackNames) 
         ({"jwks_url": "http://id.example/keys"}, "no usable JWKS"),
         ({"jwks_url": "https://id.example/keys", "jwt_secret": "s" * 40}, "both"),
         ({"user_pool_id": "users"}, "no user pool id"),
+        # What the authorizer would refuse at every handshake is refused here.
+        ({"user_pool_id": "AP-northeast-1_AbCdEfGhI"}, "no user pool id"),
+        ({"user_pool_id": f"ap-northeast-1_{'x' * 46}"}, "no user pool id"),
         ({"user_pool_client_id": "abc"}, "without --user-pool-id"),
     ],
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from legacy_ws.auth_settings import MIN_SECRET_BYTES
+from legacy_ws.auth_settings import MIN_SECRET_BYTES, USER_POOL_ID_PATTERN
 from legacy_ws.deploy.environment import CLIENT_ID, JWKS_URL, SECRET, USER_POOL_ID
 from legacy_ws.deploy.shapes import USER_POOL, USER_POOL_CLIENT
 from legacy_ws.deploy.spec import AppSpec, StackNames
@@ -92,7 +92,7 @@ def _cognito(names: StackNames) -> AuthPart:
             "UserPoolId": {
                 "Type": "String",
                 "Default": "",
-                "AllowedPattern": "^([a-z0-9-]+_[0-9a-zA-Z]+)?$",
+                "AllowedPattern": f"^({USER_POOL_ID_PATTERN})?$",
                 "Description": "Cognito user pool that exists; empty: the stack makes one",
             },
             "UserPoolClientId": {
