@@ -6,7 +6,7 @@ import asyncio
 import json
 import sys
 import types
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +17,7 @@ import pytest
 
 from sse_service.settings import Secret, Settings
 from sse_service.testing import Frame, SseReader
+from sse_service.virtual.errors import GoneError
 
 KEY, KEY_SECRET = "AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
 WAIT_S = 10.0
@@ -51,6 +52,8 @@ class App:
     disconnects: list[dict[str, Any]] = field(default_factory=list)
     answer: dict[str, Any] = field(default_factory=lambda: {"statusCode": 200})
     gate: asyncio.Event | None = None
+    early: int = 0
+    """Posts to a connection that was not made yet, refused as gone."""
 
     @property
     def texts(self) -> list[str]:
@@ -62,7 +65,7 @@ class App:
 
 
 @pytest.fixture
-def app(monkeypatch: pytest.MonkeyPatch) -> Iterator[App]:
+def app(monkeypatch: pytest.MonkeyPatch) -> App:
     made = App()
     module: Any = types.ModuleType("virtual_app")
 
@@ -77,6 +80,10 @@ def app(monkeypatch: pytest.MonkeyPatch) -> Iterator[App]:
 
     async def connect(event: dict[str, Any], context: Any) -> dict[str, Any]:
         made.connects.append(event)
+        try:
+            await context.connections.post(event["requestContext"]["connectionId"], "early")
+        except GoneError:
+            made.early += 1
         return made.answer
 
     async def disconnect(event: dict[str, Any], context: Any) -> dict[str, Any]:
@@ -96,7 +103,7 @@ def app(monkeypatch: pytest.MonkeyPatch) -> Iterator[App]:
     for handler in (authorize, connect, disconnect, default, echo):
         setattr(module, handler.__name__, handler)
     monkeypatch.setitem(sys.modules, "virtual_app", module)
-    yield made
+    return made
 
 
 @pytest.fixture
