@@ -246,9 +246,11 @@ async def test_a_command_of_the_start_that_fails_or_hangs_says_why(
 def test_a_detached_start_that_is_interrupted_ends_what_it_started(state: StateDir, number: signal.Signals) -> None:
     """MG2: Ctrl-C during `migrate up --detach` leaves nothing starting behind it."""
     code = textwrap.dedent("""
-        import importlib, subprocess, sys
+        import importlib, signal, subprocess, sys
         from pathlib import Path
         from migrate.up.state import StateDir
+        # A shell that runs the tests in the background has Ctrl-C ignored, and children inherit that.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         real = subprocess.Popen
         def popen(argv, **options):
             child = real([sys.executable, "-c", "import time; time.sleep(60)"], **options)
