@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup run test check bench phase3-drill lock browser clean
+.PHONY: help setup run test check bench phase3-drill lock browser redis clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -20,9 +20,12 @@ run: $(STAMP) ## both stacks side by side, sample traffic, live page (Ctrl-C end
 	@$(BIN)/migrate up
 
 browser: ## Chromium from the system's packages, where it is missing (the browser tests need it)
-	@bash .ci/browser.sh
+	@bash .ci/package.sh Chromium chromium chromium chromium-browser google-chrome
 
-test: $(STAMP) browser ## every test, browser included
+redis: ## a Redis or Valkey server from the system's packages, where it is missing (the broker tests start their own)
+	@bash .ci/package.sh Redis redis-server redis-server valkey-server
+
+test: $(STAMP) browser redis ## every test, browser included
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 check: $(STAMP) ## lint, types, import contracts, freshness of the docs
@@ -36,7 +39,7 @@ check: $(STAMP) ## lint, types, import contracts, freshness of the docs
 bench: $(STAMP) ## benchmarks, as ratios against a peer measured in the same run
 	$(BIN)/python -m loadtests.bench $(BENCH_ARGS)
 
-phase3-drill: $(STAMP) ## prove that sse_service builds and passes its tests once the rest is deleted
+phase3-drill: $(STAMP) browser redis ## prove that sse_service builds and passes its tests once the rest is deleted
 	@VENV=$(VENV) bash .ci/phase3-drill.sh
 
 lock: $(STAMP) ## resolve requirements.lock again from pyproject.toml

@@ -19,7 +19,7 @@ def server_program() -> str:
         found = shutil.which(name)
         if found:
             return found
-    raise RuntimeError("no redis-server and no valkey-server on PATH: `bash .ci/redis.sh` installs one")
+    raise RuntimeError("no redis-server and no valkey-server on PATH: `make redis` installs one")
 
 
 def free_port() -> int:
