@@ -75,10 +75,8 @@ def _candidates(session: AwsSession, names: StackNames) -> Iterator[tuple[Resour
     for api in listed(session.client("apigatewayv2"), "get_apis"):
         if api.get("ProtocolType") == "WEBSOCKET":
             yield Resource("api", api["Name"], api["ApiId"]), api.get("Tags", {})
-    functions = list(_functions(session.client("lambda"), names))
-    for function, _ in functions:
-        yield from _event_sources(session.client("lambda"), names, function.id)
-    yield from functions
+    yield from _event_sources(session.client("lambda"), names)
+    yield from _functions(session.client("lambda"), names)
     yield from _log_groups(session.client("logs"), names)
     yield from _roles(session.client("iam"), names)
     yield from _queues(session.client("sqs"), names)
@@ -103,9 +101,12 @@ def _functions(client: Any, names: StackNames) -> Iterator[tuple[Resource, dict[
                 yield Resource("function", name, name), tags
 
 
-def _event_sources(client: Any, names: StackNames, function: str) -> Iterator[tuple[Resource, dict[str, str]]]:
-    for source in event_sources(client, FunctionName=function):
-        if source["State"] == "Deleting":
+def _event_sources(client: Any, names: StackNames) -> Iterator[tuple[Resource, dict[str, str]]]:
+    # Not function by function: an event source outlives its function.
+    for source in event_sources(client):
+        # arn:PARTITION:lambda:REGION:ACCOUNT:function:NAME[:QUALIFIER]
+        function = (source["FunctionArn"].split(":") + [""] * 7)[6]
+        if source["State"] == "Deleting" or not function.startswith(names.prefix):
             continue
         try:
             tags = client.list_tags(Resource=source_arn(names, source)).get("Tags", {})

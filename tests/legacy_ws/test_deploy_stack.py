@@ -483,6 +483,18 @@ def test_what_has_gone_meanwhile_counts_as_deleted(session: Session, name: str) 
     assert take(session, names_of(session, name)).owned == []
 
 
+def test_an_event_source_that_has_outlived_its_function_goes_too(session: Session, name: str) -> None:
+    run(session, name, app=EVERYTHING)
+    session.client("lambda").delete_function(FunctionName=f"{name}-answer")
+    names = names_of(session, name)
+    assert [one.name for one in take(session, names).owned if one.kind == "event source"] == [
+        f"{name}-answers.fifo -> {name}-answer"
+    ]
+    destroy(session, take(session, names).owned, lambda *_: None)
+    left = session.client("lambda").list_event_source_mappings()["EventSourceMappings"]
+    assert [one["UUID"] for one in left if f"{name}-answer" in one["FunctionArn"]] == []
+
+
 def test_status_tells_a_half_deployed_stack_from_a_whole_one(session: Session, name: str) -> None:
     session.cut_before = "CreateRoute"
     with pytest.raises(CutError):
