@@ -32,6 +32,8 @@ Remaining = Callable[[], float]
 # with 410 too, and such a connection is about to live (AWS re:Post knowledge center, "410 GoneException ...
 # API Gateway WebSocket").
 _HANDSHAKE_S = 10.0
+# Failed connections named in one log record; the others are counted.
+_RECORDED = 20
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,17 @@ class BroadcastResult:
     delivered: int = 0
     gone: list[str] = field(default_factory=list)
     failed: list[SendFailedError] = field(default_factory=list)
+
+    @property
+    def record(self) -> dict[str, object]:
+        """Fields of a log record: counts, and of what failed the first connections with their reasons."""
+        failed = [{"connectionId": error.connection_id, "reason": error.reason} for error in self.failed[:_RECORDED]]
+        return {
+            "delivered": self.delivered,
+            "gone": len(self.gone),
+            "failed": failed or None,
+            "failedCount": len(self.failed) or None,
+        }
 
 
 class ConnectionManager:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from legacy_ws.errors import ConnectionGoneError, SendFailedError
-from legacy_ws.manager import ConnectionManager, RetryPolicy
+from legacy_ws.manager import BroadcastResult, ConnectionManager, RetryPolicy
 from legacy_ws.schema import ConnectionSchema, Item
 
 NOW = 1_718_700_000.0
@@ -234,6 +234,14 @@ def test_out_of_time_is_reported_and_not_slept_away(poster: Any) -> None:
     assert manager.naps == []  # type: ignore[attr-defined]
     result = manager.broadcast(manager.pages(), {"type": "x"}, remaining=lambda: 0.0)
     assert [error.reason for error in result.failed] == ["out_of_time"]
+
+
+def test_a_record_of_a_broadcast_counts_all_failures_and_names_the_first() -> None:
+    failed = [SendFailedError(f"c{number}", "LimitExceededException", retryable=True) for number in range(50)]
+    record = BroadcastResult(delivered=7, gone=["g"], failed=failed).record
+    assert (record["delivered"], record["gone"], record["failedCount"]) == (7, 1, 50)
+    assert record["failed"] == [{"connectionId": f"c{n}", "reason": "LimitExceededException"} for n in range(20)]
+    assert BroadcastResult(delivered=7).record == {"delivered": 7, "gone": 0, "failed": None, "failedCount": None}
 
 
 def test_sends_of_a_broadcast_overlap_within_the_limit() -> None:

@@ -76,8 +76,5 @@ def _record(event: WebSocketEvent, frame: Mapping[str, object], result: Broadcas
         requestId=event.request_id,
         connectionId=event.connection_id,
         messageId=frame.get("messageId"),
-        delivered=result.delivered,
-        gone=len(result.gone),
-        failed=[{"connectionId": error.connection_id, "reason": error.reason} for error in result.failed[:20]] or None,
-        failedCount=len(result.failed) or None,
+        **result.record,
     )

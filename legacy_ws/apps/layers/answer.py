@@ -53,8 +53,5 @@ def _record(answer: Answer, message: QueueMessage, result: BroadcastResult) -> N
         frameType=answer.frame.get("type"),
         userId=answer.user_id,
         tenantId=answer.tenant_id,
-        delivered=result.delivered,
-        gone=len(result.gone),
-        failed=[{"connectionId": error.connection_id, "reason": error.reason} for error in result.failed[:20]],
-        failedCount=len(result.failed),
+        **result.record,
     )

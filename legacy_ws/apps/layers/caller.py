@@ -67,11 +67,7 @@ class Caller:
             "WARNING" if result.failed else "INFO",
             "message_sent",
             frameType=frame.get("type"),
-            delivered=result.delivered,
-            gone=len(result.gone),
-            failed=[{"connectionId": error.connection_id, "reason": error.reason} for error in result.failed[:20]]
-            or None,
-            failedCount=len(result.failed) or None,
+            **result.record,
             **self.where,
         )
         return result

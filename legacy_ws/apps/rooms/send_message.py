@@ -105,8 +105,5 @@ def _record(event: WebSocketEvent, message_id: str, result: BroadcastResult) -> 
         requestId=event.request_id,
         connectionId=event.connection_id,
         messageId=message_id,
-        delivered=result.delivered,
-        gone=len(result.gone),
-        failed=[{"connectionId": error.connection_id, "reason": error.reason} for error in result.failed[:20]] or None,
-        failedCount=len(result.failed) or None,
+        **result.record,
     )
