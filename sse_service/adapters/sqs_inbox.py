@@ -63,7 +63,7 @@ class Inbox:
         readable.sort(key=lambda one: (one[1].notice.tenant, one[1].notice.position))
         for _, received in readable:
             self._tell(received)
-        if mailbox is None or await self._pass_on(mailbox, [received for _, received in readable], readable):
+        if mailbox is None or await self._pass_on(mailbox, readable):
             finished += await self._written(readable, mailbox)
         finished += self._given_up(readable, finished)
         await self._sqs.delete(url, finished)
@@ -79,27 +79,23 @@ class Inbox:
         else:
             self._listener.look(notice.tenant)
 
-    async def _pass_on(
-        self, mailbox: Mailbox, received: Sequence[Received], readable: Sequence[tuple[SqsMessage, Received]]
-    ) -> bool:
+    async def _pass_on(self, mailbox: Mailbox, readable: Sequence[tuple[SqsMessage, Received]]) -> bool:
         """To the other instances that read this mailbox. False: not all of them have it."""
         if not readable:
             return True
         try:
-            row, instances = await self._registry.mailbox(mailbox), await self._registry.instances()
-            readers = row.readers if row is not None else frozenset()
-            for instance, url in instances.items():
-                if instance == self._instance or instance not in readers or not url:
-                    continue
-                bodies = [
-                    Outgoing(message.body, message.attributes) for message, one in readable if one.origin != instance
-                ]
-                await self._sqs.send(url, bodies)
-            if unknown := readers - instances.keys():
-                # The list of instances may be older than the row: only a fresh one can say that somebody is gone.
-                gone = unknown - (await self._registry.instances(fresh=True)).keys() - {self._instance}
-                if gone:
-                    await self._registry.forget(mailbox, gone)
+            row = await self._registry.mailbox(mailbox)
+            readers = row.readers - {self._instance} if row is not None else frozenset[str]()
+            instances = await self._registry.instances()
+            if readers - instances.keys():
+                # The list may be older than the row: only a fresh one can say whether somebody is new or gone.
+                instances = await self._registry.instances(fresh=True)
+            for instance in readers & instances.keys():
+                bodies = [Outgoing(m.body, m.attributes) for m, one in readable if one.origin != instance]
+                if bodies and (url := instances[instance]):
+                    await self._sqs.send(url, bodies)
+            if gone := readers - instances.keys():
+                await self._registry.forget(mailbox, gone)
         except QueueMissingError as error:
             logger.warning("%s: its instance looks at the log", error)
             self._metrics.broker_problems.labels("missing_queue").inc()

@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from typing import Any
+from urllib.parse import urlsplit
 
-from sse_service.adapters.memory import MemoryConversations, MemoryEventLog
+import pytest
+
+from sse_service.adapters.dynamodb import Dynamo
+from sse_service.adapters.memory import MemoryBroker, MemoryConversations, MemoryEventLog
+from sse_service.adapters.redis_broker import RedisBroker
+from sse_service.adapters.sqs import Sqs
+from sse_service.adapters.sqs_broker import SqsBroker
 from sse_service.auth import Principal
+from sse_service.brokers.routing import Mailbox, instance_queue_name, queue_name
 from sse_service.events import Draft, EventId, Topic
 from sse_service.hub import Hub
 from sse_service.metrics import Metrics
-from sse_service.ports import Batch, Broker, BrokerListener
+from sse_service.ports import Batch, Broker, BrokerListener, Conversation
 from sse_service.publisher import Publisher
 from sse_service.response import EventStreamResponse
 from sse_service.settings import Settings
 from sse_service.testing import Frame, SseReader
+
+from .redis_support import Door, door_to
 
 TENANT = "demo"
 WAIT_S = 20.0
@@ -168,5 +180,92 @@ async def eventually(condition: Callable[[], Any], what: str) -> None:
         await asyncio.sleep(0.01)
 
 
-def conversations() -> MemoryConversations:
-    return MemoryConversations()
+class Cluster:
+    """Instances on one log and one broker, whose server stands behind a door."""
+
+    config: Settings
+    """Of an SQS broker."""
+
+    def __init__(self, kind: str, settings: Settings, make: Callable[[Metrics], Broker], door: Door | None) -> None:
+        self.kind = kind
+        self.settings = settings
+        self.log = SharedLog()
+        self.door = door
+        self._make = make
+        self._stack = AsyncExitStack()
+
+    async def instance(self, wrap: Callable[[Hub], BrokerListener] = lambda hub: hub) -> Instance:
+        metrics = Metrics()
+        made = Instance(self.settings, self.log, self._make(metrics), metrics, wrap)
+        await made.start()
+        self._stack.push_async_callback(made.close)
+        return made
+
+    async def talking(self, one: Instance, two: Instance) -> None:
+        """Until what `one` publishes comes to `two`, which has a stream, by the broker itself."""
+        if self.kind == "memory":
+            return
+        deadline = time.monotonic() + WAIT_S
+        before = received_by(two)
+        while received_by(two) == before:
+            assert time.monotonic() < deadline, "no notification came"
+            await one.publish("probe", topic="probe:x")
+            for _ in range(20):
+                if received_by(two) == before:
+                    await asyncio.sleep(0.01)
+
+    async def close(self) -> None:
+        await self._stack.aclose()
+
+
+def received_by(instance: Instance) -> float:
+    return sum(instance.value("sse_broker_received_total", kind=kind) for kind in ("events", "position"))
+
+
+async def make_cluster(kind: str, request: pytest.FixtureRequest, settings: Settings, stack: AsyncExitStack) -> Cluster:
+    if kind == "memory":
+        broker = MemoryBroker()
+        return Cluster(kind, settings, lambda _: broker.for_instance(), None)
+    if kind == "redis":
+        server = request.getfixturevalue("redis_server")
+        door = await stack.enter_async_context(door_to("127.0.0.1", server.port))
+        url, prefix = f"redis://127.0.0.1:{door.port}/0", f"t{random.getrandbits(40)}"
+        return Cluster(kind, settings, lambda metrics: RedisBroker(url, prefix, metrics, clock=time.time), door)
+    return await make_sqs_cluster(kind.removeprefix("sqs-"), request, settings, stack)
+
+
+async def make_sqs_cluster(
+    mode: str, request: pytest.FixtureRequest, settings: Settings, stack: AsyncExitStack, **changes: Any
+) -> Cluster:
+    there = urlsplit(request.getfixturevalue("moto_url"))
+    assert there.hostname is not None and there.port is not None
+    door = await stack.enter_async_context(door_to(there.hostname, there.port))
+    config: Settings = request.getfixturevalue("dynamo_settings").replace(
+        broker="sqs", sqs_mode=mode, sqs_wait_s=1, aws_endpoint_url=f"http://127.0.0.1:{door.port}", **changes
+    )
+    rooms = MemoryConversations()
+    await rooms.save(TENANT, Conversation("main", frozenset({"ann", "bob"}), False, "ann"))
+    dynamo = Dynamo(config)
+    await dynamo.connect()
+    stack.push_async_callback(dynamo.close)
+    await dynamo.create_tables()
+    if mode == "provisioned":
+        await provision(config)
+    made = Cluster(
+        f"sqs-{mode}", settings, lambda metrics: SqsBroker(config, dynamo, rooms.get, metrics, clock=time.time), door
+    )
+    made.config = config
+    return made
+
+
+async def provision(config: Settings) -> None:
+    """What somebody else does beforehand: the queues of ann and bob, of the tenant, and of three instances."""
+    sqs = Sqs(region=config.region, endpoint_url=config.aws_endpoint_url, polls=1, wait_s=1)
+    await sqs.connect()
+    prefix = config.table_prefix
+    names = [queue_name(config.sqs_user_queue, prefix, Mailbox(TENANT, user)) for user in ("ann", "bob", "eve")]
+    names.append(queue_name(config.sqs_tenant_queue, prefix, Mailbox(TENANT)))
+    names += [instance_queue_name(config.sqs_instance_queue, prefix, slot, is_fifo=False) for slot in range(3)]
+    for name in names:
+        await sqs.make(name, {})
+    await sqs.close()

@@ -8,65 +8,22 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
 from sse_service.adapters.dynamodb import Dynamo
-from sse_service.adapters.memory import MemoryBroker
 from sse_service.adapters.redis_broker import RedisBroker
-from sse_service.adapters.sqs_broker import SqsBroker
 from sse_service.broker_settings import SQS_MODES
 from sse_service.hub import Hub
-from sse_service.metrics import Metrics
-from sse_service.ports import Batch, Broker, BrokerListener, Conversation
-from sse_service.settings import Settings
+from sse_service.ports import Batch, BrokerListener
+from sse_service.settings import Secret, Settings
 
-from .broker_support import TENANT, WAIT_S, Instance, SharedLog, conversations, eventually
-from .redis_support import Door, RedisServer, door_to
-
-
-class Cluster:
-    """Instances on one log and one broker, whose server stands behind a door."""
-
-    def __init__(self, kind: str, settings: Settings, make: Callable[[Metrics], Broker], door: Door | None) -> None:
-        self.kind = kind
-        self.settings = settings
-        self.log = SharedLog()
-        self.door = door
-        self._make = make
-        self._stack = AsyncExitStack()
-
-    async def instance(self, wrap: Callable[[Hub], BrokerListener] = lambda hub: hub) -> Instance:
-        metrics = Metrics()
-        made = Instance(self.settings, self.log, self._make(metrics), metrics, wrap)
-        await made.start()
-        self._stack.push_async_callback(made.close)
-        return made
-
-    async def talking(self, one: Instance, two: Instance) -> None:
-        """Until what `one` publishes comes to `two`, which has a stream, by the broker itself."""
-        if self.kind == "memory":
-            return
-        deadline = time.monotonic() + WAIT_S
-        before = received_by(two)
-        while received_by(two) == before:
-            assert time.monotonic() < deadline, "no notification came"
-            await one.publish("probe", topic="probe:x")
-            for _ in range(20):
-                if received_by(two) == before:
-                    await asyncio.sleep(0.01)
-
-    async def close(self) -> None:
-        await self._stack.aclose()
-
-
-def received_by(instance: Instance) -> float:
-    return sum(instance.value("sse_broker_received_total", kind=kind) for kind in ("events", "position"))
+from .broker_support import Cluster, eventually, make_cluster
+from .redis_support import RedisServer
 
 
 @pytest.fixture(scope="session")
@@ -97,59 +54,6 @@ async def far_cluster(request: pytest.FixtureRequest, settings: Settings) -> Asy
         await made.close()
 
 
-async def make_cluster(kind: str, request: pytest.FixtureRequest, settings: Settings, stack: AsyncExitStack) -> Cluster:
-    if kind == "memory":
-        broker = MemoryBroker()
-        return Cluster(kind, settings, lambda _: broker.for_instance(), None)
-    if kind == "redis":
-        server = request.getfixturevalue("redis_server")
-        door = await stack.enter_async_context(door_to("127.0.0.1", server.port))
-        url, prefix = f"redis://127.0.0.1:{door.port}/0", f"t{random.getrandbits(40)}"
-        return Cluster(kind, settings, lambda metrics: RedisBroker(url, prefix, metrics, clock=time.time), door)
-    return await make_sqs_cluster(kind.removeprefix("sqs-"), request, settings, stack)
-
-
-async def make_sqs_cluster(
-    mode: str, request: pytest.FixtureRequest, settings: Settings, stack: AsyncExitStack, **changes: Any
-) -> Cluster:
-    there = urlsplit(request.getfixturevalue("moto_url"))
-    assert there.hostname is not None and there.port is not None
-    door = await stack.enter_async_context(door_to(there.hostname, there.port))
-    config: Settings = request.getfixturevalue("dynamo_settings").replace(
-        broker="sqs", sqs_mode=mode, sqs_wait_s=1, aws_endpoint_url=f"http://127.0.0.1:{door.port}", **changes
-    )
-    rooms = conversations()
-    await rooms.save(TENANT, Conversation("main", frozenset({"ann", "bob"}), False, "ann"))
-    dynamo = Dynamo(config)
-    await dynamo.connect()
-    stack.push_async_callback(dynamo.close)
-    await dynamo.create_tables()
-    if mode == "provisioned":
-        await provision(config)
-    made = Cluster(
-        f"sqs-{mode}", settings, lambda metrics: SqsBroker(config, dynamo, rooms.get, metrics, clock=time.time), door
-    )
-    made.config = config  # type: ignore[attr-defined]
-    made.rooms = rooms  # type: ignore[attr-defined]
-    return made
-
-
-async def provision(config: Settings) -> None:
-    """What somebody else does beforehand: the queues of ann and bob, of the tenant, and of three instances."""
-    from sse_service.adapters.sqs import Sqs
-    from sse_service.brokers.routing import Mailbox, instance_queue_name, queue_name
-
-    sqs = Sqs(region=config.region, endpoint_url=config.aws_endpoint_url, polls=1, wait_s=1)
-    await sqs.connect()
-    prefix = config.table_prefix
-    names = [queue_name(config.sqs_user_queue, prefix, Mailbox(TENANT, user)) for user in ("ann", "bob", "eve")]
-    names.append(queue_name(config.sqs_tenant_queue, prefix, Mailbox(TENANT)))
-    names += [instance_queue_name(config.sqs_instance_queue, prefix, slot, is_fifo=False) for slot in range(3)]
-    for name in names:
-        await sqs.make(name, {})
-    await sqs.close()
-
-
 def texts(count: int, name: str = "e") -> list[str]:
     return [f"{name}{n}" for n in range(count)]
 
@@ -170,14 +74,42 @@ async def test_what_is_published_on_one_instance_reaches_streams_on_the_other(cl
 
 async def test_sq2_two_tabs_of_a_user_on_two_instances_both_get_everything(cluster: Cluster) -> None:
     """Fault 10: one queue of a user read by two instances must not make them steal from each other."""
-    one, two, three = [await cluster.instance() for _ in range(3)]
+    deaf: list[Deaf] = []
+
+    def wrap(hub: Hub) -> BrokerListener:
+        deaf.append(Deaf(hub))
+        return deaf[-1]
+
+    one, two, three = [await cluster.instance(wrap) for _ in range(3)]
     tabs = [await one.open("ann"), await two.open("ann"), await one.open("ann")]
-    expected = texts(30)
-    for text in expected:
-        # From a third instance, which has no stream of hers.
+    await cluster.talking(three, one)
+    await cluster.talking(three, two)
+    for listener in deaf:
+        listener.is_deaf = True
+    expected = texts(12)
+    for count, text in enumerate(expected, start=1):
+        # From a third instance, which has no stream of hers. Each must come by itself: a later one would reveal a gap.
         await three.publish(text, topic="user:ann")
-    for tab in tabs:
-        await tab.has(expected)
+        for tab in tabs:
+            await tab.has(expected[:count])
+
+
+class Deaf:
+    """A hub that in the end hears only of what came: no look at the log makes up for what did not."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self.is_deaf = False
+
+    def accept(self, batch: Batch) -> None:
+        self._hub.accept(batch)
+
+    def look(self, tenant: str | None = None) -> None:
+        if not self.is_deaf:
+            self._hub.look(tenant)
+
+    async def written(self, tenant: str, position: Any, user: str | None = None) -> bool:
+        return self.is_deaf or await self._hub.written(tenant, position, user)
 
 
 async def test_everything_of_a_tenant_and_the_tenants_own_topic_arrive(cluster: Cluster) -> None:
@@ -337,9 +269,6 @@ async def test_the_next_instance_takes_over(far_cluster: Cluster) -> None:
     await bob.has(["e1", "e2"])
 
 
-Outage = Callable[[], Awaitable[None]]
-
-
 async def test_a_redis_server_that_restarts_loses_nothing(settings: Settings, tmp_path: Path) -> None:
     server = RedisServer(tmp_path)
     server.start()
@@ -363,3 +292,27 @@ async def test_a_redis_server_that_restarts_loses_nothing(settings: Settings, tm
     finally:
         await made.close()
         server.stop()
+
+
+@pytest.mark.parametrize("broker", ["redis", "sqs"])
+async def test_two_services_as_their_settings_make_them(
+    start_service: Any, dynamo_settings: Settings, redis_server: RedisServer, broker: str
+) -> None:
+    """Over HTTP, with the log in DynamoDB; two tabs of one user on two instances (SQ2, SQ8)."""
+    settings = dynamo_settings.replace(
+        broker=broker, redis_url=Secret(redis_server.url), sqs_mode="user", sqs_wait_s=1, log_check_s=0
+    )
+    dynamo = Dynamo(settings)
+    await dynamo.connect()
+    await dynamo.create_tables()
+    await dynamo.close()
+    one, two = await start_service(settings), await start_service(settings)
+    await one.room()
+    async with one.stream("ann") as first, two.stream("ann") as second, two.stream("bob") as bob:
+        for n in range(6):
+            await (one, two)[n % 2].say("eve", str(n))
+        for stream in (first, second, bob):
+            await stream.frame("message", 6)
+            assert [frame.json["message"] for frame in stream.of_type("message")] == [str(n) for n in range(6)]
+    exposition = (await one.client.get("/metrics")).text
+    assert "sse_broker_connected 1.0" in exposition
