@@ -87,7 +87,7 @@ def confirm(question: str, *, yes: bool) -> None:
     if not sys.stdin.isatty():
         raise RefusedError("not confirmed: there is no terminal to ask on", "pass --yes")
     if not typer.confirm(question, err=True):
-        raise RefusedError("nothing was deleted")
+        raise RefusedError("not confirmed: nothing was changed")
 
 
 def reports_errors(command: Callable[P, R]) -> Callable[P, R]:

@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from legacy_ws.cli import output
+from legacy_ws.errors import RefusedError
 
 HOSTILE = "[/red] [link=https://evil.example]:smile: [bold]x[/nope]"
 
@@ -51,3 +52,11 @@ def test_a_piped_table_has_one_line_a_row_whatever_the_width(
     assert "b " * 60 + "end" in row
     assert r"line\nbreak\ttab" in row
     assert len(lines) == 1 + 5 + 1  # title; frame, header, rule, two rows, frame
+
+
+def test_a_no_is_not_answered_with_what_was_never_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`token` asks whether a password may be replaced: nothing would be deleted."""
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"n\n")))
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    with pytest.raises(RefusedError, match="nothing was changed"):
+        output.confirm("Replace the password?", yes=False)
