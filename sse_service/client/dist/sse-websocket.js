@@ -1,5 +1,5 @@
 /* @ws2sse/client 0.1.0: SseWebSocket, the WebSocket interface over Server-Sent Events and POST.
-sources sha256 3a51094e0815f266b626f0a1a154ae6d6a5ea01744ae91b82281d997a5db7618; made by build.mjs, not by hand.
+sources sha256 04608d071e17f080791591851837e521879c97c70234e241b501b823b408213e; made by build.mjs, not by hand.
 
 Contains eventsource-parser 4.1.3:
 MIT License
@@ -213,13 +213,26 @@ function onPage({ wake, leave, back }) {
   );
   if (typeof scope.addEventListener !== "function") return () => {
   };
-  const seen = () => scope.document?.visibilityState === "visible" && wake();
+  const visible = () => scope.document?.visibilityState === "visible";
+  let going = false;
+  const hide = () => {
+    going = true;
+    if (!visible()) leave();
+  };
+  const show = () => {
+    going = false;
+    back();
+  };
+  const changed = () => {
+    if (visible()) wake();
+    else if (going) leave();
+  };
   const all = [
     [scope, "online", wake],
-    [scope, "pagehide", leave],
-    [scope, "pageshow", back]
+    [scope, "pagehide", hide],
+    [scope, "pageshow", show]
   ];
-  if (scope.document) all.push([scope.document, "visibilitychange", seen]);
+  if (scope.document) all.push([scope.document, "visibilitychange", changed]);
   for (const [target, type, listener] of all) target.addEventListener(type, listener);
   return () => {
     for (const [target, type, listener] of all) target.removeEventListener(type, listener);
@@ -1299,6 +1312,9 @@ closed_fn2 = function(code, reason, error) {
   for (const [name, value] of Object.entries({ CONNECTING, OPEN, CLOSING, CLOSED })) {
     Object.defineProperty(_SseWebSocket, name, { value, enumerable: true });
     Object.defineProperty(_SseWebSocket.prototype, name, { value, enumerable: true });
+  }
+  for (const [name, member] of Object.entries(Object.getOwnPropertyDescriptors(_SseWebSocket.prototype))) {
+    if (name !== "constructor") Object.defineProperty(_SseWebSocket.prototype, name, { ...member, enumerable: true });
   }
   Object.defineProperty(_SseWebSocket.prototype, Symbol.toStringTag, { value: "WebSocket", configurable: true });
 })();

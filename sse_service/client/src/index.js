@@ -156,6 +156,10 @@ export class SseWebSocket extends EventTarget {
       Object.defineProperty(this, name, { value, enumerable: true })
       Object.defineProperty(this.prototype, name, { value, enumerable: true })
     }
+    // Members of a Web IDL interface are enumerable.
+    for (const [name, member] of Object.entries(Object.getOwnPropertyDescriptors(this.prototype))) {
+      if (name !== "constructor") Object.defineProperty(this.prototype, name, { ...member, enumerable: true })
+    }
     // Code that asks an object what it is should hear what it hears of a WebSocket.
     Object.defineProperty(this.prototype, Symbol.toStringTag, { value: "WebSocket", configurable: true })
   }
