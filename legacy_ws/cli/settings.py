@@ -6,13 +6,16 @@ from typing import Annotated
 
 import typer
 
+from legacy_ws.deploy.variables import check_variable
 from legacy_ws.errors import UsageError
 
 __all__ = ["NoAccessLog", "Pairs", "environment"]
 
-Pairs = Annotated[list[str] | None, typer.Option("--env", help="NAME=VALUE for every function; may be repeated.")]
+Pairs = Annotated[
+    list[str] | None, typer.Option("--env", help="NAME=VALUE for every function; NAME= takes it away; may be repeated.")
+]
 NoAccessLog = Annotated[
-    bool,
+    bool | None,
     typer.Option(
         "--access-log/--no-access-log",
         help="One JSON line per event; the account needs a CloudWatch role for API Gateway.",
@@ -25,12 +28,8 @@ def environment(pairs: list[str]) -> dict[str, str]:
     found = {}
     for pair in pairs:
         key, separator, value = pair.partition("=")
-        if not separator or not key.isidentifier():
+        if not separator or not key:
             raise UsageError("--env takes NAME=VALUE", "for example --env LEGACY_WS_MAX_MESSAGE_BYTES=32768")
-        if "SECRET" in key:
-            raise UsageError(
-                f"{key} would be given to every function",
-                "give it to the authorizer alone: --jwt-secret of deploy, parameter JwtSecret of a template",
-            )
+        check_variable(key)
         found[key] = value
     return found

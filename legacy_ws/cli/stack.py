@@ -14,7 +14,7 @@ from legacy_ws.cli.settings import NoAccessLog, Pairs, environment
 from legacy_ws.deploy.apps import app_named
 from legacy_ws.deploy.destroy import destroy as destroy_resources
 from legacy_ws.deploy.inventory import Resource, stacks, take
-from legacy_ws.deploy.options import DeployOptions
+from legacy_ws.deploy.options import DeployOptions, StackSettings
 from legacy_ws.deploy.stack import Deployment, names_of
 from legacy_ws.deploy.stack import deploy as deploy_stack
 from legacy_ws.deploy.status import StackStatus, status_of
@@ -35,10 +35,20 @@ def register(app: typer.Typer) -> None:
 
 @reports_errors
 def deploy(
+    context: typer.Context,
     name: Name,
-    app: Annotated[str | None, typer.Option(help="Application; by default the one called NAME, else rooms.")] = None,
-    stage: Annotated[str, typer.Option(help="Name of the stage.")] = "prod",
-    runtime: Annotated[str, typer.Option(help="python3.11, python3.12 or python3.13.")] = "python3.13",
+    app: Annotated[
+        str | None,
+        typer.Option(help="Application; by default the deployed one, at first the one called NAME, else rooms."),
+    ] = None,
+    stage: Annotated[
+        str | None,
+        typer.Option(help=f"Name of the stage; by default the deployed one, at first {StackSettings.stage}."),
+    ] = None,
+    runtime: Annotated[
+        str | None,
+        typer.Option(help=f"python3.11, python3.12 or python3.13; at first {StackSettings.runtime}."),
+    ] = None,
     jwt_secret: Annotated[
         str | None,
         typer.Option(
@@ -54,22 +64,26 @@ def deploy(
         ),
     ] = None,
     jwt_issuer: Annotated[
-        str | None, typer.Option(envvar="LEGACY_WS_JWT_ISSUER", help="Demanded of the tokens' iss.")
+        str | None, typer.Option(envvar="LEGACY_WS_JWT_ISSUER", help="Demanded of the tokens' iss; empty: no longer.")
     ] = None,
     jwt_audience: Annotated[
-        str | None, typer.Option(envvar="LEGACY_WS_JWT_AUDIENCE", help="Demanded of the tokens' aud.")
+        str | None, typer.Option(envvar="LEGACY_WS_JWT_AUDIENCE", help="Demanded of the tokens' aud; empty: no longer.")
     ] = None,
     user_pool_id: Annotated[
         str | None,
         typer.Option(help="Cognito user pool that exists; it is used and never changed. By default one is made."),
     ] = None,
     user_pool_client_id: Annotated[
-        str | None, typer.Option(help="Client of that pool; tokens of other clients are refused.")
+        str | None, typer.Option(help="Client of that pool, tokens of others are refused; empty: no longer.")
     ] = None,
     env: Pairs = None,
-    throttle_rate: Annotated[float, typer.Option(help="Messages per second of the stage.")] = 5000.0,
-    throttle_burst: Annotated[int, typer.Option(help="Messages at once.")] = 2500,
-    access_log: NoAccessLog = True,
+    throttle_rate: Annotated[
+        float | None, typer.Option(help=f"Messages per second of the stage; at first {StackSettings.throttle_rate:g}.")
+    ] = None,
+    throttle_burst: Annotated[
+        int | None, typer.Option(help=f"Messages at once; at first {StackSettings.throttle_burst}.")
+    ] = None,
+    access_log: NoAccessLog = None,
     json_output: Json = False,
     region: Region = None,
     profile: Profile = None,
@@ -77,8 +91,19 @@ def deploy(
 ) -> None:
     """Create the whole stack, or bring it up to date; continues where an earlier run stopped.
 
+    What is not told stays as it is deployed.
+
     Example: legacy-ws deploy rooms --endpoint-url http://127.0.0.1:4566
     """
+    ambient = frozenset(one for one in context.params if _is_ambient(context, one))
+    # One of them was typed: it counts, and not what happens to stand in the environment.
+    if jwks_url is not None and jwt_secret is not None:
+        if "jwt_secret" in ambient and "jwks_url" not in ambient:
+            jwt_secret = None
+            say("LEGACY_WS_JWT_SECRET of the environment is not used: --jwks-url was given")
+        elif "jwks_url" in ambient and "jwt_secret" not in ambient:
+            jwks_url = None
+            say("LEGACY_WS_JWKS_URL of the environment is not used: --jwt-secret was given")
     options = DeployOptions(
         stage=stage,
         runtime=runtime,
@@ -92,9 +117,11 @@ def deploy(
         throttle_rate=throttle_rate,
         throttle_burst=throttle_burst,
         access_log=access_log,
+        ambient=ambient,
     )
     session = open_session(region, profile, endpoint_url)
-    result = deploy_stack(session, name, app_named(app, name), options, report=_report_step, secret_made=_tell_secret)
+    wanted = None if app is None else app_named(app, name)
+    result = deploy_stack(session, name, wanted, options, report=_report_step, secret_made=_tell_secret, note=say)
     counts = Counter(done.action for done in result.done)
     say(
         f"{name}: {counts['created']} created, {counts['updated']} updated, {counts['unchanged']} unchanged"
@@ -166,6 +193,11 @@ def status(
         _show_status(one)
 
 
+def _is_ambient(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "ENVIRONMENT"
+
+
 def _tell_secret(secret: str) -> None:
     say("no JWT secret was given: one was made, and is kept in the settings of the authorizer function")
     say(f"hint: sign tokens (HS256) with LEGACY_WS_JWT_SECRET={secret}  (shown this once)")
@@ -202,13 +234,22 @@ def _show(result: Deployment) -> None:
 
 
 def _show_status(one: StackStatus) -> None:
-    state = "complete" if one.complete else "incomplete: run `legacy-ws deploy` again"
+    state = "complete" if one.complete else f"incomplete: {_go_on(one)}"
     print_table(
         ("part", "name", "state", ""),
         ((part.kind, part.name, part.state, part.detail) for part in one.parts),
-        title=f"{one.stack} in {one.region}: {state}",
+        title=f"{one.stack} ({one.app or 'unknown application'}) in {one.region}: {state}",
     )
     for route, function in one.routes.items():
         out.print(f"route        {route} -> {function}", markup=False, highlight=False)
     for stage, url in one.stages.items():
         out.print(f"stage        {stage}  {url}", markup=False, highlight=False)
+
+
+def _go_on(one: StackStatus) -> str:
+    """What to do about an incomplete stack."""
+    if one.template:
+        return f"`aws cloudformation describe-stack-events --stack-name {one.template}` says why"
+    # The application is read from the stack, unless nothing there tells it.
+    more = "" if one.app else " --app APP"
+    return f"`legacy-ws deploy {one.stack}{more}` completes it, `legacy-ws destroy {one.stack}` removes what there is"

@@ -14,7 +14,7 @@ from legacy_ws.cli.options import Json
 from legacy_ws.cli.output import print_json, reports_errors, say
 from legacy_ws.cli.settings import NoAccessLog, Pairs, environment
 from legacy_ws.deploy.apps import app_named
-from legacy_ws.deploy.options import DeployOptions
+from legacy_ws.deploy.options import DeployOptions, StackSettings
 from legacy_ws.deploy.package import build_zip
 from legacy_ws.deploy.template import build_template, to_yaml
 from legacy_ws.errors import UsageError
@@ -42,11 +42,13 @@ def template(
         str | None, typer.Option(help="What the names of the resources begin with; by default APP.")
     ] = None,
     output: Annotated[Format, typer.Option("--format", help="How it is written.")] = Format.yaml,
-    stage: Annotated[str, typer.Option(help="Name of the stage.")] = "prod",
-    runtime: Annotated[str, typer.Option(help="python3.11, python3.12 or python3.13.")] = "python3.13",
+    stage: Annotated[str, typer.Option(help="Name of the stage.")] = StackSettings.stage,
+    runtime: Annotated[str, typer.Option(help="python3.11, python3.12 or python3.13.")] = StackSettings.runtime,
     env: Pairs = None,
-    throttle_rate: Annotated[float, typer.Option(help="Messages per second of the stage.")] = 5000.0,
-    throttle_burst: Annotated[int, typer.Option(help="Messages at once.")] = 2500,
+    throttle_rate: Annotated[
+        float, typer.Option(help="Messages per second of the stage.")
+    ] = StackSettings.throttle_rate,
+    throttle_burst: Annotated[int, typer.Option(help="Messages at once.")] = StackSettings.throttle_burst,
     access_log: NoAccessLog = True,
 ) -> None:
     """Print the CloudFormation template of an application: the stack that `legacy-ws deploy` makes.

@@ -16,11 +16,12 @@ from typing import Any
 
 from legacy_ws.aws import AWS_ERRORS
 from legacy_ws.deploy.shapes import AUTHORIZER_NAME, INTEGRATION_TIMEOUT_MS
-from legacy_ws.deploy.spec import CLOUDFORMATION_TAG, TAG, StackNames
+from legacy_ws.deploy.spec import APP_TAG, CLOUDFORMATION_TAG, TAG, StackNames
 from legacy_ws.deploy.steps import Action
 from legacy_ws.errors import RefusedError, StepFailedError
 
 __all__ = [
+    "app_tag",
     "ensure_api",
     "ensure_authorizer",
     "ensure_deployment",
@@ -59,6 +60,16 @@ def find_api(client: Any, stack: str) -> dict[str, Any] | None:
     return found[0] if found else None
 
 
+def app_tag(client: Any, names: StackNames, api: Mapping[str, Any]) -> str | None:
+    """What application the API says it is; None when it was made before there was such a tag."""
+    tags = api.get("Tags", {})
+    if APP_TAG not in tags:
+        # Some control planes show with an API only the tags it was made with.
+        tags = client.get_tags(ResourceArn=names.api_arn(api["ApiId"])).get("Tags", {})
+    found: str | None = tags.get(APP_TAG)
+    return found
+
+
 def refuse_a_template(client: Any, names: StackNames) -> None:
     """Raises: RefusedError: CloudFormation made the stack, and would not know of a change."""
     made_by = (find_api(client, names.stack) or {}).get("Tags", {}).get(CLOUDFORMATION_TAG)
@@ -78,15 +89,20 @@ def ensure_api(client: Any, names: StackNames, route_selection: str, found: Call
             Name=names.stack,
             ProtocolType="WEBSOCKET",
             RouteSelectionExpression=route_selection,
-            Tags=names.tags,
+            Tags=names.app_tags,
         )
         found(api["ApiId"])
         return "created"
     found(api["ApiId"])
+    action: Action = "unchanged"
+    if names.app is not None and app_tag(client, names, api) != names.app:
+        # Made before there was a tag for the application.
+        client.tag_resource(ResourceArn=names.api_arn(api["ApiId"]), Tags=names.app_tags)
+        action = "updated"
     if api.get("RouteSelectionExpression") != route_selection:
         client.update_api(ApiId=api["ApiId"], RouteSelectionExpression=route_selection)
-        return "updated"
-    return "unchanged"
+        action = "updated"
+    return action
 
 
 def ensure_authorizer(client: Any, api_id: str, uri: str, found: Callable[[str], None]) -> Action:

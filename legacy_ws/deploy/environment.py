@@ -9,13 +9,42 @@ from collections.abc import Mapping
 
 from legacy_ws.deploy.spec import AppSpec, FunctionSpec, StackNames
 
-__all__ = ["CLIENT_ID", "ISSUER_AUDIENCE", "JWKS_URL", "SECRET", "USER_POOL_ID", "function_environment"]
+__all__ = [
+    "AUDIENCE",
+    "AUTH",
+    "CLIENT_ID",
+    "ISSUER",
+    "JWKS_URL",
+    "SECRET",
+    "USER_POOL_ID",
+    "function_environment",
+    "set_by_deploy",
+]
 
 SECRET = "LEGACY_WS_JWT_SECRET"  # noqa: S105 -- the name, not the secret
 JWKS_URL = "LEGACY_WS_JWKS_URL"
-ISSUER_AUDIENCE = ("LEGACY_WS_JWT_ISSUER", "LEGACY_WS_JWT_AUDIENCE")
+ISSUER = "LEGACY_WS_JWT_ISSUER"
+AUDIENCE = "LEGACY_WS_JWT_AUDIENCE"
 USER_POOL_ID = "LEGACY_WS_COGNITO_USER_POOL_ID"
 CLIENT_ID = "LEGACY_WS_COGNITO_CLIENT_ID"
+
+AUTH: Mapping[str, str] = {
+    SECRET: "--jwt-secret of deploy, parameter JwtSecret of a template",
+    JWKS_URL: "--jwks-url of deploy, parameter JwksUrl of a template",
+    ISSUER: "--jwt-issuer of deploy, parameter JwtIssuer of a template",
+    AUDIENCE: "--jwt-audience of deploy, parameter JwtAudience of a template",
+    USER_POOL_ID: "--user-pool-id of deploy, parameter UserPoolId of a template",
+    CLIENT_ID: "--user-pool-client-id of deploy, parameter UserPoolClientId of a template",
+}
+"""Settings of the authorizer, and how each is given."""
+
+
+def set_by_deploy(app: AppSpec) -> frozenset[str]:
+    """Variables that follow from the stack itself: names of tables and functions, addresses of queues, the
+    authorizer's."""
+    names = {one.env for group in (app.tables, app.queues, app.functions) for one in group if one.env}
+    names |= {name for function in app.functions for name in function.settings}
+    return frozenset(names | set(AUTH))
 
 
 def function_environment(

@@ -15,6 +15,7 @@ from legacy_ws.deploy.policies import TRUST
 from legacy_ws.deploy.shapes import ARCHITECTURE, POLICY_NAME
 from legacy_ws.deploy.spec import TAG, FunctionSpec, StackNames
 from legacy_ws.deploy.steps import Action, wait_until
+from legacy_ws.deploy.variables import TEE_PREFIX
 from legacy_ws.errors import RefusedError, StepFailedError
 
 __all__ = [
@@ -26,10 +27,10 @@ __all__ = [
     "ensure_role",
     "ensure_role_policy",
     "is_ours",
+    "own_configuration",
     "wait_active",
 ]
 
-_TEE = "WS2SSE_TEE_"
 _ACTIVE_S = 120.0
 # IAM is eventually consistent: Lambda may not be able to assume a role for some seconds after it was made.
 _ROLE_PROPAGATION_S = 60.0
@@ -107,7 +108,7 @@ def ensure_function(
         "MemorySize": function.memory_mb,
         "Environment": {"Variables": dict(config.environment)},
     }
-    current = _own_configuration(client, names, name)
+    current = own_configuration(client, names, name)
     if current is None:
         created = create_function(
             client,
@@ -180,10 +181,10 @@ def configuration(client: Any, name: str) -> dict[str, Any] | None:
 
 def is_ours(client: Any, names: StackNames, function: FunctionSpec) -> bool:
     """Is there such a function of this stack? Raises: RefusedError: there is one, and it is not this stack's."""
-    return _own_configuration(client, names, names.function(function)) is not None
+    return own_configuration(client, names, names.function(function)) is not None
 
 
-def _own_configuration(client: Any, names: StackNames, name: str) -> dict[str, Any] | None:
+def own_configuration(client: Any, names: StackNames, name: str) -> dict[str, Any] | None:
     """`configuration` of one of the stack's functions. Raises: RefusedError: it is not this stack's."""
     current = configuration(client, name)
     if current and client.list_tags(Resource=current["FunctionArn"]).get("Tags", {}).get(TAG) != names.stack:
@@ -218,10 +219,10 @@ def _beside_a_tee(wanted: dict[str, Any], current: Mapping[str, Any]) -> dict[st
     the delivery between both stacks without a word.
     """
     variables = _comparable("Environment", current.get("Environment"))
-    if _TEE + "HANDLER" not in variables:
+    if TEE_PREFIX + "HANDLER" not in variables:
         return wanted
-    kept = {name: value for name, value in variables.items() if name.startswith(_TEE)}
-    kept[_TEE + "HANDLER"] = wanted["Handler"]
+    kept = {name: value for name, value in variables.items() if name.startswith(TEE_PREFIX)}
+    kept[TEE_PREFIX + "HANDLER"] = wanted["Handler"]
     environment = {"Variables": {**wanted["Environment"]["Variables"], **kept}}
     return {**wanted, "Handler": current["Handler"], "Environment": environment}
 

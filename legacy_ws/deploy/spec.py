@@ -12,10 +12,23 @@ from typing import Literal
 
 from legacy_ws.errors import UsageError
 
-__all__ = ["CLOUDFORMATION_TAG", "TAG", "AppSpec", "FunctionSpec", "Grant", "QueueSpec", "StackNames", "TableSpec"]
+__all__ = [
+    "APP_TAG",
+    "CLOUDFORMATION_TAG",
+    "TAG",
+    "AppSpec",
+    "FunctionSpec",
+    "Grant",
+    "QueueSpec",
+    "StackNames",
+    "TableSpec",
+]
 
 TAG = "ws2sse:stack"
 """Tag of everything a stack owns; its value is the stack's name. `destroy` removes nothing without it."""
+
+APP_TAG = "ws2sse:app"
+"""Tag of a stack's API and tables; its value is the application's name. The next deployment reads it."""
 
 CLOUDFORMATION_TAG = "aws:cloudformation:stack-name"
 """CloudFormation puts it on everything it makes (user guide, "Resource tags"): such a stack is changed there only."""
@@ -127,7 +140,7 @@ class AppSpec:
 
 @dataclass(frozen=True)
 class StackNames:
-    """Names and ARNs of one stack in one account and region.
+    """Names and ARNs of one stack in one account and region; `app` is the application's name where it is known.
 
     Raises: UsageError: the stack's name does not fit into the names made of it.
     """
@@ -136,6 +149,7 @@ class StackNames:
     region: str
     account: str
     partition: str = "aws"
+    app: str | None = None
 
     def __post_init__(self) -> None:
         if not _STACK_NAME.fullmatch(self.stack):
@@ -148,6 +162,11 @@ class StackNames:
     def tags(self) -> dict[str, str]:
         """Tags of every resource of the stack."""
         return {TAG: self.stack}
+
+    @property
+    def app_tags(self) -> dict[str, str]:
+        """Tags of the API and the tables, which say what application the stack is."""
+        return self.tags | ({APP_TAG: self.app} if self.app else {})
 
     @property
     def prefix(self) -> str:
@@ -235,6 +254,10 @@ class StackNames:
 
     def _logs_arn(self, group: str) -> str:
         return f"arn:{self.partition}:logs:{self.region}:{self.account}:log-group:{group}"
+
+    def api_arn(self, api_id: str) -> str:
+        """ARN of an API as a resource that carries tags."""
+        return f"arn:{self.partition}:apigateway:{self.region}::/apis/{api_id}"
 
     def execute_api_arn(self, api_id: str, tail: str) -> str:
         """ARN of a part of an API, `tail` being `{stage}/{route}` or `authorizers/{id}`."""

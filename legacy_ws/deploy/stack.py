@@ -7,7 +7,7 @@ moment on: a deployment that stopped anywhere is continued by running it again.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from legacy_ws.aws import AwsSession
@@ -17,7 +17,8 @@ from legacy_ws.deploy import logs as log_steps
 from legacy_ws.deploy import queues as queue_steps
 from legacy_ws.deploy import tables as table_steps
 from legacy_ws.deploy.auth import Auth
-from legacy_ws.deploy.environment import function_environment
+from legacy_ws.deploy.deployed import Deployed, choose_app, look
+from legacy_ws.deploy.environment import JWKS_URL, SECRET, function_environment
 from legacy_ws.deploy.options import DeployOptions
 from legacy_ws.deploy.package import build_zip
 from legacy_ws.deploy.policies import function_policy
@@ -25,6 +26,7 @@ from legacy_ws.deploy.shapes import dead_queue_shape, queue_shape, stage_shape
 from legacy_ws.deploy.spec import AppSpec, FunctionSpec, QueueSpec, StackNames, TableSpec
 from legacy_ws.deploy.steps import Action, Done, Reporter, Step, run_steps
 from legacy_ws.deploy.urls import management_url, websocket_url
+from legacy_ws.deploy.variables import check_settings
 
 __all__ = ["Deployment", "deploy", "names_of"]
 
@@ -59,32 +61,41 @@ def names_of(session: AwsSession, stack: str) -> StackNames:
 def deploy(
     session: AwsSession,
     stack: str,
-    app: AppSpec,
+    app: AppSpec | None,
     options: DeployOptions,
     *,
     report: Reporter,
     secret_made: Callable[[str], None],
+    note: Callable[[str], None] = lambda _: None,
 ) -> Deployment:
-    """Bring the stack to what `app` and `options` say.
+    """Bring the stack to what `app` and `options` say; what they do not say stays as it is deployed.
 
     Args:
+        app: None: the deployed one; where there is none, the one called like the stack, else rooms.
         report: told of each finished step.
         secret_made: gets a JWT secret that had to be made, once.
-    Raises: StepFailedError, RefusedError: stopped at a step; run it again to continue. UsageError.
+        note: gets what the user should know and need not act upon.
+    Raises: StepFailedError: stopped at a step; run it again to continue. RefusedError. UsageError: nothing was made.
     """
-    options.check(app)
+    if app is not None:
+        options.fitting(app)
     names = names_of(session, stack)
     api_steps.refuse_a_template(session.client("apigatewayv2"), names)
-    work = _Work(session, names, app, options, build_zip(), secret_made)
+    app = choose_app(session, names, app)
+    names = replace(names, app=app.name)
+    deployed = look(session, names, app, options.stage)
+    options = _kept_jwks(options.fitting(app), deployed, note)
+    work = _Work(session, names, app, options, deployed, build_zip(), secret_made)
+    work.check(note)
     done = run_steps(work.steps(), report)
     endpoint = session.client("apigatewayv2").get_api(ApiId=work.api_id)["ApiEndpoint"]
     return Deployment(
         stack=stack,
         app=app.name,
         api_id=work.api_id,
-        stage=options.stage,
-        websocket_url=websocket_url(endpoint, options.stage),
-        management_url=management_url(endpoint, options.stage),
+        stage=work.settings.stage,
+        websocket_url=websocket_url(endpoint, work.settings.stage),
+        management_url=management_url(endpoint, work.settings.stage),
         region=session.region,
         tables={table.name: names.table(table) for table in app.tables},
         functions={function.name: names.function(function) for function in app.functions},
@@ -96,6 +107,15 @@ def deploy(
     )
 
 
+def _kept_jwks(options: DeployOptions, deployed: Deployed, note: Callable[[str], None]) -> DeployOptions:
+    """A secret that only stands in the environment changes nothing about who signs the tokens of a stack."""
+    if "jwt_secret" in options.ambient and deployed.authorizer.get(JWKS_URL):
+        note(f"{SECRET} of the environment is not used: the stack's tokens are signed by its identity provider")
+        note("hint: --jwt-secret gives it a secret instead")
+        return options.without("jwt_secret")
+    return options
+
+
 class _Work:
     """One run: what the steps learn from each other."""
 
@@ -105,15 +125,18 @@ class _Work:
         names: StackNames,
         app: AppSpec,
         options: DeployOptions,
+        deployed: Deployed,
         code: bytes,
         secret_made: Callable[[str], None],
     ) -> None:
         self.names = names
         self.app = app
         self.options = options
+        self.deployed = deployed
+        self.settings = options.over(deployed.settings)
         self.code = code
         self.api_id = ""
-        self.auth = Auth(session, names, app, options, secret_made)
+        self.auth = Auth(session, names, app, options, deployed.authorizer, secret_made)
         self.queue_urls: dict[str, str] = {}
         self._session = session
         self._roles: dict[str, str] = {}
@@ -121,6 +144,12 @@ class _Work:
         self._integrations: dict[str, str] = {}
         self._authorizer: str | None = None
         self._deployment = ""
+
+    def check(self, note: Callable[[str], None]) -> None:
+        """Raises: UsageError: the functions would refuse what they are told; said before anything is made."""
+        for function in self.app.functions:
+            check_settings(self._given(function))
+        self.auth.check(note)
 
     def steps(self) -> list[Step]:
         """Everything in order of dependency; the stage, which lets clients in, comes last."""
@@ -150,9 +179,9 @@ class _Work:
                 lambda: api_steps.ensure_deployment(gateway, self.api_id, partial(setattr, self, "_deployment")),
             )
         )
-        if self.options.access_log:
+        if self.settings.access_log:
             steps.append(self._log_group_step(names.access_log, lambda: False))
-        steps.append(Step("stage", self.options.stage, self._ensure_stage))
+        steps.append(Step("stage", self.settings.stage, self._ensure_stage))
         return steps
 
     def _table_steps(self, table: TableSpec) -> list[Step]:
@@ -193,11 +222,11 @@ class _Work:
         ]
 
     def _log_group_step(self, name: str, ours: Callable[[], bool]) -> Step:
-        client, days = self._session.client("logs"), self.options.log_retention_days
+        client, days = self._session.client("logs"), self.settings.log_retention_days
         return Step("log group", name, lambda: log_steps.ensure_log_group(client, self.names, name, days, ours=ours()))
 
     def _function_steps(self, function: FunctionSpec) -> list[Step]:
-        names, options = self.names, self.options
+        names, settings = self.names, self.settings
         iam = self._session.client("iam")
         lambda_client = self._session.client("lambda")
         set_role = partial(self._roles.__setitem__, function.name)
@@ -212,7 +241,7 @@ class _Work:
                 lambda: function_steps.ensure_role_policy(
                     iam,
                     names.role(function),
-                    function_policy(self.app, function, names, self.api_id, options.stage),
+                    function_policy(self.app, function, names, self.api_id, settings.stage),
                 ),
             ),
             Step("function", names.function(function), partial(self._ensure_function, function)),
@@ -243,7 +272,7 @@ class _Work:
         client = self._session.client("lambda")
         config = function_steps.FunctionConfig(
             role_arn=self._roles[function.name],
-            runtime=self.options.runtime,
+            runtime=self.settings.runtime,
             code=self.code,
             environment=self._environment(function),
         )
@@ -280,25 +309,30 @@ class _Work:
         )
 
     def _ensure_stage(self) -> Action:
-        options = self.options
+        settings = self.settings
         shape = stage_shape(
-            self.names, rate=options.throttle_rate, burst=options.throttle_burst, access_log=options.access_log
+            self.names, rate=settings.throttle_rate, burst=settings.throttle_burst, access_log=settings.access_log
         )
         return api_steps.ensure_stage(
             self._session.client("apigatewayv2"),
             self.names,
             self.api_id,
-            self.options.stage,
+            settings.stage,
             self._deployment,
             shape,
         )
+
+    def _given(self, function: FunctionSpec) -> dict[str, str]:
+        """What somebody gave the function, now or before; an empty value takes it away."""
+        told = {**self.deployed.given(function.name), **self.options.environment}
+        return {name: value for name, value in told.items() if value}
 
     def _environment(self, function: FunctionSpec) -> dict[str, str]:
         return function_environment(
             self.app,
             function,
             self.names,
-            shared=self.options.environment,
+            shared=self._given(function),
             queue_urls=self.queue_urls,
             # Asked for once, by the authorizer: a secret that has to be made is made once.
             auth=self.auth.variables() if function.authorizer else {},

@@ -9,6 +9,7 @@ from typing import Any
 from legacy_ws.aws import AwsSession
 from legacy_ws.deploy import tables
 from legacy_ws.deploy.api import listed
+from legacy_ws.deploy.deployed import deployed_apps
 from legacy_ws.deploy.functions import configuration
 from legacy_ws.deploy.inventory import Resource, take
 from legacy_ws.deploy.spec import StackNames
@@ -31,9 +32,15 @@ class Part:
 class StackStatus:
     """A stack as it is: `complete` when there is an API with a stage, and every function and table can be
     used.
+
+    Args:
+        app: name of the application; None where nothing tells which it is.
+        template: the CloudFormation stack that made it.
     """
 
     stack: str
+    app: str | None
+    template: str | None
     region: str
     complete: bool
     api_id: str | None
@@ -48,7 +55,8 @@ _USABLE = ("available", "Active", "ACTIVE", "Enabled")
 
 def status_of(session: AwsSession, names: StackNames) -> StackStatus | None:
     """The state of one stack; None when nothing carries its tag."""
-    owned = take(session, names).owned
+    inventory = take(session, names)
+    owned = inventory.owned
     if not owned:
         return None
     parts = [part for resource in owned if (part := _part(session, resource)) is not None]
@@ -69,7 +77,11 @@ def status_of(session: AwsSession, names: StackNames) -> StackStatus | None:
         for route in listed(gateway, "get_routes", ApiId=api_id):
             routes[route["RouteKey"]] = targets.get(route.get("Target", ""), "nothing")
     complete = bool(stages) and bool(routes) and all(part.state in _USABLE for part in parts)
-    return StackStatus(names.stack, session.region, complete, api_id, stages, management, routes, parts)
+    apps = deployed_apps(session, names)
+    app = next(iter(apps)) if len(apps) == 1 else None
+    return StackStatus(
+        names.stack, app, inventory.template, session.region, complete, api_id, stages, management, routes, parts
+    )
 
 
 def _part(session: AwsSession, resource: Resource) -> Part | None:

@@ -32,7 +32,7 @@ def ensure_table(client: Any, names: StackNames, table: TableSpec) -> Action:
         client.create_table(
             TableName=name,
             BillingMode="PAY_PER_REQUEST",
-            Tags=[{"Key": key, "Value": value} for key, value in names.tags.items()],
+            Tags=[{"Key": key, "Value": value} for key, value in names.app_tags.items()],
             **table_shape(table),
         )
         _wait_active(client, name)

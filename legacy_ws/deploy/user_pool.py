@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from legacy_ws.aws import error_code
 from legacy_ws.deploy.shapes import USER_POOL, USER_POOL_CLIENT
 from legacy_ws.deploy.spec import TAG, StackNames
 from legacy_ws.deploy.steps import Action
-from legacy_ws.errors import RefusedError
+from legacy_ws.errors import RefusedError, UsageError
 
-__all__ = ["ensure_user_pool", "ensure_user_pool_client", "own_user_pool", "user_pools"]
+__all__ = ["ensure_user_pool", "ensure_user_pool_client", "own_user_pool", "require_user_pool", "user_pools"]
 
 
 def user_pools(client: Any, names: StackNames) -> Iterator[tuple[str, dict[str, str]]]:
@@ -38,6 +39,29 @@ def own_user_pool(client: Any, names: StackNames) -> str | None:
             "delete the ones without users that you need, or name one: --user-pool-id",
         )
     return ids[0] if ids else None
+
+
+def require_user_pool(client: Any, pool: str, client_id: str | None, note: Callable[[str], None]) -> None:
+    """Somebody's pool, and the client when one is named, are there. Whoever may not look is told so by `note`.
+
+    Raises: UsageError: they are not.
+    """
+    what = f"user pool {pool}"
+    try:
+        client.describe_user_pool(UserPoolId=pool)
+        if client_id:
+            what = f"client {client_id} of user pool {pool}"
+            client.describe_user_pool_client(UserPoolId=pool, ClientId=client_id)
+    except client.exceptions.ClientError as error:
+        code = error_code(error)
+        if code in ("AccessDenied", "AccessDeniedException"):
+            note(f"not checked, since these credentials may not look: is there a {what}?")
+        elif code in ("ResourceNotFoundException", "InvalidParameterException"):
+            raise UsageError(
+                f"there is no {what} in {client.meta.region_name}", "aws cognito-idp list-user-pools --max-results 60"
+            ) from None
+        else:
+            raise
 
 
 def ensure_user_pool(client: Any, names: StackNames, found: Callable[[str], None]) -> Action:

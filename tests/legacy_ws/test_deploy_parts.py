@@ -276,14 +276,19 @@ def test_a_stack_makes_its_own_user_pool_once_and_takes_it_along(session: AwsSes
 def test_a_user_pool_that_is_given_is_used_kept_and_never_deleted(session: AwsSession, names: StackNames) -> None:
     cognito = session.client("cognito-idp")
     theirs = cognito.create_user_pool(PoolName=names.user_pool)["UserPool"]["Id"]
-    run(session, names.stack, USERS, user_pool_id=theirs, user_pool_client_id="abc")
-    wanted = {"LEGACY_WS_COGNITO_USER_POOL_ID": theirs, "LEGACY_WS_COGNITO_CLIENT_ID": "abc"}
+    client = cognito.create_user_pool_client(UserPoolId=theirs, ClientName="web")["UserPoolClient"]["ClientId"]
+    run(session, names.stack, USERS, user_pool_id=theirs, user_pool_client_id=client)
+    wanted = {"LEGACY_WS_COGNITO_USER_POOL_ID": theirs, "LEGACY_WS_COGNITO_CLIENT_ID": client}
     assert authorizer(session, names) == wanted
     again = run(session, names.stack, USERS)  # the option was left out
     assert authorizer(session, names) == wanted
     assert again.user_pool_id == theirs
+    run(session, names.stack, USERS, user_pool_id=theirs)
+    assert authorizer(session, names) == wanted, "whose client counts is not forgotten"
+    run(session, names.stack, USERS, user_pool_id=theirs, user_pool_client_id="")
+    assert authorizer(session, names) == {"LEGACY_WS_COGNITO_USER_POOL_ID": theirs}
     assert user_pool.own_user_pool(cognito, names) is None
-    assert cognito.list_user_pool_clients(UserPoolId=theirs, MaxResults=60)["UserPoolClients"] == []
+    assert len(cognito.list_user_pool_clients(UserPoolId=theirs, MaxResults=60)["UserPoolClients"]) == 1
     destroy(session, take(session, names).owned, lambda *_: None)
     assert cognito.describe_user_pool(UserPoolId=theirs)["UserPool"]["Name"] == names.user_pool
     cognito.delete_user_pool(UserPoolId=theirs)
@@ -308,7 +313,8 @@ def test_with_a_jwks_there_is_no_secret(session: AwsSession, names: StackNames) 
         **jwks,
         "LEGACY_WS_JWT_AUDIENCE": "chat",
     }
-    assert again() == jwks
+    assert again() == {**jwks, "LEGACY_WS_JWT_AUDIENCE": "chat"}
+    assert again(jwt_audience="") == jwks
     assert secrets == []
     assert again(jwt_secret="s" * 40) == {"LEGACY_WS_JWT_SECRET": "s" * 40}
     assert again() == {"LEGACY_WS_JWT_SECRET": "s" * 40}
@@ -325,9 +331,22 @@ def test_with_a_jwks_there_is_no_secret(session: AwsSession, names: StackNames) 
         ({"user_pool_id": "AP-northeast-1_AbCdEfGhI"}, "no user pool id"),
         ({"user_pool_id": f"ap-northeast-1_{'x' * 46}"}, "no user pool id"),
         ({"user_pool_client_id": "abc"}, "without --user-pool-id"),
+        ({"stage": "a/b"}, "no name of a stage"),
+        ({"stage": ""}, "no name of a stage"),
+        ({"throttle_rate": 0.0}, "let nobody say anything"),
+        ({"throttle_rate": float("nan")}, "let nobody say anything"),
+        ({"throttle_burst": -1}, "let nobody say anything"),
+        ({"environment": {"LEGACY_WS_FANOUT_WORKERS": "many"}}, "must be a whole number"),
+        ({"environment": {"LEGACY_WS_CONNECTION_TTL_S": "60"}}, "must be at least"),
+        ({"environment": {"LEGACY_WS_FANOUT_WORKER": "4"}}, "there is no setting"),
+        ({"environment": {"AWS_REGION": "x"}}, "reserved"),
+        ({"environment": {"LAMBDA_TASK_ROOT": "x"}}, "reserved"),
+        ({"environment": {"_HANDLER": "x"}}, "no name of a variable"),
+        ({"environment": {"LEGACY_WS_JWT_AUDIENCE": "chat"}}, "every function"),
+        ({"environment": {"WS2SSE_TEE_HANDLER": "x"}}, "belongs to the tee"),
     ],
 )
-def test_wrong_options_are_said_before_anything_is_made(options: dict[str, str], why: str) -> None:
+def test_wrong_options_are_said_before_anything_is_made(options: dict[str, object], why: str) -> None:
     with pytest.raises(UsageError, match=why):
         DeployOptions(**options)  # type: ignore[arg-type]
 
@@ -337,8 +356,45 @@ def test_options_of_the_other_kind_of_authorization_are_said() -> None:
         DeployOptions(user_pool_id="ap-northeast-1_x").check(ROOMS)
     with pytest.raises(UsageError, match="reads no JWKS"):
         DeployOptions(jwks_url="https://id.example/keys").check(USERS)
+    for name, value in (("jwt_secret", "s" * 40), ("jwt_issuer", "i"), ("jwt_audience", "a")):
+        with pytest.raises(UsageError, match=f"--{name.replace('_', '-')} would change nothing"):
+            DeployOptions(**{name: value}).check(USERS)  # type: ignore[arg-type]
     # A secret may well stand in the environment of somebody who deploys several applications.
-    DeployOptions(jwt_secret="s" * 40).check(USERS)
+    ambient = DeployOptions(jwt_secret="s" * 40, ambient=frozenset({"jwt_secret"})).fitting(USERS)
+    assert ambient.jwt_secret is None
+    with pytest.raises(UsageError, match="set by itself"):
+        DeployOptions(environment={"LEGACY_WS_MESSAGES_TABLE": "mine"}).check(ROOMS)
+
+
+def test_a_misspelt_setting_is_told_its_name() -> None:
+    with pytest.raises(UsageError) as caught:
+        DeployOptions(environment={"LEGACY_WS_FANOUT_WORKER": "4"})
+    assert caught.value.hint == "did you mean LEGACY_WS_FANOUT_WORKERS?"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"user_pool_id": "ap-northeast-1_nowhere"}, {"user_pool_id": "pool", "user_pool_client_id": "nobody"}],
+)
+def test_a_user_pool_that_is_not_there_is_said_before_anything_is_made(
+    session: AwsSession, names: StackNames, options: dict[str, str]
+) -> None:
+    cognito = session.client("cognito-idp")
+    pool = cognito.create_user_pool(PoolName="theirs")["UserPool"]["Id"]
+    if options["user_pool_id"] == "pool":
+        options = {**options, "user_pool_id": pool}
+    with pytest.raises(UsageError, match="there is no"):
+        run(session, names.stack, USERS, **options)
+    assert take(session, names).owned == []
+    cognito.delete_user_pool(UserPoolId=pool)
+
+
+def test_a_user_pool_that_may_not_be_looked_at_is_believed_with_a_note() -> None:
+    client, notes = boto3.client("cognito-idp"), list[str]()
+    with Stubber(client) as stub:
+        stub.add_client_error("describe_user_pool", "AccessDeniedException", "no", 400)
+        user_pool.require_user_pool(client, "ap-northeast-1_x", None, notes.append)
+    assert "ap-northeast-1_x" in notes[0]
 
 
 # Access log

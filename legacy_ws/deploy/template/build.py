@@ -8,7 +8,7 @@ resolved by `Fn::Sub`.
 from __future__ import annotations
 
 from legacy_ws.deploy.environment import function_environment
-from legacy_ws.deploy.options import DeployOptions
+from legacy_ws.deploy.options import DeployOptions, StackSettings
 from legacy_ws.deploy.policies import TRUST, function_policy
 from legacy_ws.deploy.shapes import (
     ARCHITECTURE,
@@ -22,6 +22,7 @@ from legacy_ws.deploy.spec import AppSpec, FunctionSpec, QueueSpec, StackNames, 
 from legacy_ws.deploy.template.auth import AuthPart, auth_part
 from legacy_ws.deploy.template.resources import (
     Resources,
+    app_tag_list,
     log_group,
     output,
     resolved,
@@ -38,10 +39,11 @@ __all__ = ["build_template"]
 def build_template(app: AppSpec, stack: str, options: DeployOptions) -> dict[str, object]:
     """The template of `app` with the names of `stack`; the code and what signs tokens are parameters of it.
 
-    Raises: UsageError: no stack name.
+    Raises: UsageError: no stack name, or an unusable option.
     """
-    names = StackNames(stack, "${AWS::Region}", "${AWS::AccountId}", "${AWS::Partition}")
+    names = StackNames(stack, "${AWS::Region}", "${AWS::AccountId}", "${AWS::Partition}", app.name)
     auth = auth_part(app, names)
+    options.check(app)
     build = _Build(app, names, options, auth)
     template: dict[str, object] = {
         "AWSTemplateFormatVersion": "2010-09-09",
@@ -65,6 +67,7 @@ def build_template(app: AppSpec, stack: str, options: DeployOptions) -> dict[str
 class _Build:
     def __init__(self, app: AppSpec, names: StackNames, options: DeployOptions, auth: AuthPart) -> None:
         self.app, self.names, self.options, self.auth = app, names, options, auth
+        self.settings = options.over(StackSettings())
         self.tags = tag_list(names)
 
     def resources(self) -> dict[str, object]:
@@ -79,18 +82,18 @@ class _Build:
             Name=self.names.stack,
             ProtocolType="WEBSOCKET",
             RouteSelectionExpression=self.app.route_selection,
-            Tags=self.names.tags,
+            Tags=self.names.app_tags,
         )
         for function in self.app.functions:
             made |= self._function(function)
             made |= self._event_sources(function)
-        made |= Routes(self.app, self.names, self.options).resources()
+        made |= Routes(self.app, self.names, self.settings).resources()
         return {**made, **self.auth.resources}
 
     def outputs(self) -> dict[str, object]:
         """Addresses and names of the stack."""
         domain = "${Api}.execute-api.${AWS::Region}.${AWS::URLSuffix}"
-        stage = self.options.stage
+        stage = self.settings.stage
         outputs: dict[str, object] = {
             "WebSocketUrl": output("Where clients connect", f"wss://{domain}/{stage}"),
             "ManagementUrl": output("Where @connections answers", f"https://{domain}/{stage}"),
@@ -109,7 +112,7 @@ class _Build:
             "TableName": self.names.table(table),
             "BillingMode": "PAY_PER_REQUEST",
             **table_shape(table),
-            "Tags": self.tags,
+            "Tags": app_tag_list(self.names),
         }
         if table.ttl:
             properties["TimeToLiveSpecification"] = {"AttributeName": table.ttl, "Enabled": True}
@@ -131,13 +134,13 @@ class _Build:
         }
 
     def _function(self, function: FunctionSpec) -> Resources:
-        names, options = self.names, self.options
+        names, settings = self.names, self.settings
         own = title(function.name)
-        policy = function_policy(self.app, function, names, "${Api}", options.stage)
+        policy = function_policy(self.app, function, names, "${Api}", settings.stage)
         environment = self._environment(function)
         made: dict[str, object] = {
             "FunctionName": names.function(function),
-            "Runtime": options.runtime,
+            "Runtime": settings.runtime,
             "Architectures": [ARCHITECTURE],
             "Handler": function.handler,
             "Role": {"Fn::GetAtt": [f"{own}Role", "Arn"]},
@@ -147,7 +150,7 @@ class _Build:
             "Tags": self.tags,
         }
         return {
-            f"{own}FunctionLog": log_group(names.log_group(function), options, names),
+            f"{own}FunctionLog": log_group(names.log_group(function), settings, names),
             f"{own}Role": resource(
                 "AWS::IAM::Role",
                 Path=names.role_path,
@@ -175,7 +178,8 @@ class _Build:
             auth={},
         )
         # The user's own values are taken as they are: a `${` in them means nothing.
-        environment = {**self.options.environment, **{name: resolved(value) for name, value in own.items()}}
+        given = {name: value for name, value in self.options.environment.items() if value}
+        environment = {**given, **{name: resolved(value) for name, value in own.items()}}
         return {**environment, **self.auth.environment} if function.authorizer else environment
 
     def _event_sources(self, function: FunctionSpec) -> Resources:

@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from legacy_ws.deploy.options import DeployOptions
+from legacy_ws.deploy.options import StackSettings
 from legacy_ws.deploy.spec import StackNames
 
-__all__ = ["Resources", "log_group", "output", "resolved", "resource", "stateful", "tag_list", "title"]
+__all__ = ["Resources", "app_tag_list", "log_group", "output", "resolved", "resource", "stateful", "tag_list", "title"]
 
 Resources = dict[str, dict[str, object]]
 """Logical id -> resource."""
@@ -52,12 +52,21 @@ def title(name: str) -> str:
     return "".join(word[:1].upper() + word[1:] for word in words)
 
 
-def log_group(name: str, options: DeployOptions, names: StackNames) -> dict[str, object]:
+def log_group(name: str, settings: StackSettings, names: StackNames) -> dict[str, object]:
     """A log group of the stack."""
-    days = options.log_retention_days
+    days = settings.log_retention_days
     return stateful("AWS::Logs::LogGroup", LogGroupName=name, RetentionInDays=days, Tags=tag_list(names))
 
 
 def tag_list(names: StackNames) -> list[dict[str, str]]:
     """`legacy-ws status` and `token` find the stack by its tag; `deploy` and `destroy` see who made it and refuse."""
-    return [{"Key": key, "Value": value} for key, value in names.tags.items()]
+    return _pairs(names.tags)
+
+
+def app_tag_list(names: StackNames) -> list[dict[str, str]]:
+    """Tags of a table, which also says what application the stack is."""
+    return _pairs(names.app_tags)
+
+
+def _pairs(tags: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"Key": key, "Value": value} for key, value in tags.items()]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 
-from legacy_ws.deploy.options import DeployOptions
+from legacy_ws.deploy.options import StackSettings
 from legacy_ws.deploy.shapes import AUTHORIZER_NAME, INTEGRATION_TIMEOUT_MS, stage_shape
 from legacy_ws.deploy.spec import AppSpec, StackNames
 from legacy_ws.deploy.template.resources import Resources, log_group, resource, title
@@ -20,8 +20,8 @@ __all__ = ["Routes"]
 class Routes:
     """Everything behind `Api`."""
 
-    def __init__(self, app: AppSpec, names: StackNames, options: DeployOptions) -> None:
-        self.app, self.names, self.options = app, names, options
+    def __init__(self, app: AppSpec, names: StackNames, settings: StackSettings) -> None:
+        self.app, self.names, self.settings = app, names, settings
 
     def resources(self) -> Resources:
         """Authorizer, integrations, routes; then the deployment of them and the stage, which lets clients in."""
@@ -88,18 +88,18 @@ class Routes:
         )
 
     def _stage(self, deployment: str, after: list[str]) -> Resources:
-        options, names = self.options, self.names
+        settings, names = self.settings, self.names
         shape = stage_shape(
-            names, rate=options.throttle_rate, burst=options.throttle_burst, access_log=options.access_log
+            names, rate=settings.throttle_rate, burst=settings.throttle_burst, access_log=settings.access_log
         )
         made: Resources = {}
-        if options.access_log:
-            made["AccessLog"] = log_group(names.access_log, options, names)
+        if settings.access_log:
+            made["AccessLog"] = log_group(names.access_log, settings, names)
         made["Stage"] = {
             **resource(
                 "AWS::ApiGatewayV2::Stage",
                 ApiId={"Ref": "Api"},
-                StageName=options.stage,
+                StageName=settings.stage,
                 DeploymentId={"Ref": deployment},
                 **shape,
                 Tags=names.tags,
