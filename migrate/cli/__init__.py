@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from migrate.cli import bridge
+from migrate.cli.codemod import codemod
 from migrate.cli.compare import compare
 from migrate.cli.down import down
 from migrate.cli.env import env
@@ -29,7 +30,7 @@ def _root() -> None:
     """Move a real-time application from API Gateway WebSocket to Server-Sent Events + REST."""
 
 
-for verb in (up, status, down, env, token, compare, scan):
+for verb in (up, status, down, env, token, compare, scan, codemod):
     app.command()(verb)
 app.add_typer(bridge.app, name="bridge")
 

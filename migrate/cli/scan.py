@@ -20,7 +20,7 @@ from migrate.cli.output import err, out, print_json, reports_errors
 from migrate.errors import ExitCode, UsageError
 from migrate.scan.model import Confidence
 
-__all__ = ["ApiIdOption", "ConfigOption", "EnvOption", "HostOption", "find_config", "scan"]
+__all__ = ["ApiIdOption", "ConfigOption", "EnvOption", "HostOption", "find_config", "scan", "scan_progress"]
 
 
 class Format(StrEnum):
@@ -90,7 +90,7 @@ def scan(
     known = read_baseline(baseline) if baseline is not None and not write_baseline else None
     identity = identity_from(find_config(config), api_id, host, env)
     options = ScanOptions(identity, jobs, max_size * 1000, gitignore)
-    with _progress() as progress:
+    with scan_progress() as progress:
         report = scan_tree(paths, options, progress)
     gated = [found for found in report.findings if counts_for_gate(found, tests=gate_tests)]
     difference = compare(gated, known) if known is not None else None
@@ -165,7 +165,7 @@ def _write(path: Path, text: str) -> None:
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[int, int], None]]:
+def scan_progress() -> Iterator[Callable[[int, int], None]]:
     columns = (TextColumn("scanning"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bars:
         bar = bars.add_task("scanning", total=None)

@@ -14,7 +14,7 @@ from migrate.scan.js_values import JsValues
 from migrate.scan.model import Confidence, Target
 from migrate.scan.nodes import find_kinds, up
 
-__all__ = ["reconnects"]
+__all__ = ["kept_in", "reconnects"]
 
 _RECONNECT_NAME = re.compile(r"re_?connect", re.IGNORECASE)
 _CONNECT_NAME = re.compile(r"^(?:re_?)?(?:connect|open|start|init|setup|create)\w*$", re.IGNORECASE)
@@ -25,12 +25,12 @@ def reconnects(values: JsValues, clients: list[JsUse]) -> Iterator[JsUse]:
     """Handlers of close and error that connect again, functions called reconnect, and timers that ping."""
     targets = {use.hit.target for use in clients}
     target = targets.pop() if len(targets) == 1 else Target.UNKNOWN
-    sockets = {left for use in clients for left in _kept_in(use.node)}
+    sockets = {left for use in clients for left in kept_in(use.node)}
     for use in (*_close_handlers(values, sockets), *_reconnect_functions(values), *_pings(values)):
         yield replace(use, hit=replace(use.hit, target=target))
 
 
-def _kept_in(node: SgNode) -> Iterator[str]:
+def kept_in(node: SgNode) -> Iterator[str]:
     """The names a new socket is assigned to: `ws`, `this.ws`."""
     for ancestor in up(node):
         kind = ancestor.kind()

@@ -1,209 +1,25 @@
-"""What an expression of JavaScript denotes: which module's export, which address. until phase 3
+"""Which address an expression of JavaScript is. until phase 3
 
-Reads other modules only through the loader it is given.
+Reads other modules and settings files only through the loader it is given.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from pathlib import Path
-from typing import Protocol
-
 from ast_grep_py import SgNode
 
 from migrate.scan.identity import hole
-from migrate.scan.js_file import Binding, Export, JsFile, string_value, unwrap
-from migrate.scan.nodes import span
+from migrate.scan.js_file import Binding, Export, string_value, unwrap
+from migrate.scan.js_names import MAX_DEPTH, JsNames, walk_keys
+from migrate.scan.nodes import find_kinds, span
 
-__all__ = ["GLOBAL_OBJECTS", "JsValues", "ModuleLoader", "member"]
+__all__ = ["JsValues"]
 
-GLOBAL_OBJECTS = frozenset({"window", "globalThis", "self", "global"})
-MAX_DEPTH = 12
 MAX_ALTERNATIVES = 8
 _STRING_METHODS = frozenset({"trim", "toString", "replace", "replaceAll", "toLowerCase", "concat"})
 
 
-class ModuleLoader(Protocol):
-    """How the values of other modules and of settings files are reached."""
-
-    def js_module(self, importer: Path, specifier: str) -> tuple[Path, JsFile] | None:
-        """The module a specifier means in a file, if it is one of this tree."""
-
-    def setting(self, importer: Path, name: str) -> tuple[str, ...]:
-        """Values of an environment variable in settings files (.env) next to or above a file."""
-
-
-def member(name: str, key: str) -> str:
-    """The name of a member of a named value."""
-    module, _, export = name.partition("#")
-    if module == "global":
-        return f"global#{key}" if export in GLOBAL_OBJECTS else f"global#{export}.{key}"
-    if export in {"*", "default"}:
-        return f"{module}#{key}"
-    return f"{module}#{export}.{key}"
-
-
-class JsValues:
-    """Resolves names and addresses within one module and those it imports."""
-
-    def __init__(self, file: JsFile, path: Path, loader: ModuleLoader) -> None:
-        self.file = file
-        self.path = path
-        self._loader = loader
-
-    # names
-
-    def names(self, node: SgNode, depth: int = 0) -> frozenset[str]:
-        """What an expression can denote, as `module#export`; empty when it is nothing that has a name."""
-        if depth > MAX_DEPTH:
-            return frozenset()
-        node, deeper = unwrap(node), depth + 1
-        kind = node.kind()
-        if kind in {"identifier", "shorthand_property_identifier", "type_identifier"}:
-            return self._identifier(node, deeper)
-        if kind == "member_expression":
-            return self._member(node, deeper)
-        if kind == "subscript_expression":
-            target, index = node.field("object"), string_value(node.field("index"))
-            if target is None or index is None:
-                return frozenset()
-            return frozenset(member(name, index) for name in self.names(target, deeper))
-        if kind == "call_expression":
-            return self._call(node)
-        if kind == "ternary_expression":
-            return self._union((node.field("consequence"), node.field("alternative")), deeper)
-        if kind == "binary_expression":
-            operator = node.field("operator")
-            if operator is not None and operator.text() in {"||", "??", "&&"}:
-                return self._union((node.field("left"), node.field("right")), deeper)
-        if kind == "assignment_expression":
-            return self._union((node.field("right"),), deeper)
-        if kind in {"class", "class_declaration", "abstract_class_declaration"}:
-            return self._bases(node, deeper)
-        return frozenset()
-
-    def _union(self, nodes: Iterable[SgNode | None], depth: int) -> frozenset[str]:
-        return frozenset(name for node in nodes if node is not None for name in self.names(node, depth))
-
-    def _identifier(self, node: SgNode, depth: int) -> frozenset[str]:
-        name = node.text()
-        binding = self.file.lookup(name, span(node)[0])
-        if binding is None:
-            assigned = self.file.assignments.get(name)
-            if assigned and name != "WebSocket":
-                return self._union(assigned, depth)
-            return frozenset({f"global#{name}"})
-        return self._binding(binding, depth)
-
-    def _binding(self, binding: Binding, depth: int) -> frozenset[str]:
-        if binding.kind == "import":
-            return self.exported(binding.module, binding.imported, depth)
-        values = [binding.value] if binding.value is not None else []
-        if binding.kind in {"value", "opaque"} and not binding.keys:
-            values += self.file.assignments.get(binding.name, [])
-        found: set[str] = set()
-        for value in values:
-            names = self.names(value, depth)
-            inner = _walk(value, binding.keys)
-            if binding.keys and inner is not None:
-                names = self.names(inner, depth)
-            else:
-                for key in binding.keys:
-                    names = frozenset(member(name, key) for name in names)
-            found |= names
-        if not found and binding.kind == "parameter":
-            return frozenset({f"parameter#{binding.keys[-1] if binding.keys else binding.name}"})
-        return frozenset(found)
-
-    def _member(self, node: SgNode, depth: int) -> frozenset[str]:
-        target, key = node.field("object"), node.field("property")
-        if target is None or key is None:
-            return frozenset()
-        assigned = self.file.assignments.get(node.text())
-        if assigned and target.kind() == "this":
-            names = self._union(assigned, depth)
-            if names:
-                return names
-        literal = self._literal(target, depth)
-        if literal is not None:
-            value = _walk(literal, (key.text(),))
-            if value is not None:
-                return self.names(value, depth)
-        names = self.names(target, depth)
-        if names:
-            return frozenset(member(name, key.text()) for name in names)
-        return frozenset({f"parameter#{key.text()}"})
-
-    def _literal(self, node: SgNode, depth: int) -> SgNode | None:
-        """The object literal that an identifier is bound to in this module."""
-        if depth > MAX_DEPTH or node.kind() != "identifier":
-            return None
-        binding = self.file.lookup(node.text(), span(node)[0])
-        if binding is None or binding.value is None or binding.keys:
-            return None
-        value = unwrap(binding.value)
-        return value if value.kind() == "object" else None
-
-    def _call(self, node: SgNode) -> frozenset[str]:
-        function, arguments = node.field("function"), node.field("arguments")
-        if function is None or arguments is None or function.text() not in {"require", "import"}:
-            return frozenset()
-        values = [child for child in arguments.children() if child.is_named()]
-        module = string_value(values[0]) if values else None
-        return self.exported(module, "*", 0) if module is not None else frozenset()
-
-    def _bases(self, node: SgNode, depth: int) -> frozenset[str]:
-        for child in node.children():
-            if child.kind() == "class_heritage":
-                for clause in child.children():
-                    value = clause.field("value") if clause.kind() == "extends_clause" else None
-                    if value is not None:
-                        return self.names(value, depth)
-        return frozenset()
-
-    # other modules
-
-    def exported(self, module: str, name: str, depth: int) -> frozenset[str]:
-        """What another module's export denotes."""
-        loaded = self._module(module)
-        if loaded is None or depth > MAX_DEPTH:
-            return frozenset({f"{module.removeprefix('node:')}#{name}"})
-        if name == "*":
-            return frozenset({f"{module}#*"})
-        other, export = self._find_export(module, name, depth)
-        if other is None or export is None:
-            return frozenset({f"{module}#{name}"})
-        if export.module:
-            return other.exported(export.module, export.imported, depth + 1)
-        if export.local:
-            bindings = other.file.bindings.get(export.local)
-            if not bindings:
-                return frozenset({f"global#{export.local}"})
-            return other._binding(bindings[0], depth + 1)
-        return other.names(export.value, depth + 1) if export.value is not None else frozenset()
-
-    def _module(self, specifier: str) -> JsValues | None:
-        if not specifier.startswith((".", "/", "@/", "~", "$lib/", "src/", "#")):
-            return None
-        loaded = self._loader.js_module(self.path, specifier)
-        return JsValues(loaded[1], loaded[0], self._loader) if loaded is not None else None
-
-    def _find_export(self, module: str, name: str, depth: int) -> tuple[JsValues | None, Export | None]:
-        other = self._module(module)
-        if other is None or depth > MAX_DEPTH:
-            return None, None
-        export = other.file.exports.get(name)
-        if export is not None:
-            return other, export
-        for star in other.file.star_exports:
-            found = other._find_export(star, name, depth + 1)
-            if found[1] is not None:
-                return found
-            if other._module(star) is None:
-                return other, Export(module=star, imported=name)
-        return other, None
-
-    # addresses
+class JsValues(JsNames):
+    """Resolves addresses, and names, within one module and those it imports."""
 
     def urls(self, node: SgNode | None, depth: int = 0) -> tuple[str, ...]:
         """The addresses an expression can be, at most eight; `hole`s for what is not known."""
@@ -254,7 +70,7 @@ class JsValues:
             assigned = self.file.assignments.get(binding.name, []) if binding.kind == "value" else []
             return _merge([self.urls(value, depth) for value in assigned]) if assigned else (hole(binding.name),)
         if binding.keys:
-            inner = _walk(binding.value, binding.keys)
+            inner = walk_keys(binding.value, binding.keys)
             if inner is not None:
                 return self.urls(inner, depth)
             environment = _environment(unwrap(binding.value).text() + "." + binding.keys[0])
@@ -304,7 +120,7 @@ class JsValues:
         owner = self._object_of(target, depth)
         if owner is None:
             return None
-        found = _walk(owner[1], (name,))
+        found = walk_keys(owner[1], (name,))
         return owner[0].urls(found, depth) if found is not None else None
 
     def _namespace(self, node: SgNode) -> str | None:
@@ -327,7 +143,7 @@ class JsValues:
             if namespace is not None:
                 return self._exported_object(namespace, key.text(), deeper)
             owner = self._object_of(target, deeper)
-            inner = _walk(owner[1], (key.text(),)) if owner is not None else None
+            inner = walk_keys(owner[1], (key.text(),)) if owner is not None else None
             return owner[0]._object_of(inner, deeper) if owner is not None and inner is not None else None
         binding = self.file.lookup(node.text(), span(node)[0]) if node.kind() == "identifier" else None
         return self._object_of_binding(binding, deeper) if binding is not None else None
@@ -349,7 +165,15 @@ class JsValues:
         return other._object_of_binding(bindings[0], depth) if bindings else None
 
     def _fields(self, name: str) -> list[SgNode]:
+        """Initial values of a class's field, also of one that is a parameter: `constructor(private url = "wss://...")`."""
         return [
+            value
+            for parameter in find_kinds(self.file.root, "required_parameter", "optional_parameter")
+            if any(child.kind() in {"accessibility_modifier", "readonly"} for child in parameter.children())
+            and (pattern := parameter.field("pattern")) is not None
+            and pattern.text() == name
+            and (value := parameter.field("value")) is not None
+        ] + [
             value
             for field in self.file.root.find_all(kind="public_field_definition")
             if (key := field.field("name")) is not None
@@ -404,31 +228,6 @@ def _environment(text: str) -> str | None:
             name = text.removeprefix(prefix)
             return name if name.isidentifier() else None
     return None
-
-
-def _walk(node: SgNode | None, keys: tuple[str, ...]) -> SgNode | None:
-    """A value inside an object literal."""
-    for key in keys:
-        if node is None:
-            return None
-        node = unwrap(node)
-        if node.kind() == "call_expression":
-            arguments = _arguments(node)  # Object.freeze({...}), defineConfig({...})
-            if not arguments:
-                return None
-            node = arguments[0]
-        if node.kind() != "object":
-            return None
-        found = None
-        for item in node.children():
-            if item.kind() == "pair":
-                name = item.field("key")
-                if name is not None and name.text().strip("'\"") == key:
-                    found = item.field("value")
-            elif item.kind() == "shorthand_property_identifier" and item.text() == key:
-                found = item
-        node = found
-    return node
 
 
 def _returned(function: SgNode) -> list[SgNode]:

@@ -39,8 +39,11 @@ def find_kinds(root: SgNode, *kinds: str) -> list[SgNode]:
 
 
 def has_errors(root: SgNode) -> bool:
-    """Whether a part of the text could not be parsed."""
-    return root.kind() == "ERROR" or root.find(kind="ERROR") is not None
+    """Whether a part of the text could not be parsed.
+
+    What the parser made up, because it was missing, is a node without text.
+    """
+    return root.kind() == "ERROR" or root.find(kind="ERROR") is not None or root.find(regex="^$") is not None
 
 
 def leaves(node: SgNode) -> Iterator[SgNode]:

@@ -1,0 +1,130 @@
+"""Python clients to ours. until phase 3 (MG4)"""
+
+from __future__ import annotations
+
+import pytest
+
+from .conftest import Rewrite, added, kinds
+
+URL = "wss://chat.example.com/ws"
+
+
+def test_a_module_with_its_exceptions(rewrite: Rewrite) -> None:
+    """Everything of the library has an equivalent: its import is replaced in place."""
+    done = rewrite(
+        "a.py",
+        f'''
+        """Doc."""
+
+        from __future__ import annotations
+
+        import asyncio
+        import websockets as w  # the client
+
+
+        async def go():
+            try:
+                async with w.connect("{URL}", extra_headers={{"a": "b"}}) as ws:
+                    await ws.send("x")
+            except w.exceptions.ConnectionClosedError:
+                pass
+        ''',
+    )
+    assert added(done) == [
+        "import ws2sse_client  # the client",
+        f'        async with ws2sse_client.connect("{URL}", additional_headers={{"a": "b"}}) as ws:',
+        "    except ws2sse_client.ConnectionClosedError:",
+    ]
+
+
+def test_names_that_were_imported_keep_their_names(rewrite: Rewrite) -> None:
+    """Only the import changes."""
+    done = rewrite(
+        "a.py",
+        f"""
+        from websockets.exceptions import ConnectionClosed
+        from websockets.sync.client import connect as dial
+
+        with dial("{URL}") as ws:
+            ws.recv()
+        """,
+    )
+    assert added(done) == [
+        "from ws2sse_client import ConnectionClosed",
+        "from ws2sse_client.sync import connect as dial",
+    ]
+
+
+def test_what_else_a_library_is_used_for_keeps_its_import(rewrite: Rewrite) -> None:
+    """A server of the same package, another service's socket: ours is imported below, inside a function too."""
+    done = rewrite(
+        "a.py",
+        f"""
+        def go():
+            import websockets
+
+            websockets.serve(print, "localhost", 1)
+            websockets.connect("wss://ws.kraken.com")
+            return websockets.connect("{URL}")
+        """,
+    )
+    assert done.text_after == (
+        "def go():\n    import websockets\n    import ws2sse_client\n\n"
+        '    websockets.serve(print, "localhost", 1)\n    websockets.connect("wss://ws.kraken.com")\n'
+        f'    return ws2sse_client.connect("{URL}")\n'
+    )
+
+
+def test_websocket_client(rewrite: Rewrite) -> None:
+    """create_connection is the synchronous connect; CRLF stays."""
+    done = rewrite("a.py", f'import websocket\r\nws = websocket.create_connection("{URL}")\r\n'.encode())
+    assert done.text_after == f'import ws2sse_client.sync\r\nws = ws2sse_client.sync.connect("{URL}")\r\n'
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        (f"import websocket\nwebsocket.WebSocketApp('{URL}')\n", "no equivalent"),
+        (f"import websockets\nwebsockets.connect('{URL}', compression=None)\n", "compression"),
+        (f"import websockets\nwebsockets.connect('{URL}', **options)\n", "cannot be seen"),
+        ("import websockets\nwebsockets.connect(url)\n", "--assume-ours"),
+        (f"import websockets\nf = getattr(websockets, 'connect')\nf('{URL}')\n", "run time"),
+        (
+            f"import websockets\nasync def f():\n    async for w in websockets.connect('{URL}'):\n        pass\n",
+            "async for",
+        ),
+    ],
+)
+def test_what_cannot_be_judged_is_left_with_a_hint(rewrite: Rewrite, code: str, reason: str) -> None:
+    """One comment, not one other byte."""
+    done = rewrite("a.py", code)
+    assert kinds(done) == ["hint"]
+    assert reason in done.changes[0].what
+    (comment,) = added(done)
+    assert done.text_after.replace(comment + "\n", "") == done.text_before
+
+
+def test_a_reconnect_loop_is_marked(rewrite: Rewrite) -> None:
+    """Above the loop, with its indentation."""
+    done = rewrite(
+        "a.py",
+        f"""
+        import asyncio
+        import websockets
+
+        async def go():
+            while True:
+                try:
+                    await websockets.connect("{URL}")
+                except OSError:
+                    await asyncio.sleep(1)
+        """,
+    )
+    assert kinds(done) == ["marked", "rewritten"]
+    assert any(line.startswith("    # ws2sse: can go") for line in added(done))
+
+
+def test_a_file_that_does_not_parse_is_left(rewrite: Rewrite) -> None:
+    """Python 2, or half a file."""
+    with pytest.raises(AssertionError, match="does not parse"):
+        rewrite("a.py", f"import websockets\nprint 'x'\nwebsockets.connect('{URL}')\n")
