@@ -31,7 +31,6 @@ from sse_service.api.openapi import openapi_of
 from sse_service.api.routes import chat_router, health_router
 from sse_service.api.streams import stream_router
 from sse_service.api.tickets import ticket_router
-from sse_service.api.virtual import virtual_router
 from sse_service.api.work import work_router
 from sse_service.chat import ChatService, ChatStores
 from sse_service.errors import SettingsError
@@ -59,10 +58,10 @@ from sse_service.services import Services
 from sse_service.settings import Settings
 from sse_service.tickets import SessionStore, Tickets
 from sse_service.tokens import ClaimRules, KeySetVerifier, SecretVerifier
-from sse_service.virtual.wiring import Virtual
 
 if TYPE_CHECKING:
     from sse_service.adapters.dynamodb import Dynamo
+    from sse_service.virtual.wiring import Virtual
 
 __all__ = ["Backends", "create_app", "make_backends"]
 
@@ -158,6 +157,14 @@ def _make_broker(
     return MemoryBroker().for_instance()
 
 
+def _make_virtual(settings: Settings, metrics: Metrics, clock: Clock) -> Virtual | None:
+    if not settings.has_virtual:
+        return None
+    from sse_service.virtual.wiring import Virtual
+
+    return Virtual(settings, metrics, clock)
+
+
 def _make_keys(settings: Settings) -> KeySet | None:
     """The issuer's keys, where tokens are not signed with a secret of ours."""
     url = settings.effective_jwks_url
@@ -208,7 +215,7 @@ def create_app(settings: Settings, backends: Backends | None = None, clock: Cloc
     rules = _claim_rules(settings)
     verifier = KeySetVerifier(keys.lookup, rules) if keys else SecretVerifier(settings.jwt_secret, rules)
     tickets = Tickets(chosen.sessions, clock, settings.ticket_ttl_s)
-    virtual = Virtual(settings, metrics, clock) if settings.has_virtual else None
+    virtual = _make_virtual(settings, metrics, clock)
     services = Services(
         settings, verifier, hub, chat, tickets, Rates(settings, time.monotonic), metrics, clock, virtual
     )
@@ -273,6 +280,8 @@ def create_app(settings: Settings, backends: Backends | None = None, clock: Cloc
     app.include_router(ticket_router, tags=["streams"])
     app.include_router(health_router, tags=["operation"])
     if virtual:
+        from sse_service.api.virtual import virtual_router
+
         app.include_router(virtual_router(virtual))
     app.openapi = openapi_of(app)  # type: ignore[method-assign]
     return app

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sse_service.chat import ChatService
 from sse_service.hub import Hub
@@ -13,7 +14,9 @@ from sse_service.ports import Clock
 from sse_service.settings import Settings
 from sse_service.tickets import Tickets
 from sse_service.tokens import Verifier
-from sse_service.virtual.wiring import Virtual
+
+if TYPE_CHECKING:
+    from sse_service.virtual.wiring import Virtual
 
 __all__ = ["Services"]
 

@@ -144,7 +144,7 @@ class VirtualSettings:
             )
 
     def _path_problems(self) -> Iterator[str]:
-        first = self.effective_virtual_path.split("/")[1]
+        first = self.effective_virtual_path.lstrip("/").partition("/")[0]
         if first in {"api", "chat", "docs", "healthz", "readyz", "metrics", "openapi.json"}:
             variable = "SSE_VIRTUAL_PATH" if self.virtual_path else "SSE_VIRTUAL_STAGE"
             yield f"{variable}: /{first} belongs to the service itself; set SSE_VIRTUAL_PATH to another path"

@@ -59,7 +59,7 @@ class _Open:
 
 
 class Streams:
-    """instance: this process's name in the store. clock: seconds as the store's sessions have them."""
+    """instance: this process's name in the store. clock: seconds as the store's sessions have them. most: at once."""
 
     def __init__(
         self,
@@ -70,6 +70,7 @@ class Streams:
         clock: Clock,
         *,
         instance: str,
+        most: int,
     ) -> None:
         self._store = store
         self._limits = limits
@@ -77,12 +78,14 @@ class Streams:
         self._metrics = metrics
         self._clock = clock
         self._instance = instance
+        self._most = most
         self._open: dict[str, set[_Open]] = {}
         self._renewal: asyncio.Task[None] | None = None
         self._reason = ""
+        self._count = 0
 
     def __len__(self) -> int:
-        return sum(map(len, self._open.values()))
+        return self._count
 
     def start(self) -> None:
         self._renewal = asyncio.create_task(self._renew_for_ever())
@@ -109,6 +112,8 @@ class Streams:
 
     async def open(self, connection_id: str, cursor: int) -> StreamResponse:
         """A stream behind `cursor`; an earlier one of the connection ends. Raises GoneError, UnavailableError."""
+        if self._reason or self._count >= self._most:
+            raise UnavailableError("this instance takes no more streams; another one may", retry_after_s=1)
         now = self._clock()
         attached = await self._store.change(
             connection_id, lambda session: session.attach(self._instance, cursor, now, self._limits)
@@ -119,6 +124,7 @@ class Streams:
         """Write until the stream is over. `write` raises TimeoutError for a client that takes nothing."""
         self._open.setdefault(stream.connection_id, set()).add(stream)
         self._metrics.streams.inc()
+        self._count += 1
         stream.rotate = self._reason
         try:
             await self._write_all(stream, write)
@@ -129,6 +135,7 @@ class Streams:
             logger.warning("a stream ends, its store is away: %s", error)
         finally:
             self._metrics.streams.dec()
+            self._count -= 1
             others = self._open[stream.connection_id]
             others.discard(stream)
             if not others:

@@ -28,6 +28,9 @@ __all__ = ["Virtual"]
 
 logger = logging.getLogger("sse_service.virtual")
 
+MAX_LEASE_S = 45.0
+"""A stream whose instance has not renewed it for so long is believed dead."""
+
 
 class Virtual:
     """What app.py starts and ends. functions: who invokes Lambda functions; None: the real one."""
@@ -50,6 +53,7 @@ class Virtual:
             idle_s=settings.virtual_idle_s,
             lifetime_s=settings.virtual_lifetime_s,
             resume_s=settings.virtual_resume_s,
+            stream_lease_s=min(MAX_LEASE_S, settings.virtual_resume_s * 0.75),
             window_bytes=settings.virtual_buffer_bytes,
         )
         instance = uuid.uuid4().hex
@@ -71,7 +75,7 @@ class Virtual:
             max_connections=settings.virtual_max_connections,
             passes_binary=settings.virtual_binary == "pass",
         )
-        streams = Streams(kept, limits, times, self._metrics, clock, instance=instance)
+        streams = Streams(kept, limits, times, self._metrics, clock, instance=instance, most=options.max_connections)
         self.connections = VirtualConnections(options, kept, streams, self._metrics, clock)
         self.management = ManagementApi(
             self.connections, settings.management_secrets(), rate=settings.virtual_management_rate, clock=clock
