@@ -194,15 +194,20 @@ class SqsBroker:
                 self._polls.remove(mailbox)
                 self._retry_at.pop(mailbox, None)
                 if self._settings.uses_mailboxes:
-                    try:
-                        await self._registry.forget(mailbox)
-                    except UnavailableError as error:
-                        logger.warning("a mailbox keeps this instance as its reader: %s", error)
+                    await self._forget(mailbox)
             if self._settings.uses_mailboxes:
                 polled = self._polls.mailboxes
                 for mailbox in list(self._followed):
                     if mailbox not in polled and now >= self._retry_at.get(mailbox, 0.0):
                         self._open(mailbox)
+
+    async def _forget(self, mailbox: Mailbox) -> None:
+        try:
+            await self._registry.forget(mailbox)
+        except UnavailableError as error:
+            logger.warning("a mailbox keeps this instance as its reader: %s", error)
+        except Exception:
+            logger.exception("a mailbox keeps this instance as its reader")
 
     # Sending --------------------------------------------------------------------------------------------
 
@@ -281,6 +286,9 @@ class SqsBroker:
                 logger.warning("the instance's slot could not be held: %s", error)
                 if time.monotonic() - renewed_at > LEASE_S:
                     self._metrics.broker_connected.set(0)
+                await asyncio.sleep(backoff.next_s())
+            except Exception:
+                logger.exception("the instance's slot could not be held")
                 await asyncio.sleep(backoff.next_s())
 
     def _took_slot(self) -> None:

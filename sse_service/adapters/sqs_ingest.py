@@ -91,6 +91,10 @@ class SqsIngest:
                     logger.warning("the ingest queue cannot be polled: %s", error)
                 await asyncio.sleep(backoff.next_s())
                 continue
+            except Exception:
+                logger.exception("polling the ingest queue failed")
+                await asyncio.sleep(backoff.next_s())
+                continue
             backoff.reset()
             oldest = min((message.sent_at for message in messages), default=self._clock())
             self._metrics.queue_age_seconds.labels("ingest").set(max(0.0, self._clock() - oldest))

@@ -237,6 +237,10 @@ async def make_cluster(kind: str, request: pytest.FixtureRequest, settings: Sett
 async def make_sqs_cluster(
     mode: str, request: pytest.FixtureRequest, settings: Settings, stack: AsyncExitStack, **changes: Any
 ) -> Cluster:
+    # What instances know of each other is kept for a shorter time: a test need not wait a second for it.
+    patch: pytest.MonkeyPatch = request.getfixturevalue("monkeypatch")
+    patch.setattr("sse_service.adapters.sqs_registry.CACHE_S", 0.2)
+    patch.setattr("sse_service.adapters.sqs_broker.LOOK_AGAIN_S", 0.4)
     there = urlsplit(request.getfixturevalue("moto_url"))
     assert there.hostname is not None and there.port is not None
     door = await stack.enter_async_context(door_to(there.hostname, there.port))

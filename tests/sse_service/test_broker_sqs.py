@@ -16,7 +16,7 @@ from sse_service.adapters.sqs import Outgoing, Sqs, SqsMessage
 from sse_service.adapters.sqs_inbox import MAX_RECEIVES, Inbox
 from sse_service.adapters.sqs_registry import CLOCKS_S, LEASE_S, QueueRegistry
 from sse_service.brokers.notice import Notice, encode
-from sse_service.brokers.routing import Mailbox, instance_queue_name, queue_name
+from sse_service.brokers.routing import Mailbox, queue_name
 from sse_service.errors import UnavailableError
 from sse_service.events import EventId
 from sse_service.metrics import Metrics
@@ -65,9 +65,12 @@ def user_queue(cluster: Cluster, user: str) -> str:
     return queue_name(cluster.config.sqs_user_queue, cluster.config.table_prefix, Mailbox(TENANT, user))
 
 
-def instance_queue(cluster: Cluster, slot: int) -> str:
-    config = cluster.config
-    return instance_queue_name(config.sqs_instance_queue, config.table_prefix, slot, is_fifo=False)
+def instance_queue(instance: Instance) -> str:
+    """The name of its own queue, once it has one."""
+    broker: Any = instance.broker
+    name: str = broker._own_url.rpartition("/")[2]
+    assert name
+    return name
 
 
 async def rows(cluster: Cluster) -> dict[str, Any]:
@@ -133,7 +136,7 @@ async def test_sq4_a_deleted_queue_is_made_again(start: Any, sqs: Sqs) -> None:
     one, two = await cluster.instance(), await cluster.instance()
     bob = await two.open("bob")
     await cluster.talking(one, two)
-    for name in (user_queue(cluster, "bob"), instance_queue(cluster, 0), instance_queue(cluster, 1)):
+    for name in (user_queue(cluster, "bob"), instance_queue(one), instance_queue(two)):
         await sqs._call("delete_queue", name, QueueUrl=await sqs.find(name))
     expected = []
     for n in range(5):
@@ -210,7 +213,7 @@ async def test_sq2_fault_11_a_message_is_deleted_only_after_it_was_written(start
     one, two = await cluster.instance(), await cluster.instance()
     bob = await two.open("bob")
     await cluster.talking(one, two)
-    url = await sqs.find(instance_queue(cluster, 1))
+    url = await sqs.find(instance_queue(two))
 
     async def is_empty() -> bool:
         return await messages_in(sqs, url) == 0
@@ -231,7 +234,7 @@ async def test_what_is_no_notification_is_counted_and_does_not_come_again(start:
     one, two = await cluster.instance(), await cluster.instance()
     bob = await two.open("bob")
     await cluster.talking(one, two)
-    url = await sqs.find(instance_queue(cluster, 1))
+    url = await sqs.find(instance_queue(two))
     await sqs.send(url, [Outgoing("hello"), Outgoing("{}", {"tenant": TENANT})])
     await until(lambda: two.value("sse_broker_problems_total", kind="invalid") == 2, "two problems")
     await one.publish("e0")
@@ -289,7 +292,7 @@ async def test_what_concerns_nobody_here_is_deleted_unread(start: Any, sqs: Sqs)
     before = received(two)
     await one.publish("x", topic="user:zoe", tenant="other")
     await until(lambda: one.value("sse_broker_sent_total", kind="events") > 0, "a notification")
-    url = await sqs.find(instance_queue(cluster, 1))
+    url = await sqs.find(instance_queue(two))
 
     async def is_empty() -> bool:
         return await messages_in(sqs, url) == 0
