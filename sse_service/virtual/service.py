@@ -225,9 +225,9 @@ class VirtualConnections:
 
     async def _close(self, entry: Entry, status: CloseStatus, wire_reason: str, *, by_client: bool) -> bool:
         """Close it and have `$disconnect` run. False: it was closed already."""
-        now, connection_id = self._clock(), entry.facts.connection_id
+        now, connection_id, limits = self._clock(), entry.facts.connection_id, self.options.session_limits
         closed = await self.store.change(
-            connection_id, lambda session: session.close(status, wire_reason, now, by_client=by_client)
+            connection_id, lambda session: session.close(status, wire_reason, now, limits, by_client=by_client)
         )
         if closed:
             self._spawn(self._disconnect(entry, status))

@@ -9,7 +9,7 @@ Up: messages are numbered by the client. `accept` says which are new; what was a
 so a POST whose answer was lost may be repeated.
 
 Life: OPEN until somebody closes it or a deadline passes; whoever brings about the change to CLOSED runs `$disconnect`,
-nobody else does. Should its process die in the middle of that, `sweep` hands it to another one after `LEASE_S`.
+nobody else does. Should its process die in the middle of that, `sweep` hands it to another one after a while.
 
 Times are seconds of one clock, given as arguments. A store copies a session before it is changed, and commits `effects`
 together with it.
@@ -25,10 +25,7 @@ from sse_service.connections.lifecycle import ABNORMAL, CloseCause, CloseStatus,
 from sse_service.virtual.errors import GapError, GoneError, WindowFullError
 from sse_service.virtual.frames import close_frame
 
-__all__ = ["LEASE_S", "Accepted", "Attached", "Effects", "Session", "SessionLimits", "Swept"]
-
-LEASE_S = 45.0
-"""How long an instance may take for `$disconnect` before another one believes it dead (an integration has 29 s)."""
+__all__ = ["Accepted", "Attached", "Effects", "Session", "SessionLimits", "Swept"]
 
 SEGMENT_FRAMES = 64
 SEGMENT_BYTES = 16 << 10
@@ -37,12 +34,17 @@ SEGMENT_BYTES = 16 << 10
 
 @dataclass(frozen=True, slots=True)
 class SessionLimits:
-    """Seconds and bytes. stream_lease_s: an attached stream is believed in for so long without being renewed."""
+    """Seconds and bytes.
+
+    stream_lease_s: an attached stream is believed in for so long without being renewed. end_lease_s: what an instance
+    may take to run `$disconnect` before another one believes it dead: messages that still wait, and the handler itself.
+    """
 
     idle_s: float = 600.0
     lifetime_s: float = 7200.0
     resume_s: float = 60.0
     stream_lease_s: float = 45.0
+    end_lease_s: float = 75.0
     window_bytes: int = 1 << 20
     window_frames: int = 10_000
 
@@ -177,7 +179,9 @@ class Session:
 
     # End ------------------------------------------------------------------------------------------------
 
-    def close(self, status: CloseStatus, wire_reason: str, now_s: float, *, by_client: bool) -> bool:
+    def close(
+        self, status: CloseStatus, wire_reason: str, now_s: float, limits: SessionLimits, *, by_client: bool
+    ) -> bool:
         """Close it. True: the caller is to run `$disconnect`, then to call `disconnected`."""
         if self.state is not State.OPEN:
             return False
@@ -187,13 +191,13 @@ class Session:
             # There is no handshake to wait for: the event is the close frame and its echo.
             self.state = advance(advance(self.state, Event.CLOSE_SENT), Event.LOST)
         self._append(close_frame(self.last + 1, status.code, wire_reason))
-        self._end(status, now_s)
+        self._end(status, now_s, limits)
         return True
 
-    def lose(self, now_s: float) -> CloseStatus:
+    def lose(self, now_s: float, limits: SessionLimits) -> CloseStatus:
         """Nobody came back for it."""
         self.state = advance(self.state, Event.LOST)
-        self._end(ABNORMAL, now_s)
+        self._end(ABNORMAL, now_s, limits)
         return ABNORMAL
 
     def disconnected(self) -> None:
@@ -225,13 +229,13 @@ class Session:
         if self.state is not State.OPEN:
             if not self.lease_s:
                 return Swept(forget=True)
-            self.lease_s = now_s + LEASE_S
+            self.lease_s = now_s + limits.end_lease_s
             return Swept(self.status)
         if now_s >= self.stream_until_s + limits.resume_s:
-            return Swept(self.lose(now_s))
+            return Swept(self.lose(now_s, limits))
         is_old = now_s >= self.opened_s + limits.lifetime_s
         status = (CloseCause.LIFETIME if is_old else CloseCause.IDLE).status
-        self.close(status, status.wire_reason, now_s, by_client=False)
+        self.close(status, status.wire_reason, now_s, limits, by_client=False)
         return Swept(status)
 
     # Keeping it -----------------------------------------------------------------------------------------
@@ -256,10 +260,10 @@ class Session:
         if self.state is not State.OPEN:
             raise GoneError
 
-    def _end(self, status: CloseStatus, now_s: float) -> None:
+    def _end(self, status: CloseStatus, now_s: float, limits: SessionLimits) -> None:
         self.code, self.reason = status.code, status.reason
         self.ended_s = now_s
-        self.lease_s = now_s + LEASE_S
+        self.lease_s = now_s + limits.end_lease_s
         self.effects.wake = self.holder
 
     def _append(self, frame: bytes) -> None:

@@ -30,6 +30,7 @@ logger = logging.getLogger("sse_service.virtual")
 
 MAX_LEASE_S = 45.0
 """A stream whose instance has not renewed it for so long is believed dead."""
+SPARE_S = 15.0
 
 
 class Virtual:
@@ -54,6 +55,7 @@ class Virtual:
             lifetime_s=settings.virtual_lifetime_s,
             resume_s=settings.virtual_resume_s,
             stream_lease_s=min(MAX_LEASE_S, settings.virtual_resume_s * 0.75),
+            end_lease_s=2 * settings.virtual_integration_s + SPARE_S,
             window_bytes=settings.virtual_buffer_bytes,
         )
         instance = uuid.uuid4().hex

@@ -9,7 +9,7 @@ import pytest
 from sse_service.connections.lifecycle import CloseStatus
 from sse_service.virtual.errors import GapError, GoneError, WindowFullError
 from sse_service.virtual.frames import text_frame
-from sse_service.virtual.session import LEASE_S, Session, SessionLimits
+from sse_service.virtual.session import Session, SessionLimits
 
 LIMITS = SessionLimits(idle_s=100, lifetime_s=1000, resume_s=10, stream_lease_s=30, window_bytes=4000, window_frames=50)
 
@@ -109,9 +109,9 @@ def test_an_earlier_stream_is_no_longer_believed() -> None:
 def test_it_is_closed_once_and_the_close_event_can_be_read_afterwards() -> None:
     one = session()
     status = CloseStatus(3000, "why")
-    assert one.close(status, "why", 5, by_client=True)
-    assert not one.close(status, "why", 5, by_client=True)
-    assert not one.close(status, "why", 5, by_client=False)
+    assert one.close(status, "why", 5, LIMITS, by_client=True)
+    assert not one.close(status, "why", 5, LIMITS, by_client=True)
+    assert not one.close(status, "why", 5, LIMITS, by_client=False)
     for refused in (lambda: post(one), lambda: one.accept([1], None, 6)):
         with pytest.raises(GoneError):
             refused()
@@ -135,10 +135,10 @@ def test_what_is_due_is_ended_with_its_reason(stream_until: float, last_message:
 
 def test_disconnect_passes_to_another_when_its_instance_dies() -> None:
     one = session()
-    one.close(CloseStatus(1000, ""), "", 5, by_client=True)
-    assert one.sweep(5 + LEASE_S - 1, LIMITS) is None
-    again = one.sweep(5 + LEASE_S, LIMITS)
+    one.close(CloseStatus(1000, ""), "", 5, LIMITS, by_client=True)
+    assert one.sweep(5 + LIMITS.end_lease_s - 1, LIMITS) is None
+    again = one.sweep(5 + LIMITS.end_lease_s, LIMITS)
     assert again is not None and again.status == CloseStatus(1000, "")
     one.disconnected()
-    done = one.sweep(5 + LEASE_S + LIMITS.resume_s, LIMITS)
+    done = one.sweep(5 + LIMITS.end_lease_s + LIMITS.resume_s, LIMITS)
     assert done is not None and done.forget
