@@ -1,7 +1,7 @@
 """JSON frames: reading what clients send, writing what they get. until phase 3
 
 Pure. Limits: a WebSocket message of API Gateway is at most 128 KB (developer guide, "Quotas for configuring
-and running a WebSocket API").
+and running a WebSocket API"). A frame of a client's is at most 32 KB of it, which API Gateway sees to.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ __all__ = [
     "decode",
     "encode",
     "error_frame",
+    "required_field",
     "text_field",
     "whole_number_field",
 ]
@@ -49,6 +50,14 @@ def decode(body: str | None) -> dict[str, object]:
 def error_frame(code: str, message: str, request_id: str) -> dict[str, object]:
     """What a client is told about an error: a code, a sentence, a request id. Never an exception's text."""
     return {"type": "error", "code": code, "message": message, "requestId": request_id}
+
+
+def required_field(frame: Mapping[str, object], name: str) -> object:
+    """Field `name` of a frame, of whatever type; null counts as absent. Raises: ClientInputError: missing."""
+    value = frame.get(name)
+    if value is None:
+        raise bad_request(f'"{name}" is missing.')
+    return value
 
 
 def text_field(frame: Mapping[str, object], name: str, *, max_bytes: int, default: str | None = None) -> str:

@@ -6,7 +6,7 @@ import uuid
 
 from legacy_ws.apps.layers import services
 from legacy_ws.apps.layers.caller import caller_of, id_field, own_id_field, require_fits
-from legacy_ws.frames import bad_request, text_field
+from legacy_ws.frames import bad_request, required_field, text_field
 from legacy_ws.router import Call
 
 __all__ = ["chat", "chat_typing", "message"]
@@ -31,7 +31,7 @@ def chat(call: Call) -> None:
 def chat_typing(call: Call) -> None:
     """{"type": "chat_typing", "chat_id": str, "typing": bool}: to the tenant."""
     me = caller_of(call)
-    chat_id, typing = id_field(me.frame, "chat_id"), me.frame.get("typing")
+    chat_id, typing = id_field(me.frame, "chat_id"), required_field(me.frame, "typing")
     if not isinstance(typing, bool):
         raise bad_request('"typing" must be true or false.')
     me.tell_tenant({"type": "chat_typing", "chat_id": chat_id, "typing": typing, "user_id": me.user_id})

@@ -11,7 +11,7 @@ from legacy_ws.apps.layers import services
 from legacy_ws.apps.layers.caller import caller_of, id_field, own_id_field
 from legacy_ws.apps.layers.schema import MAX_DOCUMENT_BYTES, MAX_DOCUMENTS
 from legacy_ws.errors import ClientInputError
-from legacy_ws.frames import bad_request, text_field
+from legacy_ws.frames import bad_request, required_field, text_field
 from legacy_ws.router import Call
 
 __all__ = ["agent_run", "library_process"]
@@ -42,7 +42,7 @@ def library_process(call: Call) -> dict[str, object]:
 
 
 def _input(frame: Mapping[str, object]) -> object:
-    given = _plain(frame.get("input"), 0)
+    given = _plain(required_field(frame, "input"), 0)
     if not isinstance(given, dict | str):
         raise bad_request('"input" must be an object or text.')
     try:
@@ -56,10 +56,12 @@ def _input(frame: Mapping[str, object]) -> object:
 
 
 def _documents(frame: Mapping[str, object]) -> list[str]:
-    given = frame.get("documents")
+    given = required_field(frame, "documents")
     if not isinstance(given, list) or not 1 <= len(given) <= MAX_DOCUMENTS:
         raise bad_request(f'"documents" must be a list of 1 to {MAX_DOCUMENTS} texts.')
-    return [text_field({"documents": one}, "documents", max_bytes=MAX_DOCUMENT_BYTES) for one in given]
+    # Of a hundred, the client is told which one. `None` would count as absent, which an entry cannot be.
+    entries = {f"documents[{index}]": False if one is None else one for index, one in enumerate(given)}
+    return [text_field(entries, name, max_bytes=MAX_DOCUMENT_BYTES) for name in entries]
 
 
 def _plain(value: object, depth: int) -> object:
