@@ -19,7 +19,8 @@ REFERENCE = Path(__file__).parent / "reference"
 COMMAND_LINES = (("migrate", "migrate.cli"), ("legacy-ws", "legacy_ws.cli"), ("sse-service", "sse_service.cli"))
 EXIT_CODES = """\
 Exit codes, the same everywhere: 0 done or pass; 1 unexpected error; 2 wrong usage or configuration; 3 verdict fail,
-gate closed or not healthy; 4 inconclusive; 5 refused (a lock is held, a plan is stale, something carries traffic).
+gate closed or not healthy; 4 inconclusive; 5 refused (a lock is held, a plan is stale, something carries traffic);
+130 stopped by Ctrl-C.
 """
 
 
