@@ -8,6 +8,7 @@ Lambda's own.
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -156,7 +157,8 @@ class ManagementApi:
             if status == 410 or code == "GoneException":
                 raise ConnectionGoneError(connection_id) from None
             retryable = status == 429 or status >= 500 or code in _THROTTLED
-            raise SendFailedError(connection_id, code, retryable=retryable) from None
+            detail = redact_text(str(error.response.get("Error", {}).get("Message") or ""))
+            raise SendFailedError(connection_id, code, retryable=retryable, detail=detail) from None
         except (BotoConnectionError, HTTPClientError) as error:
             # Includes a timeout after the frame was sent: trying again may deliver it twice, giving up may
             # lose it. Frames carry ids, so twice is the lesser evil.
@@ -265,6 +267,10 @@ def _handed_over(target: str, call: Callable[[], dict[str, Any]]) -> dict[str, A
 _THROTTLED = {"LimitExceededException", "ThrottlingException", "TooManyRequestsException"}
 
 
+# ap-northeast-1, us-gov-west-1: a form, and no list, which would not know the region of tomorrow.
+_REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d{1,2}")
+
+
 class AwsSession:
     """Clients of the command line: one region, profile and endpoint for all of them.
 
@@ -272,7 +278,7 @@ class AwsSession:
         region: None means AWS_DEFAULT_REGION or the profile's, else ap-northeast-1.
         profile: None means AWS_PROFILE.
         endpoint_url: None means AWS_ENDPOINT_URL, else AWS itself.
-    Raises: UsageError: no such profile.
+    Raises: UsageError: no such profile, or nothing that could be a region.
     """
 
     def __init__(self, region: str | None, profile: str | None, endpoint_url: str | None) -> None:
@@ -281,6 +287,11 @@ class AwsSession:
         except ProfileNotFound as error:
             raise UsageError(str(error), "see `aws configure list-profiles`, or unset AWS_PROFILE") from None
         self.region: str = region or self._session.region_name or "ap-northeast-1"
+        if not _REGION.fullmatch(self.region):
+            raise UsageError(
+                f"{self.region!r} is no AWS region",
+                "it looks like ap-northeast-1: set AWS_DEFAULT_REGION or --region",
+            )
         self.endpoint_url = endpoint_url
         self._made: dict[str, Any] = {}
 
@@ -374,7 +385,9 @@ def explain(error: BaseException, endpoint_url: str | None = None) -> LegacyWsEr
     if code in _NOT_FOUND:
         return UsageError(text, "check the name and AWS_DEFAULT_REGION")
     if code in _INVALID:
-        return UsageError(text, "see --help for what the arguments mean")
+        return UsageError(text, "AWS refuses that value: correct the argument that it names, then run it again")
+    if code in _IN_USE:
+        return UsageError(text, "it exists, or is being changed: look at it (`legacy-ws status`), then run it again")
     return LegacyWsError(text)
 
 
@@ -388,10 +401,9 @@ _NOT_FOUND = {"ResourceNotFoundException", "NotFoundException", "NoSuchEntity", 
 _INVALID = {
     "BadRequestException",
     "InvalidParameterValueException",
-    "ResourceConflictException",
-    "ResourceInUseException",
     "ValidationException",
 }
+_IN_USE = {"ConflictException", "ResourceConflictException", "ResourceInUseException"}
 _DENIED = {
     "AccessDenied",
     "AccessDeniedException",

@@ -14,7 +14,8 @@
     ├── ConfigurationError            2   a setting is missing or wrong
     ├── UsageError                    2   a wrong argument, a thing that does not exist
     ├── StepFailedError               1   a deployment stopped half-way and can be continued
-    └── RefusedError                  5   refused: not ours, not confirmed, still in use
+    ├── RefusedError                  5   refused: not ours, not confirmed, still in use
+    └── StoppedError                130   somebody pressed Ctrl-C
 
 Attributes first, the message is computed from them. No message holds a token or a secret.
 """
@@ -37,6 +38,7 @@ __all__ = [
     "SendError",
     "SendFailedError",
     "StepFailedError",
+    "StoppedError",
     "TokenRefusedError",
     "UsageError",
 ]
@@ -96,11 +98,12 @@ class ConnectionGoneError(SendError):
 
 class SendFailedError(SendError):
     """A send failed for `reason` (an error code of AWS or of the HTTP client); the connection may well be
-    alive.
+    alive. `detail` is what AWS says about it.
     """
 
-    def __init__(self, connection_id: str, reason: str, *, retryable: bool) -> None:
-        super().__init__(connection_id, f"sending to connection {connection_id} failed: {reason}")
+    def __init__(self, connection_id: str, reason: str, *, retryable: bool, detail: str = "") -> None:
+        why = f"{reason}: {detail}" if detail else reason
+        super().__init__(connection_id, f"sending to connection {connection_id} failed: {why}")
         self.reason = reason
         self.retryable = retryable
 
@@ -171,3 +174,12 @@ class RefusedError(LegacyWsError):
     """Refused: not ours, not confirmed, or still in use."""
 
     exit_code = 5
+
+
+class StoppedError(LegacyWsError):
+    """Somebody pressed Ctrl-C (128 + SIGINT, as shells have it)."""
+
+    exit_code = 130
+
+    def __init__(self, hint: str | None = None) -> None:
+        super().__init__("stopped", hint)

@@ -19,9 +19,20 @@ from rich.table import Table
 from rich.text import Text
 
 from legacy_ws.aws import AWS_ERRORS, explain
-from legacy_ws.errors import LegacyWsError, RefusedError
+from legacy_ws.errors import LegacyWsError, RefusedError, StoppedError
 
-__all__ = ["confirm", "err", "out", "print_json", "print_table", "printable", "progress", "reports_errors", "say"]
+__all__ = [
+    "confirm",
+    "err",
+    "out",
+    "print_json",
+    "print_table",
+    "printable",
+    "progress",
+    "reports_errors",
+    "resumable",
+    "say",
+]
 
 # Whatever is printed may hold text that a client chose: brackets and `:smile:` are text, too.
 _PLAIN: dict[str, Any] = {"markup": False, "emoji": False, "highlight": False}
@@ -90,6 +101,15 @@ def confirm(question: str, *, yes: bool) -> None:
         raise RefusedError("not confirmed: nothing was changed")
 
 
+@contextmanager
+def resumable() -> Iterator[None]:
+    """Work that the same command continues. Raises: StoppedError: Ctrl-C."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise StoppedError("run the same command again to continue") from None
+
+
 def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
     """Turn an error of ours or of AWS into its message, its hint and its exit code; never a traceback."""
 
@@ -99,6 +119,8 @@ def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
             return command(*args, **kwargs)
         except LegacyWsError as error:
             failure = error
+        except (KeyboardInterrupt, typer.Abort):
+            failure = StoppedError()
         except AWS_ERRORS as error:
             endpoint = kwargs.get("endpoint_url")
             failure = explain(error, endpoint if isinstance(endpoint, str) else None)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from legacy_ws.cli.options import Endpoint, Json, Profile, Region, Yes, open_session
-from legacy_ws.cli.output import confirm, err, out, print_json, print_table, reports_errors, say
+from legacy_ws.cli.output import confirm, err, out, print_json, print_table, reports_errors, resumable, say
 from legacy_ws.cli.settings import NoAccessLog, Pairs, environment
 from legacy_ws.deploy.apps import app_named
 from legacy_ws.deploy.destroy import destroy as destroy_resources
@@ -121,7 +121,8 @@ def deploy(
     )
     session = open_session(region, profile, endpoint_url)
     wanted = None if app is None else app_named(app, name)
-    result = deploy_stack(session, name, wanted, options, report=_report_step, secret_made=_tell_secret, note=say)
+    with resumable():
+        result = deploy_stack(session, name, wanted, options, report=_report_step, secret_made=_tell_secret, note=say)
     counts = Counter(done.action for done in result.done)
     say(
         f"{name}: {counts['created']} created, {counts['updated']} updated, {counts['unchanged']} unchanged"
@@ -161,7 +162,8 @@ def destroy(
     for resource in inventory.owned:
         say(f"  {resource.kind:12} {resource.name}" + (f" ({resource.id})" if resource.id != resource.name else ""))
     confirm(f"Delete these {len(inventory.owned)} resources and the data in them?", yes=yes)
-    destroy_resources(session, inventory.owned, _report_removed)
+    with resumable():
+        destroy_resources(session, inventory.owned, _report_removed)
     say(f"{name}: {len(inventory.owned)} deleted")
 
 

@@ -46,6 +46,10 @@ def dynamodb_create(
     keys = [(pk, "S", "HASH")]
     if sort_key:
         name, _, kind = sort_key.partition(":")
+        if kind not in ("", "S", "N", "B"):
+            raise UsageError(
+                f"{kind!r} is no type of a key", f"--sort-key {name} (text), {name}:N (number) or {name}:B (bytes)"
+            )
         keys.append((name, kind or "S", "RANGE"))
     client.create_table(
         TableName=table,

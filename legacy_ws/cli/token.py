@@ -103,7 +103,9 @@ def _sign(settings: AuthSettings, user: str, tenant: str, ttl_s: int) -> str:
             "this stack's tokens are signed by its identity provider (LEGACY_WS_JWKS_URL)", "get one there"
         )
     if not user.strip() or not tenant.strip():
-        raise UsageError("USER and --tenant must not be empty")
+        raise UsageError(
+            "USER and --tenant must not be empty", "for example: legacy-ws token STACK alice --tenant demo"
+        )
     now = int(time.time())
     claims = {"sub": user, "tenant_id": tenant, "iat": now, "exp": now + ttl_s}
     claims |= {name: value for name, value in (("iss", settings.issuer), ("aud", settings.audience)) if value}

@@ -55,7 +55,8 @@ def find_api(client: Any, stack: str) -> dict[str, Any] | None:
     if len(found) > 1:
         ids = ", ".join(sorted(api["ApiId"] for api in found))
         raise RefusedError(
-            f"stack {stack} has several APIs: {ids}", "delete the ones you do not need: legacy-ws ws-delete API"
+            f"stack {stack} has several APIs: {ids}",
+            "two deploys ran at once: delete the one that is not used (legacy-ws ws-delete API), then deploy again",
         )
     return found[0] if found else None
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from legacy_ws.aws import AWS_ERRORS, explain
+from legacy_ws.aws import AWS_ERRORS, error_code, explain
 from legacy_ws.errors import LegacyWsError, StepFailedError
 
 __all__ = ["Action", "Done", "Reporter", "Step", "run_steps", "wait_until"]
@@ -50,12 +50,15 @@ def run_steps(steps: Sequence[Step], report: Reporter, *, clock: Callable[[], fl
     for number, step in enumerate(steps, 1):
         started = clock()
         try:
-            action = step.ensure()
+            action = _ensured(step)
         except AWS_ERRORS as error:
             why = explain(error)
             failed = StepFailedError(f"{step.kind} {step.name}", why.message)
             failed.exit_code = why.exit_code
-            if why.hint and why.exit_code != 1:
+            if error_code(error) in _RACES:
+                failed.exit_code = 1
+                failed.hint = "another deploy of this stack seems to run: wait for it, then run the same command again"
+            elif why.hint and why.exit_code != 1:
                 failed.hint = f"{why.hint}; then {failed.hint}"
             raise failed from None
         except LegacyWsError:
@@ -63,6 +66,30 @@ def run_steps(steps: Sequence[Step], report: Reporter, *, clock: Callable[[], fl
         done.append(Done(step.kind, step.name, action, clock() - started))
         report(done[-1], number, len(steps))
     return done
+
+
+def _ensured(step: Step) -> Action:
+    """The step done; when somebody else was quicker, it looks once more and finds what that one has made."""
+    try:
+        return step.ensure()
+    except AWS_ERRORS as error:
+        if error_code(error) not in _RACES:
+            raise
+        return step.ensure()
+
+
+# What services say to a second creation of the same thing, or to a change during another one.
+_RACES = {
+    "ConflictException",
+    "ConcurrentModification",
+    "EntityAlreadyExists",
+    "OperationAbortedException",
+    "QueueAlreadyExists",
+    "QueueNameExists",
+    "ResourceAlreadyExistsException",
+    "ResourceConflictException",
+    "ResourceInUseException",
+}
 
 
 def wait_until(

@@ -77,6 +77,33 @@ def test_trouble_on_the_way(error: Exception, retryable: bool) -> None:
     assert caught.value.retryable is retryable
 
 
+def test_what_the_gateway_says_about_an_id_is_passed_on_without_tokens() -> None:
+    class Refuses:
+        def post_to_connection(self, **_: object) -> None:
+            message = "Invalid connectionId: c token=abc123"
+            raise ClientError({"Error": {"Code": "BadRequestException", "Message": message}}, "PostToConnection")
+
+    with pytest.raises(SendFailedError) as caught:
+        aws.ManagementApi(Refuses()).post("c", b"{}")
+    assert "BadRequestException: Invalid connectionId: c" in caught.value.message
+    assert "abc123" not in caught.value.message
+    assert caught.value.reason == "BadRequestException"
+
+
+@pytest.mark.parametrize(
+    "region", ["tokyo", "ap-northeast-l", "AP-NORTHEAST-1", "ap-northeast-1 ", "a b", "ap-northeast"]
+)
+def test_what_is_no_region_is_said_before_any_call(region: str) -> None:
+    with pytest.raises(UsageError, match="is no AWS region") as caught:
+        aws.AwsSession(region, None, None)
+    assert "ap-northeast-1" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("region", ["ap-northeast-1", "us-gov-west-1", "cn-north-1", "us-isob-east-1"])
+def test_regions_of_every_partition_are_taken(region: str) -> None:
+    assert aws.AwsSession(region, None, None).region == region
+
+
 def test_clients_are_kept_and_leave_retrying_to_the_manager() -> None:
     assert aws.dynamodb() is aws.dynamodb()
     management = aws.management("https://example.invalid/prod")

@@ -350,8 +350,14 @@ def test_a_message_beyond_128_kb_is_not_even_sent(run: Run, management: Any) -> 
         (["deploy", "x", "--runtime", "nodejs22.x"], "is not supported"),
         (["status", "--profile", "nope"], "(nope)"),
         (["status", "--region", "a b"], "is no AWS region"),
+        (["deploy", "x", "--region", "tokyo"], "is no AWS region"),
+        (["deploy", "x", "--stage", "a/b"], "is no name of a stage"),
+        (["deploy", "x", "--env", "LEGACY_WS_FANOUT_WORKER=4"], "there is no setting"),
+        (["deploy", "x", "--throttle-rate", "0"], "let nobody say anything"),
+        (["deploy", "x", "--app", "direct", "--jwt-secret", "s" * 32], "--jwt-secret would change nothing"),
+        (["token", "nope", "a"], "there is no stack 'nope'"),
         (["status", "--endpoint-url", "nope"], "is no URL"),
-        (["dynamodb-create", "t", "pk", "--sort-key", "s:X"], ""),
+        (["dynamodb-create", "t", "pk", "--sort-key", "s:X"], "is no type of a key"),
     ],
 )
 def test_mistakes_are_one_line_and_a_hint(run: Run, arguments: list[str], words: str) -> None:
@@ -378,3 +384,46 @@ def test_missing_credentials_are_said_so(run: Run, monkeypatch: pytest.MonkeyPat
     failed = run("ws-list")
     assert failed.exit_code == 2
     assert "no usable AWS credentials" in failed.stderr
+
+
+def test_a_secret_of_the_environment_gives_way_to_an_option(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """CL1: what is typed counts. The second command has no use for a secret, and says nothing about it."""
+    monkeypatch.setenv("LEGACY_WS_JWT_SECRET", "s" * 32)
+    deployed = run("deploy", "clijwks", "--jwks-url", "http://127.0.0.1:9/keys", "--json")
+    assert deployed.exit_code == 0, deployed.stderr
+    assert "LEGACY_WS_JWT_SECRET of the environment is not used" in deployed.stderr
+    variables = boto3.client("lambda").get_function_configuration(FunctionName="clijwks-authorizer")["Environment"][
+        "Variables"
+    ]
+    assert variables == {"LEGACY_WS_JWKS_URL": "http://127.0.0.1:9/keys"}
+    run("destroy", "clijwks", "--yes")
+    other = run("deploy", "clipool", "--app", "direct")
+    assert other.exit_code == 0, other.stderr
+    run("destroy", "clipool", "--yes")
+
+
+def test_ctrl_c_says_how_to_go_on_and_status_too(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """CL1: nobody has to remember which application it was."""
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("legacy_ws.deploy.api.ensure_route", interrupt)
+        stopped = run("deploy", "clistop", "--app", "layers", "--jwt-secret", "s" * 32)
+    assert stopped.exit_code == 130
+    assert "error: stopped" in stopped.stderr
+    assert "hint: run the same command again to continue" in stopped.stderr
+    shown = run("status", "clistop").stdout
+    assert "clistop (layers)" in shown
+    assert "`legacy-ws deploy clistop` completes it, `legacy-ws destroy clistop` removes what there is" in shown
+    assert run("deploy", "clistop").exit_code == 0
+    assert "complete" in run("status", "clistop").stdout
+
+    with monkeypatch.context() as patch:
+        patch.setattr("legacy_ws.deploy.destroy._delete_role", interrupt)
+        stopped = run("destroy", "clistop", "--yes")
+    assert stopped.exit_code == 130
+    assert "run the same command again" in stopped.stderr
+    assert "`legacy-ws destroy clistop` removes what there is" in run("status", "clistop").stdout
+    assert run("destroy", "clistop", "--yes").exit_code == 0

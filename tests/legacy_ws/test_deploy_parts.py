@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -17,12 +18,13 @@ from legacy_ws.deploy import queues, user_pool
 from legacy_ws.deploy.api import ensure_stage, ensure_target, ensure_two_way
 from legacy_ws.deploy.apps import ROOMS
 from legacy_ws.deploy.destroy import destroy
+from legacy_ws.deploy.functions import ensure_permission
 from legacy_ws.deploy.inventory import take
 from legacy_ws.deploy.options import DeployOptions
 from legacy_ws.deploy.shapes import ACCESS_LOG_FORMAT, dead_queue_shape, queue_shape, stage_shape
 from legacy_ws.deploy.spec import AppSpec, FunctionSpec, QueueSpec, StackNames, TableSpec
 from legacy_ws.deploy.stack import Deployment, deploy, names_of
-from legacy_ws.deploy.steps import Action
+from legacy_ws.deploy.steps import Action, Step, run_steps
 from legacy_ws.deploy.tables import describe, ensure_index, ensure_table
 from legacy_ws.errors import RefusedError, StepFailedError, UsageError
 
@@ -395,6 +397,39 @@ def test_a_user_pool_that_may_not_be_looked_at_is_believed_with_a_note() -> None
         stub.add_client_error("describe_user_pool", "AccessDeniedException", "no", 400)
         user_pool.require_user_pool(client, "ap-northeast-1_x", None, notes.append)
     assert "ap-northeast-1_x" in notes[0]
+
+
+# Two deployments at once
+
+
+def test_a_permission_that_somebody_else_made_meanwhile_is_unchanged() -> None:
+    """The policy was read before, the statement came in between."""
+    client = boto3.client("lambda")
+    source = "arn:aws:execute-api:ap-northeast-1:000000000000:api/*/$connect"
+    there = json.dumps({"Statement": [{"Sid": "s", "Condition": {"ArnLike": {"AWS:SourceArn": source}}}]})
+    with Stubber(client) as stub:
+        stub.add_client_error("get_policy", "ResourceNotFoundException", "", 404)
+        stub.add_client_error("add_permission", "ResourceConflictException", "exists", 409)
+        stub.add_response("get_policy", {"Policy": there})
+        step = Step("permission", "f", lambda: ensure_permission(client, "f", "s", source))
+        done = run_steps([step], lambda *_: None)
+        stub.assert_no_pending_responses()
+    assert [one.action for one in done] == ["unchanged"]
+
+
+def test_a_race_that_is_lost_twice_says_what_goes_on() -> None:
+    client = boto3.client("iam")
+    with Stubber(client) as stub:
+        for _ in range(2):
+            stub.add_client_error("create_role", "EntityAlreadyExists", "there", 409)
+
+        def ensure() -> Any:
+            client.create_role(RoleName="r", AssumeRolePolicyDocument="{}")
+
+        with pytest.raises(StepFailedError) as caught:
+            run_steps([Step("role", "r", ensure)], lambda *_: None)
+    assert caught.value.exit_code == 1
+    assert "another deploy of this stack seems to run" in str(caught.value.hint)
 
 
 # Access log
