@@ -10,10 +10,12 @@ export { SseWebSocket }
 const WAIT_MS = 15_000
 const script = new URL("../../../tests/sse_service/client/fake_server.py", import.meta.url).pathname
 
+let stop = () => {}
+
 async function control() {
   if (process.env.FAKE_CONTROL) return process.env.FAKE_CONTROL
   const child = spawn(process.env.PYTHON ?? "python3", [script], { stdio: ["pipe", "pipe", "inherit"] })
-  after(() => child.stdin.end())
+  stop = () => child.stdin.end()
   const [line] = await once(child.stdout, "data")
   return String(line).trim()
 }
@@ -50,7 +52,14 @@ export async function serve(faults = {}) {
 export const QUICK = { backoff: { baseMs: 5, capMs: 20 } }
 
 const open = new Set()
-after(() => open.forEach(socket => socket.close()))
+after(async () => {
+  // In this order: a close towards a server that is gone is tried for the whole resume window.
+  for (const socket of open) {
+    socket.close()
+    await closed(socket)
+  }
+  stop()
+})
 
 /** A socket whose events are kept in `log`, in order. */
 export function connect(url, protocols = [], options = {}) {
