@@ -8,6 +8,8 @@ import asyncio
 import contextlib
 import json
 import os
+import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -76,8 +78,12 @@ class Served:
     deployed: dict[str, Any]
     url: str
 
+    @property
+    def tls(self) -> ssl.SSLContext:
+        return ssl.create_default_context(cafile=self.local.ready["ca_bundle"])
+
     async def open(self, query: str = "", headers: dict[str, str] | None = None) -> httpx.Response:
-        async with httpx.AsyncClient(trust_env=False, timeout=40) as http:
+        async with httpx.AsyncClient(trust_env=False, timeout=40, verify=self.tls) as http:
             return await http.post(f"{self.url}/prod", json={"query": query}, headers=headers)
 
     @asynccontextmanager
@@ -85,7 +91,8 @@ class Served:
         opened = await self.open(query, headers)
         assert opened.status_code == 201, opened.text
         made = opened.json()
-        async with httpx.AsyncClient(base_url=self.url, trust_env=False, timeout=httpx.Timeout(40, read=None)) as http:
+        timeout = httpx.Timeout(40, read=None)
+        async with httpx.AsyncClient(base_url=self.url, trust_env=False, timeout=timeout, verify=self.tls) as http:
             own = {"Authorization": f"Connection {made['secret']}"}
             async with http.stream("GET", made["streamPath"], headers=own) as response:
                 assert response.status_code == 200
@@ -112,8 +119,10 @@ class Served:
 
 
 @contextlib.contextmanager
-def service(local: LocalStack, deployed: dict[str, Any], log: Path, **more: str) -> Iterator[Served]:
-    """`sse-service serve` in front of a deployed API, whose functions are told where to post."""
+def service(
+    local: LocalStack, deployed: dict[str, Any], log: Path, *, tell: bool = True, port: int = 0, **more: str
+) -> Iterator[Served]:
+    """`sse-service serve` in front of a deployed API. tell: its functions are configured to post here."""
     env = {
         **os.environ,
         **local.env,
@@ -125,13 +134,14 @@ def service(local: LocalStack, deployed: dict[str, Any], log: Path, **more: str)
     }
     with (
         log.open("wb") as output,
-        subprocess.Popen([SSE_SERVICE, "serve", "--port", "0"], env=env, stderr=output) as process,
+        subprocess.Popen([SSE_SERVICE, "serve", "--port", str(port)], env=env, stderr=output) as process,
     ):
         try:
             lines = _ready(process, log)
             url = next(line["url"] for line in lines if "url" in line)
             ports = [line["port"] for line in lines if "port" in line]
-            _tell(local, deployed, f"http://127.0.0.1:{ports[0]}/prod" if ports else f"{url}/prod")
+            if tell:
+                _tell(local, deployed, f"http://127.0.0.1:{ports[0]}/prod" if ports else f"{url}/prod")
             yield Served(local, deployed, url)
         finally:
             process.terminate()
@@ -194,10 +204,20 @@ async def test_rooms(local: LocalStack, tmp_path: Path) -> None:
 
 
 async def test_direct(local: LocalStack, tmp_path: Path) -> None:
+    """Nothing at all is changed: its functions post to `https://{domainName}/{stage}` of their events."""
     deployed = await asyncio.to_thread(local.deploy, "direct")
     queries = {email: f"token={await asyncio.to_thread(local.token, 'direct', email)}" for email in (ANN, BOB)}
     ghost = "AAAAAAAAAAAAAAA="
-    with service(local, deployed, tmp_path / "service.log") as served:
+    certificates = Path(local.ready["ca_bundle"]).parent
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    more = {
+        "SSE_TLS_CERTFILE": str(certificates / "server.pem"),
+        "SSE_TLS_KEYFILE": str(certificates / "server.key"),
+        "SSE_VIRTUAL_DOMAIN_NAME": f"127.0.0.1:{port}",
+    }
+    with service(local, deployed, tmp_path / "service.log", tell=False, port=port, **more) as served:
         row = {
             "connectionId": {"S": ghost},
             "email": {"S": BOB},
