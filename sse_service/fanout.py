@@ -86,8 +86,10 @@ class Seats:
         """To everybody here."""
         direct = self._direct
         if direct and len(direct) > FEW:
+            # Before the pass: who does not take it all there joins the others, and has it.
+            others = list(self._others or ())
             write_direct(direct, shared.chunk)
-            for writer in list(self._others or ()):
+            for writer in others:
                 writer.push(shared)
         else:
             for writer in self:
