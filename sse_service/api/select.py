@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
-from math import isfinite
+from math import inf, isfinite
 
 from sse_service.auth import Principal
 from sse_service.chat import MICRO, ChatService
@@ -62,6 +62,7 @@ def micros(field: str, value: str | None) -> int | None:
 
 def micros_of_number(field: str, value: float) -> int:
     """UNIX seconds as a JSON number. Out of range means the end of it: everything, or nothing."""
-    if not isfinite(value):
+    within = min(max(value, 0), 10**10)  # before anything else: a JSON integer may be beyond every float
+    if not isfinite(within) or value in {inf, -inf}:
         raise InvalidInputError(field, "must be UNIX seconds")
-    return round(Decimal(repr(min(max(value, 0), 10**10))) * MICRO)
+    return round(Decimal(repr(within)) * MICRO)
