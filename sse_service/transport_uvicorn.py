@@ -3,8 +3,8 @@
 Handing over is what uvicorn does itself for a WebSocket upgrade: the transport gets another protocol, and the one
 here lets go of everything. What is touched of uvicorn 0.54 (docs/decisions/0002 names the versions; the tests of
 this module notice a change):
-`HttpToolsProtocol`: `connection_made`, `data_received`, `on_message_begin`, `on_headers_complete`,
-`send_400_response`, `_unset_keepalive_if_required`, and its attributes
+`HttpToolsProtocol`: `connection_made`, `data_received`, `on_message_begin`, `on_header`, `on_headers_complete`,
+`on_body`, `on_message_complete`, `send_400_response`, `_unset_keepalive_if_required`, and its attributes
 `transport`, `flow`, `scope`, `headers`, `parser`, `cycle`, `pipeline`, `connections`, `server_state.total_requests`;
 `RequestResponseCycle`: `response_started`, `response_complete`, `chunked_encoding`, `disconnected`;
 `FlowControl`: `resume_reading`.
@@ -42,6 +42,9 @@ class PortableProtocol(HttpToolsProtocol):
     _head_bytes = -1
     """Bytes of the head that is being read; below 0 while none is."""
 
+    _trailer_bytes = -1
+    """Bytes that came since the last ones of the body; below 0 while none is being read."""
+
     def data_received(self, data: bytes) -> None:
         if self._head_bytes >= 0:
             # The parser keeps what it is sent, however much that is.
@@ -49,7 +52,29 @@ class PortableProtocol(HttpToolsProtocol):
             if self._head_bytes > MAX_HEAD_BYTES:
                 self._refuse(431, "Request Header Fields Too Large", "headers_too_large", "the head is too large")
                 return
+        if self._trailer_bytes >= 0:
+            self._trailer_bytes += len(data)
         super().data_received(data)
+        # Only now it is known whether it was a part of the body: nobody reads trailers, or waits for their end.
+        if self._trailer_bytes > MAX_HEAD_BYTES:
+            self._trailer_bytes = -1
+            if self.cycle is None or self.cycle.response_started:
+                self.transport.abort()
+            else:
+                self._refuse(431, "Request Header Fields Too Large", "headers_too_large", "the trailers are too large")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        # A trailer is no header (RFC 9110, 6.5.1): the server would append it to those of a request in progress.
+        if self._head_bytes >= 0:
+            super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        self._trailer_bytes = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._trailer_bytes = -1
+        super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(400, "Bad Request", "invalid_request", msg)
@@ -81,6 +106,7 @@ class PortableProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._head_bytes = -1
+        self._trailer_bytes = 0
         super().on_headers_complete()
 
 

@@ -8,7 +8,7 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -17,6 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from sse_service.logs import JsonFormatter
 from sse_service.metrics import Metrics
 
+CHUNKED = b"POST /api/chat/send HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
 UNITS = ("_seconds", "_bytes", "_ratio")
 BOUNDED_LABELS = {"how", "kind", "method", "queue", "reason", "recovery", "result", "route", "status", "why", "le"}
 BOUNDED_LABELS |= {"generation"}
@@ -138,11 +139,13 @@ async def test_serve_answers_within_two_seconds_of_processor_time(tmp_path: Any)
         (b"NONSENSE\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nhost: x\r\nbad header: \x00\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nx: " + b"y" * (10 << 20), 431),
+        (CHUNKED + b"0\r\nx: " + b"y" * (10 << 20), 431),
+        (CHUNKED + b"0\r\n" + b"x: y\r\n" * (1 << 20), 431),
     ],
-    ids=["no request", "a NUL in a header", "a head without an end"],
+    ids=["no request", "a NUL in a header", "a head without an end", "a trailer without an end", "endless trailers"],
 )
 async def test_what_is_no_request_is_a_problem_too(service: Any, sent: bytes, status: int) -> None:
-    """The head that never ends is not kept: the connection is closed after a bounded part of it."""
+    """A head that never ends is not kept, nor are trailers: the connection is closed after a bounded part of it."""
     reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
     try:
         writer.write(sent)
@@ -154,6 +157,34 @@ async def test_what_is_no_request_is_a_problem_too(service: Any, sent: bytes, st
     assert head.startswith(f"HTTP/1.1 {status} ".encode()) and b"connection: close" in head
     problem = json.loads(body)
     assert problem["status"] == status and f"x-request-id: {problem['requestId']}".encode() in head
+
+
+@pytest.mark.integration
+async def test_a_trailer_is_no_header(service: Any, bearer: Any) -> None:
+    """RFC 9110, 6.5.1: what a proxy in front has checked or removed in the head must not come in behind the body."""
+    token = bearer("ann")["authorization"].encode()
+    body = b'{"with":"bob","message":"hi"}'
+    typed = CHUNKED.replace(b"\r\n\r\n", b"\r\ncontent-type: application/json\r\n\r\n")
+    sent = b"%b%x\r\n%b\r\n0\r\nauthorization: %b\r\n\r\n" % (typed, len(body), body, token)
+    reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
+    try:
+        writer.write(sent)
+        async with asyncio.timeout(10):
+            assert (await reader.readline()).startswith(b"HTTP/1.1 401 ")
+    finally:
+        writer.close()
+
+
+@pytest.mark.integration
+async def test_a_large_body_in_chunks_is_no_trailer(service: Any, bearer: Any) -> None:
+    async def parts() -> AsyncIterator[bytes]:
+        yield b'{"with":"bob","message":"hi"'
+        for _ in range(8):
+            yield b" " * 100_000
+        yield b"}"
+
+    headers = {**bearer("ann"), "content-type": "application/json"}
+    assert (await service.client.post("/api/chat/send", content=parts(), headers=headers)).status_code == 201
 
 
 @pytest.mark.integration
