@@ -150,7 +150,7 @@ class VirtualSettings:
             yield f"{variable}: /{first} belongs to the service itself; set SSE_VIRTUAL_PATH to another path"
 
     def virtual_warnings(self) -> Iterator[str]:
-        if self.has_virtual and not self.virtual_management_keys and not self.virtual_management_bind:
+        if self.virtual_api_id and not self.virtual_management_keys and not self.virtual_management_bind:
             yield (
                 "SSE_VIRTUAL_MANAGEMENT_ACCESS_KEY_ID is not set: no Lambda can post to a virtual connection "
                 "(SSE_VIRTUAL_MANAGEMENT_BIND is the other way)"

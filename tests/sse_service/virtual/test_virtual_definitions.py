@@ -141,6 +141,12 @@ def test_settings_that_do_not_fit_are_said(settings: Settings, changes: dict[str
     assert "s3cr3t" not in str(caught.value)
 
 
+def test_an_api_whose_functions_cannot_post_is_doubted(settings: Settings) -> None:
+    assert any("SSE_VIRTUAL_MANAGEMENT" in one for one in settings.replace(virtual_api_id="x").warnings())
+    handlers = settings.replace(virtual_definition="x.toml")
+    assert not any("SSE_VIRTUAL_MANAGEMENT" in one for one in handlers.warnings())
+
+
 async def test_without_an_api_there_are_no_routes(start_service: Callable[..., Any], settings: Settings) -> None:
     service = await start_service(settings)
     assert (await service.client.post("/prod", json={})).status_code == 404
