@@ -138,6 +138,7 @@ class Hub:
         task = self._starting.get(tenant)
         feed = self._feeds.get(tenant)
         if feed is not None and task is None:
+            feed.idle_since = self._monotonic()  # somebody is on the way: not now
             return feed
         if task is None:
             task = self._starting[tenant] = asyncio.create_task(self._start_feed(tenant))
@@ -330,12 +331,22 @@ class Hub:
                     del self._blocked[writer]
                     writer.stream.end_reason = EndReason.SLOW
                     writer.abort()
-            for tenant, feed in list(self._feeds.items()):
-                if not feed.writers and now - feed.idle_since > IDLE_FEED_S:
-                    del self._feeds[tenant]
-                    await feed.close()
-                elif feed.is_behind:
+            for feed in self._let_go(now):
+                await feed.close()
+            for feed in list(self._feeds.values()):
+                if feed.is_behind:
                     feed.hurry()
+
+    def _let_go(self, now: float) -> list[TenantFeed]:
+        """Forget the feeds that nobody has followed for long; they are to be closed."""
+        idle = [feed for feed in self._feeds.values() if not feed.writers and now - feed.idle_since > IDLE_FEED_S]
+        if idle:
+            # A stream in its replay is not attached yet, and would be to a feed that nobody tells anything.
+            followed = set(self._writers.values())
+            idle = [feed for feed in idle if feed not in followed]
+        for feed in idle:
+            del self._feeds[feed.tenant]
+        return idle
 
     async def _check_logs(self) -> None:
         """Look for what no broker told of; one small read per tenant with open streams."""

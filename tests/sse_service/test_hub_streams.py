@@ -12,9 +12,17 @@ import pytest
 
 from sse_service.adapters.memory import MemoryBroker
 from sse_service.app import Backends, make_backends
+from sse_service.feed import TenantFeed
+from sse_service.hub import IDLE_FEED_S
 from sse_service.settings import Settings
 
 pytestmark = pytest.mark.integration
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.005)
 
 
 @pytest.fixture(params=["auto", "portable"])
@@ -130,6 +138,45 @@ async def test_what_was_published_in_one_request_arrives_in_order_over_several_t
         await bob.frame("n", 28)
         assert [f.json for f in ann.of_type("n")] == list(range(30))
         assert [f.json for f in bob.of_type("n")] == [n for n in range(30) if n not in {7, 8}]
+
+
+@pytest.mark.parametrize("moment", ["opening", "replay"])
+async def test_a_feed_is_not_let_go_under_a_stream_that_begins(
+    service: Any, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """Nobody has followed the tenant for long, and the clockwork comes by just then."""
+    await service.room()
+    async with service.stream("ann") as ann:
+        cursor = ann.frames[0].id
+    await until(lambda: service.hub.open_streams == 0)
+    hub, chat = service.hub, service.app.state.services.chat
+    feed = await hub.feed("demo")
+    rooms_of, recent, passes = chat.rooms_of, TenantFeed.recent, []
+
+    def come_by() -> None:
+        passes.append(hub._let_go(time.monotonic()))
+
+    async def open_now(principal: Any) -> Any:
+        come_by()
+        return await rooms_of(principal)
+
+    def replay_now(self: TenantFeed, *where: Any) -> Any:
+        self.idle_since = time.monotonic() - 2 * IDLE_FEED_S  # it has been under way for as long as that
+        come_by()
+        return recent(self, *where)
+
+    if moment == "opening":
+        monkeypatch.setattr(chat, "rooms_of", open_now)
+    else:
+        monkeypatch.setattr(TenantFeed, "recent", replay_now)
+    feed.idle_since = time.monotonic() - 2 * IDLE_FEED_S
+    async with service.stream("ann", cursor=cursor) as ann:
+        assert passes
+        await service.say("bob", "hi")
+        assert (await ann.frame("message")).json["message"] == "hi"
+    await until(lambda: service.hub.open_streams == 0)
+    feed.idle_since = time.monotonic() - 2 * IDLE_FEED_S
+    assert hub._let_go(time.monotonic()) == [feed]
 
 
 async def test_two_tabs_of_one_user_both_receive_everything(service: Any) -> None:
