@@ -63,6 +63,8 @@ class Faults:
     max_message_bytes: int = 131_072
     max_batch_bytes: int = 400_000
     foreign_paths: bool = False
+    no_streams: bool = False
+    """Streams are answered with 503."""
 
 
 @dataclass(eq=False)
@@ -262,6 +264,8 @@ class FakeServer:
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         self.counts["streams"] += 1
+        if self.faults.no_streams:
+            return web.json_response({"title": "later"}, status=503)
         self.last_event_ids.append(request.headers.get("last-event-id", ""))
         known = next((one for one in self.all if one.id == request.match_info["id"]), None)
         last = int(request.headers.get("last-event-id") or 0)
