@@ -146,6 +146,8 @@ class EventStreamResponse(Response):
                 return False
             finally:
                 page = None
+            if stream.is_ending:
+                return False  # while the log was read; the farewell stays the last event
             frames = writer.collect(events, feed.now())
             self._metrics.replayed.inc(len(frames))
             if events:

@@ -17,8 +17,10 @@ import httpx
 import pytest
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from sse_service.feed import TenantFeed
 from sse_service.server import StreamServer
 from sse_service.settings import Settings
+from sse_service.stream import EndReason
 from sse_service.testing import Frame, SseReader
 
 pytestmark = pytest.mark.integration
@@ -407,6 +409,32 @@ async def test_a_stalled_replay_is_cut_off(
     await until(lambda: counted(service, "sse_evictions_total", how="cut") == 1)
     assert service.hub.open_streams == 0
     writer.close()
+
+
+async def test_a_stream_that_ends_while_its_replay_reads_says_so_last(
+    start_service: Any, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SIGTERM in the middle of a read of the log: what comes behind the farewell, a client need not look at."""
+    service = await start_service(settings.replace(ring_bytes=1 << 16))
+    await service.room()
+    async with service.stream("ann") as ann:
+        start = ann.frames[0].id
+    for n in range(4):
+        await service.say("bob", f"{n}" + "x" * 30_000)
+    hub, read = service.hub, TenantFeed.read
+
+    async def end_now(self: TenantFeed, after: Any) -> Any:
+        page = await read(self, after)
+        for writer in list(hub._writers):
+            hub.end(writer, EndReason.SHUTDOWN)
+        return page
+
+    monkeypatch.setattr(TenantFeed, "read", end_now)
+    monkeypatch.setattr("sse_service.feed.PAGE_BYTES", 40_000)  # the first page is read before it is a stream
+    async with service.stream("ann", cursor=start) as ann:
+        await ann.end()
+        assert ann.clean
+        assert [frame.type for frame in ann.frames] == ["ready", "message", "farewell"]
 
 
 async def test_a_client_that_leaves_is_forgotten(service: Any) -> None:
