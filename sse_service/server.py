@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import signal
 import socket
 import threading
@@ -32,6 +33,11 @@ from sse_service.transport_uvicorn import PortableProtocol, StreamProtocol
 __all__ = ["StreamServer", "listen", "make_server"]
 
 logger = logging.getLogger("sse_service.server")
+
+KEEP_ALIVE_S = 5
+"""How long a connection without a request is kept for clients that connect directly."""
+BALANCER_IDLE_S = 60
+"""Until when a load balancer reuses one; it may stand behind the proxy that the profile is about."""
 
 
 class StreamServer(uvicorn.Server):
@@ -136,9 +142,20 @@ def make_server(app: FastAPI, settings: Settings) -> StreamServer:
         server_header=False,
         backlog=4096,
         timeout_graceful_shutdown=max(1, int(settings.grace_s)),
+        timeout_keep_alive=_keep_alive_s(settings),
         # Ours does it, under every server (addresses.py).
         proxy_headers=False,
         ssl_certfile=settings.tls_certfile or None,
         ssl_keyfile=settings.tls_keyfile or None,
     )
     return StreamServer(config, app.state.services)
+
+
+def _keep_alive_s(settings: Settings) -> int:
+    """Longer than what stands in front keeps a connection: it would send a request into one that is being closed.
+
+    Source: ALB user guide, "Troubleshoot your Application Load Balancers", "HTTP 502: Bad gateway": the keep-alive
+    duration of the target is shorter than the idle timeout of the load balancer.
+    """
+    idle_s = settings.effective_idle_s
+    return KEEP_ALIVE_S + max(BALANCER_IDLE_S, math.ceil(idle_s)) if idle_s else KEEP_ALIVE_S

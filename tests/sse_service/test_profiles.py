@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from sse_service.app import create_app
 from sse_service.cli import app
 from sse_service.profiles import DEFAULT_PROFILE, JITTER, PROFILES
-from sse_service.settings import Settings
+from sse_service.server import make_server
+from sse_service.settings import Secret, Settings
 
 
 @pytest.mark.parametrize("name", PROFILES)
@@ -49,3 +51,14 @@ def test_check_config_shows_what_the_profile_comes_to(monkeypatch: pytest.Monkey
     shown: dict[str, Any] = json.loads(result.stdout)["effective"]
     assert shown == {"heartbeat_s": 20, "max_age_s": 270, "idle_timeout_s": 30, "opens_per_minute": 60, "jwks_url": ""}
     assert "warning: SSE_HEARTBEAT_S=20" in result.stderr
+
+
+@pytest.mark.parametrize("profile", sorted(name for name, profile in PROFILES.items() if profile.idle_s))
+@pytest.mark.parametrize("idle_s", [0, 30, 400.5])
+def test_a_connection_is_kept_longer_than_the_load_balancer_reuses_it(profile: str, idle_s: float) -> None:
+    """Otherwise a request now and then meets a connection that is being closed: a 502, for good for an EventSource."""
+    settings = Settings(
+        jwt_secret=Secret("a-key-for-tests-only-0123456789abcdef"), profile=profile, idle_timeout_s=idle_s
+    )
+    server = make_server(create_app(settings), settings)
+    assert server.config.timeout_keep_alive > max(60, settings.effective_idle_s)
