@@ -61,7 +61,7 @@ from sse_service.tokens import ClaimRules, KeySetVerifier, SecretVerifier
 
 if TYPE_CHECKING:
     from sse_service.adapters.dynamodb import Dynamo
-    from sse_service.virtual.wiring import Virtual
+    from sse_service.virtual_wiring import Virtual
 
 __all__ = ["Backends", "create_app", "make_backends"]
 
@@ -160,7 +160,7 @@ def _make_broker(
 def _make_virtual(settings: Settings, metrics: Metrics, clock: Clock) -> Virtual | None:
     if not settings.has_virtual:
         return None
-    from sse_service.virtual.wiring import Virtual
+    from sse_service.virtual_wiring import Virtual
 
     return Virtual(settings, metrics, clock)
 

@@ -133,7 +133,7 @@ class NotFoundError(RequestError):
 
 
 class ConflictError(RequestError):
-    """Another request has the id, or works on the same thing at this moment (then Retry-After says when to come back)."""
+    """Another request has the id, or works on the same thing just now (Retry-After says when to come back)."""
 
     status = 409
     title = "Conflict"

@@ -24,9 +24,9 @@ from collections.abc import Generator
 import uvicorn
 from fastapi import FastAPI
 
-from sse_service.errors import StartupError
 from sse_service.services import Services
 from sse_service.settings import Settings
+from sse_service.sockets import listen
 from sse_service.transport import TransportWriter
 from sse_service.transport_uvicorn import PortableProtocol, StreamProtocol
 
@@ -110,24 +110,6 @@ class StreamServer(uvicorn.Server):
             logger.info("ended %d streams, %d of them cut off", count, cut)
         finally:
             self.should_exit = True
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises StartupError."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # The protocol is named: asyncio turns Nagle's algorithm off only where it is, and with it on every answer
-    # (head and body are two writes) waits 40 ms for the client's delayed acknowledgement.
-    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind((host, port))
-    except (OSError, OverflowError) as error:
-        sock.close()
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise StartupError(
-            f"cannot listen on {host}:{port}: {reason}", "choose another one with --port (0: any free one)"
-        ) from None
-    return sock
 
 
 def make_server(app: FastAPI, settings: Settings) -> StreamServer:

@@ -16,7 +16,7 @@ from sse_service.tickets import Tickets
 from sse_service.tokens import Verifier
 
 if TYPE_CHECKING:
-    from sse_service.virtual.wiring import Virtual
+    from sse_service.virtual.part import VirtualPart
 
 __all__ = ["Services"]
 
@@ -33,7 +33,7 @@ class Services:
     rates: Rates
     metrics: Metrics
     clock: Clock
-    virtual: Virtual | None = None
+    virtual: VirtualPart | None = None
     is_started: bool = False
     is_leaving: bool = False
 

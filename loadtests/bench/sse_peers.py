@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -85,9 +85,9 @@ class Target:
     name: str
     pid: int
     port: int
-    subscribe: dict[str, object]
-    publish: dict[str, object]
-    chat: dict[str, object] = field(default_factory=dict)
+    subscribe: Mapping[str, object]
+    publish: Mapping[str, object]
+    chat: Mapping[str, object] = field(default_factory=dict)
 
 
 def find_nchan() -> str | None:

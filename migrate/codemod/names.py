@@ -17,7 +17,7 @@ __all__ = [
 JS_PACKAGE = "@ws2sse/client"
 JS_CLASS = "SseWebSocket"
 
-PY_MODULE = "ws2sse_client"
+PY_MODULE = "sse_service.pyclient"
 _ASYNC, _SYNC = f"{PY_MODULE}.connect", f"{PY_MODULE}.sync.connect"
 # Name of a client library -> name of ours.
 PY_FUNCTIONS = {

@@ -25,8 +25,9 @@ from sse_service.errors import RequestError
 from sse_service.logs import note, request_fields
 from sse_service.problem import PROBLEM_TYPE
 from sse_service.virtual.errors import GapError, GoneError
-from sse_service.virtual.listener import send_answer, signed_request
+from sse_service.virtual.http import send_answer, signed_request
 from sse_service.virtual.management import COLLECTION
+from sse_service.virtual.part import VirtualPart
 from sse_service.virtual.requests import (
     read_close,
     read_messages,
@@ -35,7 +36,6 @@ from sse_service.virtual.requests import (
 )
 from sse_service.virtual.service import Connected, VirtualConnections
 from sse_service.virtual.store import Entry
-from sse_service.virtual.wiring import Virtual
 from sse_service.wire import MEDIA_TYPE
 
 __all__ = ["virtual_router"]
@@ -43,7 +43,7 @@ __all__ = ["virtual_router"]
 _SCHEME = "connection"
 
 
-def virtual_router(virtual: Virtual) -> APIRouter:
+def virtual_router(virtual: VirtualPart) -> APIRouter:
     router = APIRouter(tags=["virtual connections"])
     routes = _Routes(virtual)
     one = f"{virtual.path}/{{connectionId}}"
@@ -64,7 +64,7 @@ def virtual_router(virtual: Virtual) -> APIRouter:
 
 
 class _Routes:
-    def __init__(self, virtual: Virtual) -> None:
+    def __init__(self, virtual: VirtualPart) -> None:
         self._virtual = virtual
         self._connections: VirtualConnections = virtual.connections
 
@@ -173,7 +173,7 @@ class _Routes:
 
 
 class _Management:
-    def __init__(self, virtual: Virtual) -> None:
+    def __init__(self, virtual: VirtualPart) -> None:
         self._virtual = virtual
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

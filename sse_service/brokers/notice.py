@@ -1,8 +1,8 @@
 """What one instance tells another: how far a tenant's log has come, and the new events where they are small. Pure.
 
 JSON, one object: {"tenant", "epoch", "end", "origin", "sent", "until", "events"?: [[topic, type, data, time,
-origin, key, until, exclude], ...]}. end: number of the last event; events: the ones that end there; until: Batch.trusted_until
-(null: for ever); origin: the instance that sent it; sent: its UNIX seconds.
+origin, key, until, exclude], ...]}. end: number of the last event; events: the ones that end there; until:
+Batch.trusted_until (null: for ever); origin: the instance that sent it; sent: its UNIX seconds.
 """
 
 from __future__ import annotations

@@ -31,9 +31,9 @@ def test_a_module_with_its_exceptions(rewrite: Rewrite) -> None:
         ''',
     )
     assert added(done) == [
-        "import ws2sse_client  # the client",
-        f'        async with ws2sse_client.connect("{URL}", additional_headers={{"a": "b"}}) as ws:',
-        "    except ws2sse_client.ConnectionClosedError:",
+        "import sse_service.pyclient  # the client",
+        f'        async with sse_service.pyclient.connect("{URL}", additional_headers={{"a": "b"}}) as ws:',
+        "    except sse_service.pyclient.ConnectionClosedError:",
     ]
 
 
@@ -50,8 +50,8 @@ def test_names_that_were_imported_keep_their_names(rewrite: Rewrite) -> None:
         """,
     )
     assert added(done) == [
-        "from ws2sse_client import ConnectionClosed",
-        "from ws2sse_client.sync import connect as dial",
+        "from sse_service.pyclient import ConnectionClosed",
+        "from sse_service.pyclient.sync import connect as dial",
     ]
 
 
@@ -69,16 +69,16 @@ def test_what_else_a_library_is_used_for_keeps_its_import(rewrite: Rewrite) -> N
         """,
     )
     assert done.text_after == (
-        "def go():\n    import websockets\n    import ws2sse_client\n\n"
+        "def go():\n    import websockets\n    import sse_service.pyclient\n\n"
         '    websockets.serve(print, "localhost", 1)\n    websockets.connect("wss://ws.kraken.com")\n'
-        f'    return ws2sse_client.connect("{URL}")\n'
+        f'    return sse_service.pyclient.connect("{URL}")\n'
     )
 
 
 def test_websocket_client(rewrite: Rewrite) -> None:
     """create_connection is the synchronous connect; CRLF stays."""
     done = rewrite("a.py", f'import websocket\r\nws = websocket.create_connection("{URL}")\r\n'.encode())
-    assert done.text_after == f'import ws2sse_client.sync\r\nws = ws2sse_client.sync.connect("{URL}")\r\n'
+    assert done.text_after == f'import sse_service.pyclient.sync\r\nws = sse_service.pyclient.sync.connect("{URL}")\r\n'
 
 
 @pytest.mark.parametrize(

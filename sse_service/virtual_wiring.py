@@ -11,11 +11,11 @@ from sse_service.connections.limits import AWS_LIMITS
 from sse_service.metrics import Metrics
 from sse_service.ports import Clock
 from sse_service.settings import Settings
+from sse_service.trusted_listener import TrustedListener
 from sse_service.virtual.calls import Caller, Invoker
 from sse_service.virtual.files import read_file
 from sse_service.virtual.flows import Flows
 from sse_service.virtual.handlers import Handlers, Invokers
-from sse_service.virtual.listener import TrustedListener
 from sse_service.virtual.management import ManagementApi
 from sse_service.virtual.metrics import VirtualMetrics
 from sse_service.virtual.plan import PYTHON, ApiPlan

@@ -11,7 +11,6 @@ import contextlib
 import logging
 import socket
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import uvicorn
 from starlette.types import Receive, Scope, Send
@@ -20,44 +19,15 @@ from sse_service.addresses import TrustedProxies
 from sse_service.api.context import RequestContext
 from sse_service.metrics import Metrics
 from sse_service.settings import Settings
+from sse_service.sockets import listen
+from sse_service.virtual.http import send_answer, signed_request
 from sse_service.virtual.management import COLLECTION, Answer, ManagementApi
-from sse_service.virtual.sigv4 import SignedRequest
 
-if TYPE_CHECKING:
-    from starlette.types import Message
-
-__all__ = ["TrustedListener", "send_answer", "signed_request"]
+__all__ = ["TrustedListener"]
 
 logger = logging.getLogger("sse_service.virtual")
 
 _NOT_OURS = Answer(403, b'{"message":"Forbidden"}', (("content-type", "application/json"),))
-
-
-async def signed_request(scope: Scope, receive: Receive) -> SignedRequest:
-    """The request as it came, its body read (RequestContext bounds it)."""
-    parts: list[bytes] = []
-    while True:
-        message: Message = await receive()
-        if message["type"] == "http.disconnect":
-            break
-        parts.append(message.get("body", b""))
-        if not message.get("more_body"):
-            break
-    raw_path: bytes = scope.get("raw_path") or scope["path"].encode()
-    return SignedRequest(
-        scope["method"],
-        raw_path.decode("latin-1"),
-        scope.get("query_string", b"").decode("latin-1"),
-        [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]],
-        b"".join(parts),
-    )
-
-
-async def send_answer(answer: Answer, send: Send) -> None:
-    headers = [(name.encode(), value.encode("latin-1")) for name, value in answer.headers]
-    headers.append((b"content-length", str(len(answer.body)).encode()))
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    await send({"type": "http.response.body", "body": answer.body})
 
 
 class _Server(uvicorn.Server):
@@ -81,8 +51,6 @@ class TrustedListener:
         """Raises StartupError for an address that cannot be had."""
         if not self._settings.virtual_management_bind:
             return
-        from sse_service.server import listen
-
         host, _, port = self._settings.virtual_management_bind.rpartition(":")
         sock: socket.socket = listen(host.strip("[]"), int(port))
         self.port = sock.getsockname()[1]
