@@ -3,10 +3,11 @@
 Handing over is what uvicorn does itself for a WebSocket upgrade: the transport gets another protocol, and the one
 here lets go of everything. What is touched of uvicorn 0.54 (docs/decisions/0002 names the versions; the tests of
 this module notice a change):
-`HttpToolsProtocol`: `connection_made`, `data_received`, `on_message_begin`, `on_header`, `on_headers_complete`,
-`on_body`, `on_message_complete`, `send_400_response`, `_unset_keepalive_if_required`, and its attributes
+`HttpToolsProtocol`: `connection_made`, `connection_lost`, `data_received`, `on_message_begin`, `on_header`,
+`on_headers_complete`, `on_body`, `on_message_complete`, `_start_asgi_task`, `send_400_response`,
+`_unset_keepalive_if_required`, and its attributes
 `transport`, `flow`, `scope`, `headers`, `parser`, `cycle`, `pipeline`, `connections`, `server_state.total_requests`;
-`RequestResponseCycle`: `response_started`, `response_complete`, `chunked_encoding`, `disconnected`;
+`RequestResponseCycle`: `response_started`, `response_complete`, `chunked_encoding`, `disconnected`, `message_event`;
 `FlowControl`: `resume_reading`.
 Where one of them is missing nothing is handed over, and streams go on through `send()`.
 """
@@ -19,7 +20,8 @@ import logging
 import socket
 import uuid
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from sse_service.problem import PROBLEM_TYPE, problem_body
 from sse_service.response import CONNECTION_EXTENSION
@@ -44,6 +46,9 @@ class PortableProtocol(HttpToolsProtocol):
 
     _trailer_bytes = -1
     """Bytes that came since the last ones of the body; below 0 while none is being read."""
+
+    _running: RequestResponseCycle | None = None
+    """The request that is being answered."""
 
     def data_received(self, data: bytes) -> None:
         if self._head_bytes >= 0:
@@ -99,6 +104,18 @@ class PortableProtocol(HttpToolsProtocol):
             with contextlib.suppress(OSError):  # a hint only; some kernels do not know it
                 sock.setsockopt(socket.IPPROTO_TCP, option, UNSENT_BYTES)
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        # uvicorn tells the request that came last, which waits behind the one that is being answered.
+        running, self._running = self._running, None
+        if running is not None and not running.response_complete:
+            running.disconnected = True
+            running.message_event.set()
+
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._head_bytes = 0
@@ -143,7 +160,7 @@ class StreamProtocol(PortableProtocol):
         state.total_requests += 1
         # The request's task finds its response complete, and nothing keeps this object any more.
         self.cycle.response_complete = True
-        self.cycle = self.scope = self.headers = self.parser = None  # type: ignore[assignment]
+        self.cycle = self._running = self.scope = self.headers = self.parser = None  # type: ignore[assignment]
         return True
 
     def _can_be_handed_over(self) -> bool:

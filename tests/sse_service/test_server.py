@@ -353,7 +353,7 @@ async def test_a_client_that_reads_too_slowly_is_told_and_resumes(
     """What waits for it is bounded; it reads the reason when it gets there; others are not held up."""
     service = await start_service(settings.replace(stream_buffer_bytes=64 << 10, send_timeout_s=30))
     await service.room()
-    reader, writer = await slow_client(service, bearer("slow"))
+    reader, writer = await slow_client(service, {**bearer("slow"), "connection": "close"})  # read until its end
     async with service.stream("ann") as ann:
         blob = "x" * 60_000
         count = 0
@@ -445,9 +445,25 @@ async def test_a_client_that_leaves_is_forgotten(service: Any) -> None:
     assert counted(service, "sse_streams_ended_total", reason="disconnect") == 1
 
 
+async def test_a_client_that_leaves_is_forgotten_with_a_request_waiting_behind_its_stream(
+    service: Any, bearer: Callable[..., dict[str, str]]
+) -> None:
+    """Pipelining (RFC 9112, 9.3.2): the connection is not handed over then, and its loss concerns the stream too."""
+    head = f"GET /api/chat/stream HTTP/1.1\r\nhost: x\r\nauthorization: {bearer('ann')['authorization']}\r\n\r\n"
+    reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
+    writer.write(head.encode() + b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
+    async with asyncio.timeout(WAIT_S):
+        await reader.readuntil(b"event: ready")
+    assert service.hub.open_streams == 1
+    writer.close()
+    await writer.wait_closed()
+    await until(lambda: service.hub.open_streams == 0)
+    assert service.hub.limits.total == 0
+
+
 def test_the_parts_of_uvicorn_that_are_touched_are_there() -> None:
     """A new uvicorn that renames them must fail here and not in production (docs/decisions/0002)."""
     for name in ("capture_signals", "startup", "shutdown", "handle_exit", "serve"):
         assert callable(getattr(StreamServer, name))
-    for name in ("on_message_begin", "connection_made", "connection_lost", "shutdown"):
+    for name in ("on_message_begin", "connection_made", "connection_lost", "shutdown", "_start_asgi_task"):
         assert callable(getattr(HttpToolsProtocol, name))
