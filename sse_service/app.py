@@ -31,6 +31,7 @@ from sse_service.api.openapi import openapi_of
 from sse_service.api.routes import chat_router, health_router
 from sse_service.api.streams import stream_router
 from sse_service.api.tickets import ticket_router
+from sse_service.api.urls import NoTokenInUrl
 from sse_service.api.work import work_router
 from sse_service.chat import ChatService, ChatStores
 from sse_service.errors import SettingsError
@@ -251,9 +252,11 @@ def create_app(settings: Settings, backends: Backends | None = None, clock: Cloc
             if keys:
                 await keys.close()
 
-    app = Outermost(title="sse-service", version="1", lifespan=lifespan, redoc_url=None)
+    # A redirect would repeat the URL with its query in a header; a path with one slash too many is not there.
+    app = Outermost(title="sse-service", version="1", lifespan=lifespan, redoc_url=None, redirect_slashes=False)
     app.state.services = services
     problems.install(app)
+    app.add_middleware(NoTokenInUrl)
     if keys:
         app.add_middleware(KeysFirst, keys=keys)
     if settings.cors_origins:

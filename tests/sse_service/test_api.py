@@ -348,3 +348,16 @@ async def test_a_foreign_tenant_is_out_of_reach(memory_api: Any, what: str) -> N
         hub = memory_api.app.state.services.hub
         located = await (await hub.feed("other")).locate(cursor)
         assert located.recovery.reason == "unknown_log"
+
+
+async def test_a_trailing_slash_is_not_found_and_no_redirect(memory_api: Any, bearer: Any) -> None:
+    answer = await memory_api.client.get("/api/chat/history/?conversationId=main", headers=bearer("ann"))
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
+    assert "location" not in answer.headers
+
+
+@pytest.mark.parametrize("path", ["/api/chat/stream/", "/api/chat/stream", "/nowhere", "/healthz", "/openapi.json"])
+async def test_a_token_in_the_url_of_any_path_is_refused_and_not_repeated(memory_api: Any, path: str) -> None:
+    answer = await memory_api.client.get(f"{path}?x=1&token=very-secret")
+    assert (answer.status_code, answer.json()["field"]) == (400, "token")
+    assert "very-secret" not in answer.text + str(answer.headers)
