@@ -9,7 +9,6 @@ own (`anything:ID`). Its id is `{epoch}-{seq}`: `seq` counts 1, 2, 3 ... without
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import NamedTuple, NewType
 
 from sse_service.errors import InvalidInputError
@@ -77,8 +76,7 @@ class EventId(NamedTuple):
         return cls(match[1], int(match[2])) if match else None
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(NamedTuple):
     """An event before the log has given it a place.
 
     data: JSON text on one line. time: UNIX seconds. origin: who made it ("rest", "legacy", a publisher's own
@@ -103,8 +101,7 @@ class Draft:
         return len(self.data.encode()) + len(self.topic.encode()) + names + 96
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """An event with its place in the log."""
 
     id: EventId

@@ -178,26 +178,27 @@ class TopicIndex:
         return self._send_mixed(by_audience)
 
     def _send_mixed(self, by_audience: dict[Audience, list[EncodedEvent]]) -> int:
-        parts: dict[Subscriber, tuple[Audience, ...]] = {}
+        # Most streams get the events of one topic; only those with several need them mixed.
+        alone: dict[Subscriber, Audience] = {}
+        mixed: dict[Subscriber, tuple[Audience, ...]] = {}
         for audience in by_audience:
             topic, exclude = audience
-            alone = (audience,)
             for writer in self._seats[topic]:
-                if not exclude or writer.user != exclude:
-                    known = parts.get(writer)
-                    parts[writer] = alone if known is None else known + alone
+                if exclude and writer.user == exclude:
+                    continue
+                first = alone.setdefault(writer, audience)
+                if first is not audience:
+                    mixed[writer] = (*mixed.get(writer, (first,)), audience)
         delivered = 0
-        messages: dict[tuple[Audience, ...], tuple[SharedBytes, int]] = {}
-        for writer, audiences in parts.items():
-            made = messages.get(audiences)
-            if made is None:
-                events = by_audience[audiences[0]]
-                if len(audiences) > 1:
-                    events = [event for audience in audiences for event in by_audience[audience]]
-                    events.sort(key=_seq)
-                made = messages[audiences] = self._join(events), len(events)
-            writer.push(made[0])
-            delivered += made[1]
+        made: dict[Audience | tuple[Audience, ...], tuple[SharedBytes, int]] = {}
+        for writer, first in alone.items():
+            audiences = mixed.get(writer, first) if mixed else first
+            known = made.get(audiences)
+            if known is None:
+                events = by_audience[first] if audiences is first else _in_order(by_audience, mixed[writer])
+                known = made[audiences] = self._join(events), len(events)
+            writer.push(known[0])
+            delivered += known[1]
         return delivered
 
     def _join(self, events: list[EncodedEvent]) -> SharedBytes:
@@ -205,6 +206,10 @@ class TopicIndex:
         if len(events) == 1:
             return SharedBytes(encode(events[0]))
         return SharedBytes(b"".join([encode(event) for event in events]))
+
+
+def _in_order(by_audience: dict[Audience, list[EncodedEvent]], audiences: Iterable[Audience]) -> list[EncodedEvent]:
+    return sorted([event for audience in audiences for event in by_audience[audience]], key=_seq)
 
 
 def _seq(event: EncodedEvent) -> int:

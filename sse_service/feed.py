@@ -85,7 +85,8 @@ class TenantFeed:
 
     def _absorb(self, events: Sequence[Event], trusted_until: float) -> None:
         """Events that follow the position without a hole, perhaps with some that are known already."""
-        new = [EncodedEvent(event) for event in events if event.id.seq > self.position.seq]
+        known = self.position.seq
+        new = [EncodedEvent(event) for event in events if event.id.seq > known]
         if not new:
             return
         self._ring.append(new)

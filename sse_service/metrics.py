@@ -12,6 +12,8 @@ from prometheus_client import (
     generate_latest,
 )
 
+from sse_service.counters import QuickCounter, QuickCounters, QuickHistogram
+
 __all__ = ["CONTENT_TYPE", "Metrics"]
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -41,9 +43,9 @@ class Metrics:
         self.evictions = Counter(
             "sse_evictions", "Streams ended because the client was too slow", ["how"], registry=registry
         )
-        self.events = Counter("sse_events", "Events appended to the log by this process", registry=registry)
-        self.deliveries = Counter("sse_deliveries", "Events handed to streams", registry=registry)
-        self.delivery_lag_seconds = Histogram(
+        self.events = QuickCounter("sse_events", "Events appended to the log by this process", registry=registry)
+        self.deliveries = QuickCounter("sse_deliveries", "Events handed to streams", registry=registry)
+        self.delivery_lag_seconds = QuickHistogram(
             "sse_delivery_lag_seconds",
             "From the making of an event, here or elsewhere, to its hand-over to streams; the oldest of each batch",
             registry=registry,
@@ -57,7 +59,7 @@ class Metrics:
             "sse_append_conflicts", "Appends that another writer was first with", registry=registry
         )
         self.publish_failures = Counter("sse_publish_failures", "Appends given up", registry=registry)
-        self.publish_seconds = Histogram(
+        self.publish_seconds = QuickHistogram(
             "sse_publish_seconds",
             "From a publish to its place in the log",
             registry=registry,
@@ -100,7 +102,7 @@ class Metrics:
         self.jobs = Counter(
             "sse_jobs", "Agent runs and library jobs, by how they ended", ["kind", "how"], registry=registry
         )
-        self.requests = Counter(
+        self.requests = QuickCounters(
             "sse_http_requests", "HTTP requests, by status", ["method", "status"], registry=registry
         )
         self.response_seconds = Histogram(

@@ -101,24 +101,47 @@ class Publisher:
         since: for each draft that an earlier attempt may have appended, the tail before that attempt.
         Raises TooLargeError (nothing was appended), UnavailableError (what was appended is unknown).
         """
-        sizes = [draft.size for draft in drafts]
-        for draft, size in zip(drafts, sizes, strict=True):
-            if size > self._max_event_bytes + 1024:
-                raise TooLargeError(f"the event for {draft.topic}", self._max_event_bytes)
+        sizes = self._sizes(drafts)
+        if self._immediate is not None and not since:
+            return [Published(event_id) for event_id in self._append_now(self._immediate, tenant, drafts)]
         began = time.perf_counter()
         try:
-            if self._immediate is not None and not since:
-                batch = self._immediate.append_now(tenant, drafts)
-                self._deliver(batch)
-                placed = [Published(event.id) for event in batch.events]
-            else:
-                placed = await self._writer(tenant).publish(drafts, sizes, since, self._timeout_s)
+            placed = await self._writer(tenant).publish(drafts, sizes, since, self._timeout_s)
         except UnavailableError:
             self._metrics.publish_failures.inc()
             raise
         self._metrics.events.inc(sum(1 for one in placed if not one.was_there))
         self._metrics.publish_seconds.observe(time.perf_counter() - began)
         return placed
+
+    @property
+    def is_immediate(self) -> bool:
+        """Whether the log appends without waiting."""
+        return self._immediate is not None
+
+    def publish_now(self, tenant: str, drafts: Sequence[Draft]) -> list[EventId]:
+        """As `publish`, where the log `is_immediate`. Raises TooLargeError."""
+        if self._immediate is None:
+            raise RuntimeError("this log takes its time")
+        # A character has at most four bytes: where that is few enough they need not be counted.
+        if any(len(draft.data) * 4 > self._max_event_bytes for draft in drafts):
+            self._sizes(drafts)
+        return self._append_now(self._immediate, tenant, drafts)
+
+    def _append_now(self, log: ImmediateEventLog, tenant: str, drafts: Sequence[Draft]) -> list[EventId]:
+        began = time.perf_counter()
+        batch = log.append_now(tenant, drafts)
+        self._deliver(batch)
+        self._metrics.events.inc(len(drafts))
+        self._metrics.publish_seconds.observe(time.perf_counter() - began)
+        return [event.id for event in batch.events]
+
+    def _sizes(self, drafts: Sequence[Draft]) -> list[int]:
+        sizes = [draft.size for draft in drafts]
+        for draft, size in zip(drafts, sizes, strict=True):
+            if size > self._max_event_bytes + 1024:
+                raise TooLargeError(f"the event for {draft.topic}", self._max_event_bytes)
+        return sizes
 
     def _writer(self, tenant: str) -> _TenantWriter:
         writer = self._writers.get(tenant)

@@ -77,7 +77,8 @@ class RecentEvents:
         if events[0].event.id.seq != self.end + 1:
             raise ValueError(f"event {events[0].event.id.seq} does not follow {self.end}")
         self._events.extend(events)
-        self._bytes += sum(event.cost for event in events)
+        for event in events:
+            self._bytes += event.cost
         while self._bytes > self.max_bytes and len(self._events) - self._skip > 1:
             self._bytes -= self._events[self._skip].cost
             self._skip += 1

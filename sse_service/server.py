@@ -24,11 +24,13 @@ from collections.abc import Generator
 import uvicorn
 from fastapi import FastAPI
 
+from sse_service.api.quick import QuickPublish
+from sse_service.publish_uvicorn import PublishProtocol
 from sse_service.services import Services
 from sse_service.settings import Settings
 from sse_service.sockets import listen
 from sse_service.transport import TransportWriter
-from sse_service.transport_uvicorn import PortableProtocol, StreamProtocol
+from sse_service.transport_uvicorn import PortableProtocol
 
 __all__ = ["StreamServer", "listen", "make_server"]
 
@@ -113,9 +115,13 @@ class StreamServer(uvicorn.Server):
 
 
 def make_server(app: FastAPI, settings: Settings) -> StreamServer:
+    services: Services = app.state.services
+    protocol: type[PortableProtocol] = PortableProtocol
+    if settings.transport == "auto":
+        protocol = type("Protocol", (PublishProtocol,), {"quick": QuickPublish(services)})
     config = uvicorn.Config(
         app,
-        http=StreamProtocol if settings.transport == "auto" else PortableProtocol,
+        http=protocol,
         ws="none",
         lifespan="on",
         log_config=None,
@@ -130,7 +136,7 @@ def make_server(app: FastAPI, settings: Settings) -> StreamServer:
         ssl_certfile=settings.tls_certfile or None,
         ssl_keyfile=settings.tls_keyfile or None,
     )
-    return StreamServer(config, app.state.services)
+    return StreamServer(config, services)
 
 
 def _keep_alive_s(settings: Settings) -> int:

@@ -60,9 +60,10 @@ class ClaimRules:
     def principal(self, claims: Mapping[str, object], now: float) -> Principal:
         """Raises UnauthorizedError; it never says which check failed beyond "expired": that helps nobody honest."""
         expires_at = _seconds(claims.get("exp"))
-        if now >= expires_at + self.leeway_s:
+        begins, ends = self.times(claims)
+        if now >= ends:
             raise UnauthorizedError("the token has expired")
-        if claims.get("nbf") is not None and now < _seconds(claims.get("nbf")) - self.leeway_s:
+        if now < begins:
             raise UnauthorizedError("the token is not valid yet")
         scope = claims.get("scope", "")
         if not isinstance(scope, str):
@@ -76,6 +77,12 @@ class ClaimRules:
             scopes=frozenset(scope.split()),
             expires_at=expires_at,
         )
+
+    def times(self, claims: Mapping[str, object]) -> tuple[float, float]:
+        """From when on and until when the token is valid, UNIX seconds. Raises UnauthorizedError."""
+        ends = _seconds(claims.get("exp")) + self.leeway_s
+        begins = claims.get("nbf")
+        return (_seconds(begins) - self.leeway_s if begins is not None else 0.0), ends
 
     def _user(self, claims: Mapping[str, object]) -> object:
         if not self.user_claim:
@@ -96,8 +103,8 @@ class _TokenVerifier:
     def __init__(self, algorithm: str, rules: ClaimRules) -> None:
         self._algorithm = algorithm
         self._rules = rules
-        # The key is kept beside the claims: a key that its issuer has withdrawn must not live on here.
-        self._known: OrderedDict[str, tuple[object, Mapping[str, object]]] = OrderedDict()
+        # The key is kept beside the caller: a key that its issuer has withdrawn must not live on here.
+        self._known: OrderedDict[str, tuple[object, Principal, float, float]] = OrderedDict()
 
     def _key(self, token: str, /) -> Any:
         raise NotImplementedError
@@ -107,11 +114,11 @@ class _TokenVerifier:
             raise _refused()
         key = self._key(token)
         known = self._known.get(token)
-        if known is not None and known[0] is key:
-            return self._rules.principal(known[1], now)
+        if known is not None and known[0] is key and known[2] <= now < known[3]:
+            return known[1]
         claims = self._claims(token, key)
         principal = self._rules.principal(claims, now)
-        self._known[token] = (key, claims)
+        self._known[token] = (key, principal, *self._rules.times(claims))
         if len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
         return principal

@@ -160,6 +160,7 @@ class StreamProtocol(PortableProtocol):
         state.total_requests += 1
         # The request's task finds its response complete, and nothing keeps this object any more.
         self.cycle.response_complete = True
+        self.scope.pop("extensions", None)  # it has this method in it
         self.cycle = self._running = self.scope = self.headers = self.parser = None  # type: ignore[assignment]
         return True
 

@@ -64,14 +64,15 @@ class MemoryEventLog:
 
     def append_now(self, tenant: str, drafts: Sequence[Draft], batch_id: str = "") -> Batch:
         log = self._of(tenant)
-        first = log.end + 1
-        events = tuple(Event.of(draft, tenant, EventId(log.epoch, first + i)) for i, draft in enumerate(drafts))
-        log.events.extend(events)
-        log.appended_at.extend([self._clock()] * len(events))
-        log.size += sum(_cost(event) for event in events)
+        first, now = log.end + 1, self._clock()
+        events = tuple([Event.of(draft, tenant, EventId(log.epoch, first + i)) for i, draft in enumerate(drafts)])
+        for event in events:
+            log.events.append(event)
+            log.appended_at.append(now)
+            log.size += _cost(event)
         if batch_id:
             log.batch_ids[first] = batch_id
-        self._trim(log)
+        self._trim(log, now)
         return Batch(tenant, events, batch_id, inf)
 
     async def append(self, tenant: str, tail: Tail, drafts: Sequence[Draft], batch_id: str) -> Batch:
@@ -83,7 +84,7 @@ class MemoryEventLog:
     async def read(self, tenant: str, after: EventId, *, max_bytes: int, aligned: bool = False) -> Page:
         del aligned  # nothing to save here
         log = self._of(tenant)
-        self._trim(log)
+        self._trim(log, self._clock())
         if after.epoch != log.epoch:
             raise HistoryGoneError(tenant, "unknown_log")
         if after.seq > log.end:
@@ -102,8 +103,8 @@ class MemoryEventLog:
         own = frozenset(log.batch_ids[e.id.seq] for e in events if e.id.seq in log.batch_ids)
         return Page(tuple(events), end, end.seq < log.end, inf, own)
 
-    def _trim(self, log: _TenantLog) -> None:
-        oldest = self._clock() - self._retention_s
+    def _trim(self, log: _TenantLog, now: float) -> None:
+        oldest = now - self._retention_s
         events = log.events
         while events and (log.size > self._max_bytes or log.appended_at[0] < oldest):
             log.size -= _cost(events.popleft())
