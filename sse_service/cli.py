@@ -74,12 +74,15 @@ def serve(
     """
     from sse_service.devkey import with_key
     from sse_service.logs import configure
+    from sse_service.preflight import startup_problems
 
     settings = Settings.from_env(os.environ)
     if host is not None:
         settings = settings.replace(host=host)
     if port is not None:
         settings = settings.replace(port=port)
+    if problems := list(startup_problems(settings)):
+        raise SettingsError(problems)
     settings = with_key(settings, os.environ)
     configure(settings.log_level)
     for warning in settings.warnings():
@@ -140,16 +143,13 @@ def check_config(
 
     Example: sse-service check-config --json
     """
-    from sse_service.responder import load
+    from sse_service.preflight import startup_problems
 
-    problems = [f"{name}: no such setting{_nearest(name)}" for name in unknown_variables(os.environ)]
-    try:
-        settings = Settings.from_env(os.environ)
-    except SettingsError as error:
-        raise SettingsError([*error.problems, *problems]) from None
+    settings, problems = Settings.read(os.environ)
+    problems += startup_problems(settings)
+    problems += [f"{name}: no such setting{_nearest(name)}" for name in unknown_variables(os.environ)]
     if problems:
         raise SettingsError(problems)
-    load(settings.responder)
     for warning in settings.warnings():
         _say(f"warning: {warning}")
     values: dict[str, object] = {}

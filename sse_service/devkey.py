@@ -14,7 +14,7 @@ from sse_service.addresses import is_loopback
 from sse_service.errors import SettingsError, StartupError
 from sse_service.settings import Secret, Settings
 
-__all__ = ["key_file", "with_key"]
+__all__ = ["key_file", "missing_key", "with_key"]
 
 
 def key_file(environ: Mapping[str, str]) -> Path:
@@ -23,14 +23,19 @@ def key_file(environ: Mapping[str, str]) -> Path:
     return base / "sse-service" / "jwt-secret"
 
 
+def missing_key(settings: Settings) -> str:
+    """Why the service needs a key of its own; empty: it has one, or may make one up."""
+    if settings.checks_tokens or settings.is_durable or is_loopback(settings.host):  # durable: said by the settings
+        return ""
+    return f"SSE_JWT_SECRET is not set: needed to listen on SSE_HOST={settings.host!r}, which others can reach"
+
+
 def with_key(settings: Settings, environ: Mapping[str, str]) -> Settings:
     """`settings` with a key to check tokens with. Raises SettingsError, StartupError."""
     if settings.checks_tokens:
         return settings
-    if not is_loopback(settings.host):
-        raise SettingsError(
-            [f"SSE_JWT_SECRET is not set: needed to listen on SSE_HOST={settings.host!r}, which others can reach"]
-        )
+    if problem := missing_key(settings):
+        raise SettingsError([problem])
     path = key_file(environ)
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -231,6 +231,14 @@ class Settings(BrokerSettings, ChatSettings, VirtualSettings):
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Settings:
         """Read and check all variables. Raises SettingsError with every problem, not only the first."""
+        settings, problems = cls.read(environ)
+        if problems:
+            raise SettingsError(problems)
+        return settings
+
+    @classmethod
+    def read(cls, environ: Mapping[str, str]) -> tuple[Settings, list[str]]:
+        """The same with the problems as a list; what cannot be read has its default in the settings."""
         values: dict[str, Any] = {}
         problems: list[str] = []
         wrong: set[str] = set()
@@ -250,9 +258,7 @@ class Settings(BrokerSettings, ChatSettings, VirtualSettings):
         settings = cls(**values)
         # What is said of a variable that could not be read would be said of its default.
         problems += [problem for problem in settings.problems() if problem.split("=")[0].split()[0] not in wrong]
-        if problems:
-            raise SettingsError(problems)
-        return settings
+        return settings, problems
 
     def replace(self, **changes: Any) -> Settings:
         """A copy with some fields changed, checked again."""
@@ -281,6 +287,11 @@ class Settings(BrokerSettings, ChatSettings, VirtualSettings):
             if value not in allowed:
                 yield f"{variable}={value!r}: must be one of {', '.join(allowed)}"
         yield from self._auth_problems()
+        for origin in self.cors_origins:
+            if origin != "*" and not _is_origin(origin):
+                yield f"SSE_CORS_ORIGINS={origin!r}: is no origin; must be scheme://host[:port] in lower case, or *"
+        if self.tls_keyfile and not self.tls_certfile:
+            yield f"SSE_TLS_KEYFILE={self.tls_keyfile!r}: has a meaning only with SSE_TLS_CERTFILE"
         if self.messages_table and not self.messages_tenant:
             yield (
                 f"SSE_MESSAGES_TABLE={self.messages_table!r}: such a table knows no tenants; "
@@ -357,6 +368,14 @@ def _is_safe_url(url: str) -> bool:
     if not parts.hostname or parts.username is not None:
         return False
     return parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname))
+
+
+def _is_origin(text: str) -> bool:
+    """Compared as text with what browsers send: lower case, no path (RFC 6454, 6.2)."""
+    if not re.fullmatch(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?", text):
+        return False
+    port = re.search(r":([0-9]+)$", text)
+    return port is None or int(port[1]) <= 65535
 
 
 def unknown_variables(environ: Mapping[str, str]) -> list[str]:

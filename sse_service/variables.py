@@ -30,6 +30,11 @@ def parse(item: dataclasses.Field[Any], raw: str) -> Any:
         return Secret(raw)
     if isinstance(default, tuple):
         return tuple(part.strip() for part in raw.split(",") if part.strip())
+    low, high = item.metadata["low"], item.metadata["high"]
+    if isinstance(default, int) and (low, high) == (0, 1):
+        if raw.strip() not in {"0", "1"}:
+            raise ValueError("must be 0 or 1")
+        return int(raw)
     convert: Callable[[str], Any]
     if isinstance(default, int):
         convert, kind = int, "a whole number"
@@ -41,7 +46,6 @@ def parse(item: dataclasses.Field[Any], raw: str) -> Any:
         value = convert(raw)
     except ValueError:
         raise ValueError(f"must be {kind}") from None
-    low, high = item.metadata["low"], item.metadata["high"]
     if value != value or (low is not None and value < low) or (high is not None and value > high):
         limits = f"{low:g} or more" if high is None else f"between {low:g} and {high:g}"
         raise ValueError(f"must be {limits}")

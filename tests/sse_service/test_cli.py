@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import jwt
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from typer.testing import CliRunner, Result
 
 from sse_service.cli import app
+from sse_service.preflight import tls_problems
 from sse_service.settings import Settings
 
 
@@ -54,6 +60,82 @@ def test_check_config_refuses_what_is_wrong(run: Any, environ: dict[str, str], s
     result = run("check-config", **environ)
     assert result.exit_code == 2
     assert result.stdout == "" and f"error: {said}" in result.stderr and "\nhint: " in result.stderr
+
+
+def test_check_config_reports_all_that_serve_would_refuse_at_once(run: Any) -> None:
+    result = run(
+        "check-config",
+        SSE_HOST="0.0.0.0",
+        SSE_DEV_AUTH="1",
+        SSE_RESPONDER="no_such_module:reply",
+        SSE_CORS_ORIGINS="https://a.example/,https://b.example:8443,c.example",
+        SSE_TLS_CERTFILE="/nowhere/cert.pem",
+    )
+    assert result.exit_code == 2 and "Traceback" not in result.output
+    errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    for said in (
+        "SSE_JWT_SECRET is not set: needed to listen on SSE_HOST='0.0.0.0'",
+        "SSE_DEV_AUTH=1: ",
+        "SSE_RESPONDER='no_such_module:reply': ",
+        "SSE_CORS_ORIGINS='https://a.example/': is no origin",
+        "SSE_CORS_ORIGINS='c.example': is no origin",
+        "SSE_TLS_CERTFILE='/nowhere/cert.pem': No such file",
+    ):
+        assert [line for line in errors if line.startswith(f"error: {said}")], (said, errors)
+    assert "b.example" not in result.stderr
+
+
+@pytest.mark.parametrize("value", ["yes", "2", "true"])
+def test_a_switch_is_0_or_1(run: Any, value: str) -> None:
+    assert f"error: SSE_DEV_AUTH='{value}': must be 0 or 1" in run("check-config", SSE_DEV_AUTH=value).stderr
+
+
+@pytest.mark.parametrize("command", [("check-config",), ("serve", "--port", "0")])
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"SSE_TLS_CERTFILE": "missing.pem"}, "SSE_TLS_CERTFILE='missing.pem': No such file or directory"),
+        ({"SSE_TLS_CERTFILE": "."}, "SSE_TLS_CERTFILE='.': Is a directory"),
+        ({"SSE_TLS_CERTFILE": "text.pem"}, "SSE_TLS_CERTFILE='text.pem': holds no certificate"),
+        (
+            {"SSE_TLS_CERTFILE": "text.pem", "SSE_TLS_KEYFILE": "missing.pem"},
+            "SSE_TLS_KEYFILE='missing.pem': No such file or directory",
+        ),
+        ({"SSE_TLS_KEYFILE": "text.pem"}, "SSE_TLS_KEYFILE='text.pem': has a meaning only with SSE_TLS_CERTFILE"),
+    ],
+)
+def test_files_of_tls_that_cannot_be_used_are_one_sentence(
+    run: Any, tmp_path: Any, monkeypatch: Any, command: tuple[str, ...], files: dict[str, str], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text.pem").write_text("no certificate\n")
+    result = run(*command, SSE_JWT_SECRET="k" * 40, **files)
+    assert result.exit_code == 2 and "Traceback" not in result.output
+    first, hint = result.stderr.splitlines()
+    assert first.startswith(f"error: {said}") and hint.startswith("hint: ")
+
+
+def test_a_certificate_must_have_its_own_readable_key(tmp_path: Path) -> None:
+    today = datetime.now(UTC)
+    keys = [ec.generate_private_key(ec.SECP256R1()) for _ in range(2)]
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    builder = x509.CertificateBuilder(name, name, keys[0].public_key(), 1, today, today + timedelta(days=1))
+    pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    (tmp_path / "cert.pem").write_bytes(builder.sign(keys[0], hashes.SHA256()).public_bytes(pem))
+    plain, locked = serialization.NoEncryption(), serialization.BestAvailableEncryption(b"secret")
+    (tmp_path / "own.pem").write_bytes(keys[0].private_bytes(pem, pkcs8, plain))
+    (tmp_path / "other.pem").write_bytes(keys[1].private_bytes(pem, pkcs8, plain))
+    (tmp_path / "locked.pem").write_bytes(keys[0].private_bytes(pem, pkcs8, locked))
+    certfile = str(tmp_path / "cert.pem")
+
+    def problems(key: str) -> list[str]:
+        path = str(tmp_path / key) if key else ""
+        return list(tls_problems(Settings(tls_certfile=certfile, tls_keyfile=path)))
+
+    assert problems("own.pem") == []
+    assert "is not that of the certificate" in problems("other.pem")[0]
+    assert "an encrypted one" in problems("locked.pem")[0]
+    assert problems("")[0].startswith("SSE_TLS_CERTFILE=")
 
 
 def test_default_env_can_be_sourced(run: Any) -> None:
