@@ -151,6 +151,8 @@ def _complete_operation(operation: dict[str, Any], max_topics: int, *, is_public
     for status, description in _ERRORS.items():
         if not is_public or status in {"413", "414", "431", "500"}:
             answers.setdefault(status, {"description": description, "content": content})
+    if "application/json" in operation.get("requestBody", {}).get("content", {}):
+        answers.setdefault("415", {"description": "the Content-Type is not application/json", "content": content})
     if is_public:
         return
     operation["security"] = [{"bearer": []}]

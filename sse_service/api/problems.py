@@ -62,7 +62,15 @@ async def _request_error(_: Request, error: Exception) -> Response:
 
 async def _validation_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class
-    first = error.errors()[0] if error.errors() else {"loc": (), "msg": "is not valid"}
+    if isinstance(error.body, bytes):  # FastAPI reads as JSON only what says that it is
+        detail = "the body must be JSON; send `Content-Type: application/json`"
+        return problem(415, "unsupported_media_type", "Unsupported Media Type", detail)
+    first: dict[str, Any] = error.errors()[0] if error.errors() else {"loc": (), "msg": "is not valid"}
+    if first.get("type") == "json_invalid":
+        # Its second `loc` is a position in the text.
+        at = next((part for part in first["loc"] if isinstance(part, int)), 0)
+        detail = f"body: is not valid JSON: {first['ctx']['error']}, at character {at + 1}"
+        return problem(400, "invalid_input", "Bad Request", detail, extra={"field": "body"})
     where = ".".join(str(part) for part in first["loc"] if part not in {"body", "query", "header"})
     return problem(
         400, "invalid_input", "Bad Request", f"{where or 'body'}: {first['msg']}", extra={"field": where or "body"}

@@ -361,3 +361,20 @@ async def test_a_token_in_the_url_of_any_path_is_refused_and_not_repeated(memory
     answer = await memory_api.client.get(f"{path}?x=1&token=very-secret")
     assert (answer.status_code, answer.json()["field"]) == (400, "token")
     assert "very-secret" not in answer.text + str(answer.headers)
+
+
+@pytest.mark.parametrize("content_type", [None, "text/plain", "application/x-www-form-urlencoded"])
+async def test_a_body_that_does_not_say_json_is_415(memory_api: Any, bearer: Any, content_type: str | None) -> None:
+    headers = {**bearer("ann"), **({"content-type": content_type} if content_type else {})}
+    for path in ("/api/chat/send", "/api/streams/tickets"):
+        answer = await memory_api.client.post(path, content=b'{"message": "hi"}', headers=headers)
+        assert answer.status_code == 415
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert "Content-Type: application/json" in answer.json()["detail"]
+
+
+async def test_json_that_is_none_says_so_and_names_no_position_as_a_field(memory_api: Any, bearer: Any) -> None:
+    headers = {**bearer("ann"), "content-type": "application/json"}
+    answer = await memory_api.client.post("/api/chat/send", content=b'{"message": hi}', headers=headers)
+    assert (answer.status_code, answer.json()["field"]) == (400, "body")
+    assert answer.json()["detail"] == "body: is not valid JSON: Expecting value, at character 13"
