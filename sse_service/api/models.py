@@ -59,7 +59,9 @@ Size = Annotated[int, Field(ge=1), BeforeValidator(_whole)]
 
 
 class _Body(BaseModel):
-    model_config = ConfigDict(strict=True)
+    """A field that is not known is refused: one that is misspelt would be left out without a word."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
 
 
 _KEY = "a repeat of the request with it changes nothing and gets the first answer"

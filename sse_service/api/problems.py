@@ -25,6 +25,8 @@ __all__ = ["install", "problem", "problem_docs"]
 
 logger = logging.getLogger("sse_service.api")
 
+_TENANT_NAMES = frozenset({"tenant", "tenantId", "tenant_id"})
+
 
 def problem(
     status: int,
@@ -72,6 +74,10 @@ async def _validation_error(_: Request, error: Exception) -> Response:
         detail = f"body: is not valid JSON: {first['ctx']['error']}, at character {at + 1}"
         return problem(400, "invalid_input", "Bad Request", detail, extra={"field": "body"})
     where = ".".join(str(part) for part in first["loc"] if part not in {"body", "query", "header"})
+    if first.get("type") == "extra_forbidden":
+        hint = "; the tenant is always the token's" if first["loc"][-1] in _TENANT_NAMES else ""
+        detail = f"{where}: there is no such field in this request{hint}"
+        return problem(400, "invalid_input", "Bad Request", detail, extra={"field": where})
     return problem(
         400, "invalid_input", "Bad Request", f"{where or 'body'}: {first['msg']}", extra={"field": where or "body"}
     )

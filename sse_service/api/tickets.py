@@ -33,7 +33,7 @@ ticket_router = APIRouter()
 
 
 class TicketIn(BaseModel):
-    model_config = ConfigDict(strict=True)
+    model_config = ConfigDict(strict=True, extra="forbid")
     topics: list[str] | None = Field(
         None,
         min_length=1,

@@ -75,6 +75,35 @@ async def test_without_the_scope_nobody_publishes(memory_api: Any) -> None:
     assert await memory_api.events() == []
 
 
+async def test_a_tenant_in_the_body_is_refused_and_not_ignored(memory_api: Any, bearer: Any) -> None:
+    """Who names a tenant must not find its events in that of the token."""
+    for name in ("tenant", "tenantId", "tenant_id"):
+        answer = await publish(memory_api, event(), event(**{name: "other"}))
+        assert (answer.status_code, answer.json()["field"]) == (400, f"events.1.{name}")
+        assert "the tenant is always the token's" in answer.json()["detail"]
+    answer = await memory_api.post(PATH, "bridge", {"tenant": "other", "events": [event()]}, scope=SCOPE)
+    assert (answer.status_code, answer.json()["field"]) == (400, "tenant")
+    assert await memory_api.events() == []
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/api/chat/send", {"conversationId": "main", "message": "hi"}),
+        ("/api/chat/message", {"message": "hi"}),
+        ("/api/chat/typing", {"with": "bob", "typing": True}),
+        ("/api/conversations", {"conversationId": "mine"}),
+        ("/api/streams/tickets", {"topics": ["user:ann"]}),
+        ("/api/agent-runs", {"agent_id": "a", "input": {}}),
+        ("/chat/main/stream", {"message": "hi"}),
+    ],
+)
+async def test_a_field_that_is_not_known_is_refused_by_name(memory_api: Any, path: str, body: dict[str, Any]) -> None:
+    answer = await memory_api.post(path, "ann", {**body, "idempotency_kee": "k"})
+    assert (answer.status_code, answer.json()["field"]) == (400, "idempotency_kee")
+    assert "there is no such field" in answer.json()["detail"]
+
+
 async def test_another_tenants_topic_is_refused(memory_api: Any) -> None:
     assert (await publish(memory_api, event(topic="tenant:other"))).status_code == 403
     assert (await publish(memory_api, event(), event(topic="tenant:other"))).status_code == 403
