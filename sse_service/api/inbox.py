@@ -38,12 +38,16 @@ _MESSAGE_ID = Path(alias="messageId", min_length=1, max_length=256)
 @inbox_router.post(
     "/api/chat/typing",
     response_model=TypingOut,
+    responses={202: {"model": TypingOut, "description": "nobody is told: there is no such direct conversation yet"}},
     summary="Tell the others in a conversation that one is typing, or no longer",
 )
 async def typing(request: Request, body: TypingIn) -> Response:
     principal = authenticate(request)
     services = services_of(request)
-    conversation = await conversation_of(services.chat, principal, body.conversationId, body.partner, make=True)
+    conversation = await conversation_of(services.chat, principal, body.conversationId, body.partner)
+    if body.partner and await services.chat.conversations.get(principal, conversation.conversation_id) is None:
+        # Its first message makes it; whoever deletes the text again has told the other nothing.
+        return JSONResponse({"told": False}, status_code=202)
     return JSONResponse({"told": await services.chat.typing.say(principal, conversation, body.typing)})
 
 

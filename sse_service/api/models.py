@@ -195,7 +195,7 @@ class TypingIn(_Where):
 
 
 class TypingOut(BaseModel):
-    told: bool = Field(description="false: the others have been told the same a moment ago")
+    told: bool = Field(description="false: the others have been told the same a moment ago, or there are none yet")
 
 
 class ReadIn(_Where):

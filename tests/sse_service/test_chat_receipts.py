@@ -188,6 +188,7 @@ async def test_typing_is_told_to_the_others_and_not_replayed(start_service: Any,
     clock = FakeClock(time.time())
     service = await start_service(settings, None, clock)
     path = "/api/chat/typing"
+    await say(service, "bob", "hello", **{"with": "ann"})
     async with service.stream("bob") as bob, service.stream("ann") as ann:
         start = bob.frames[0].id
         said = await service.post(path, "ann", {"with": "bob", "typing": True})
@@ -210,6 +211,18 @@ async def test_typing_is_told_to_the_others_and_not_replayed(start_service: Any,
     async with service.stream("bob", cursor=start) as later:
         await later.frame("message")
         assert later.of_type("chat_typing") == []
+
+
+async def test_typing_to_a_user_makes_no_conversation(memory_api: Any) -> None:
+    for is_typing in (True, False):
+        said = await memory_api.post("/api/chat/typing", "ann", {"with": "bob", "typing": is_typing})
+        assert (said.status_code, said.json()) == (202, {"told": False})
+    assert await memory_api.events() == []
+    for user in ("ann", "bob"):
+        assert (await memory_api.get(RECENT, user)).json()["conversations"] == []
+    await say(memory_api, "ann", "hello", **{"with": "bob"})
+    told = await memory_api.post("/api/chat/typing", "ann", {"with": "bob", "typing": True})
+    assert (told.status_code, told.json()) == (200, {"told": True})
 
 
 async def test_sq3_events_carry_the_id_alone_and_say_where_the_message_is(
