@@ -85,9 +85,11 @@ def message_frame(
     if conversation is None or not is_direct(conversation.conversation_id):
         return room_message_frame(message)
     receiver = other_party(conversation, message.sender)
+    people = sorted(conversation.participants)
     return {
         "type": "message",
-        "roomId": direct_room(message.sender, receiver),
+        # Not of sender and receiver: the assistant may speak in it, and is neither of the two.
+        "roomId": direct_room(people[0], people[-1]),
         "messageId": message.message_id,
         "senderEmail": message.sender,
         "receiverEmail": receiver,

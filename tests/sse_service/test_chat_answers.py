@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -348,3 +349,14 @@ async def test_chat_id_goes_alone(memory_api: Any) -> None:
         body = {"chat_id": "c1", "message": "x", **extra}
         assert (await memory_api.post("/api/chat/message", "ann", body)).status_code == 400
     assert (await memory_api.post("/api/chat/message", "ann", {"message": "x", "message_id": "m"})).status_code == 400
+
+
+async def test_the_assistants_answer_in_a_direct_conversation_has_its_room(service: Any) -> None:
+    """A client files messages by roomId; the pair of the assistant and one of the two is no room."""
+    sent = (await service.post("/api/chat/send", "ann", {"with": "bob", "message": "hi"})).json()
+    said = await service.post(f"/chat/{quote(sent['conversationId'], safe='')}/stream", "ann", {"message": "hello"})
+    assert said.status_code == 200
+    for user, other in (("ann", "bob"), ("bob", "ann")):
+        page = (await service.get(f"/api/chat/history/direct?with={other}", user)).json()
+        rows = [(row["senderEmail"], row["roomId"]) for row in page["messages"]]
+        assert rows == [("assistant", "ann#bob"), ("ann", "ann#bob"), ("ann", "ann#bob")]
