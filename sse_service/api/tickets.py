@@ -17,10 +17,11 @@ from starlette.responses import JSONResponse, Response
 
 from sse_service.addresses import is_loopback
 from sse_service.api.identity import authenticate, services_of
-from sse_service.auth import Principal, refuse_token_in_url
+from sse_service.auth import SCOPE_TENANT_STREAM, Principal, own_topics, refuse_token_in_url, require_readable
 from sse_service.errors import ForbiddenError, InvalidInputError, RequestError
 from sse_service.events import EVERY_TOPIC, EventId, Topic, parse_topic
 from sse_service.logs import note
+from sse_service.services import Services
 from sse_service.tickets import Grant
 from sse_service.wire import MEDIA_TYPE, control_frame
 
@@ -60,9 +61,23 @@ async def issue_ticket(request: Request, body: TicketIn | None = None) -> Respon
         if len(body.topics) > services.settings.max_topics:
             raise InvalidInputError("topics", f"no more than {services.settings.max_topics}")
         topics = {Topic(EVERY_TOPIC) if topic == EVERY_TOPIC else parse_topic(topic) for topic in body.topics}
+        await _check_readable(services, principal, topics)
     ticket = await services.tickets.issue(principal, topics)
     answer = {"ticket": ticket.ticket, "expiresIn": round(ticket.expires_in_s, 3)}
     return JSONResponse(answer, status_code=201, headers={"cache-control": "no-store"})
+
+
+async def _check_readable(services: Services, principal: Principal, topics: set[Topic]) -> None:
+    """A refusal here is one that a page can read; its EventSource would only fail. Raises ForbiddenError.
+
+    The stream checks again: what its owner may read can change until then.
+    """
+    if EVERY_TOPIC in topics:
+        principal.require(SCOPE_TENANT_STREAM)
+    others = topics - own_topics(principal) - {Topic(EVERY_TOPIC)}
+    rooms = await services.chat.rooms_of(principal) if others else frozenset()
+    for topic in others:
+        require_readable(principal, topic, rooms)
 
 
 @dataclass(frozen=True, slots=True)

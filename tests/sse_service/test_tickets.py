@@ -300,10 +300,19 @@ async def test_topics_of_a_ticket_are_checked(memory_api: Any, topics: object) -
 
 
 async def test_a_ticket_does_not_widen_what_its_user_may_read(memory_api: Any) -> None:
-    await memory_api.room("private", "bob")
+    await memory_api.room("private", "bob", "ann")
     ticket = await issue(memory_api, body={"topics": ["room:private"]})
+    left = await memory_api.delete("/api/conversations/participants?conversationId=private&user=ann", "ann")
+    assert left.status_code == 200
     answer = await memory_api.client.get(f"/api/streams?topic=room:private&ticket={ticket}")
     assert answer.status_code == 403
+
+
+@pytest.mark.parametrize("topic", ["room:private", "room:nowhere", "user:bob", "tenant:other", "*"])
+async def test_no_ticket_is_issued_for_what_its_owner_may_not_read(memory_api: Any, topic: str) -> None:
+    await memory_api.room("private", "bob")
+    answer = await memory_api.post("/api/streams/tickets", "ann", {"topics": ["user:ann", topic]})
+    assert (answer.status_code, answer.headers["content-type"]) == (403, "application/problem+json")
 
 
 @pytest.mark.parametrize("ticket", ["x", "A" * 43, "..%2f", "%00", "a%0d%0ab", "A" * 5000])
