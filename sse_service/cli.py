@@ -99,13 +99,17 @@ def _run(settings: Settings) -> int:
         sock = listen(settings.host, settings.port)
         try:
             backends = make_backends(settings, time.time)
-            # Before the server: what is wrong here deserves a sentence, not the traceback of a lifespan.
-            await backends.log.start()
-            service = create_app(settings, backends)
-            if (virtual := service.state.services.virtual) is not None:
-                await virtual.start()
-            server = make_server(service, settings)
-            await server.serve(sockets=[sock])
+            try:
+                # Before the server: what is wrong here deserves a sentence, not the traceback of a lifespan.
+                await backends.log.start()
+                service = create_app(settings, backends)
+                if (virtual := service.state.services.virtual) is not None:
+                    await virtual.start()
+                server = make_server(service, settings)
+                await server.serve(sockets=[sock])
+            finally:
+                # The lifespan has done it, unless the start was refused.
+                await backends.log.close()
         finally:
             sock.close()
         return 1 if server.was_forced else 0

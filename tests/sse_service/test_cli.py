@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,8 +24,6 @@ from sse_service.settings import Settings
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Any:
-    import os
-
     for name in list(os.environ):
         if name.startswith(("SSE_", "AWS_")):
             monkeypatch.delenv(name)
@@ -178,3 +179,29 @@ def test_create_tables_without_a_dynamodb_is_a_sentence(run: Any) -> None:
     assert result.exit_code == 2
     assert "DynamoDB is out of reach" in result.stderr and "hint:" in result.stderr
     assert "Traceback" not in result.output
+
+
+async def test_a_start_that_is_refused_says_one_sentence_and_leaves_nothing_open(
+    dynamo_settings: Settings, tmp_path: Path
+) -> None:
+    """A process of its own: aiohttp complains of what was left open when the loop is gone."""
+    environ = {
+        **{name: value for name, value in os.environ.items() if not name.startswith(("SSE_", "AWS_"))},
+        "AWS_ENDPOINT_URL": dynamo_settings.aws_endpoint_url,
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+        "SSE_TABLE_PREFIX": "nobody-made-them",
+        "SSE_LOG": "dynamodb",
+        "SSE_JWT_SECRET": "k" * 40,
+        "XDG_STATE_HOME": str(tmp_path),
+    }
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "sse_service", "serve", "--port", "0"),
+        env=environ,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, err = await asyncio.wait_for(process.communicate(), 30)
+    lines = err.decode().splitlines()
+    assert process.returncode == 2
+    assert len(lines) == 2, lines
+    assert lines[0].startswith("error: no such table: nobody-made-them-") and "create-tables" in lines[1]
