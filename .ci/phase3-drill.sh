@@ -33,6 +33,7 @@ printf '%s\n' "$site" >"$away_site/locked.pth"
 # The tests read files of the tree (templates, lock file, the client), but import what was installed: neither they nor the
 # processes they start have the current directory on their path.
 export PYTHONSAFEPATH=1
+export PATH="$PATH:$VENV/bin"  # the tools that tests call
 away/bin/python - <<'PY'
 import importlib.util, pathlib, sys
 import sse_service

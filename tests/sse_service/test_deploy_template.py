@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,8 @@ import yaml
 from sse_service.adapters.dynamodb import table_specs
 from sse_service.profiles import JITTER, PROFILES
 from sse_service.settings import Secret, Settings, unknown_variables
+
+from .programs import program
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "sse_service" / "deploy"
@@ -61,7 +62,7 @@ def attributes(properties: dict[str, Any], key: str) -> dict[str, str]:
 def test_sq9_cfn_lint_finds_nothing() -> None:
     assert [path.name for path in TEMPLATES] == ["data.yaml", "ecs-express.yaml", "ecs-fargate.yaml"]
     result = subprocess.run(
-        [str(Path(sys.executable).with_name("cfn-lint")), "--regions", "us-east-1", "ap-northeast-1", "--", *TEMPLATES],
+        [program("cfn-lint"), "--regions", "us-east-1", "ap-northeast-1", "--", *TEMPLATES],
         capture_output=True,
         text=True,
         check=False,

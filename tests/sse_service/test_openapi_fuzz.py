@@ -7,13 +7,14 @@ refused that it allows, no operation that works without a token.
 from __future__ import annotations
 
 import asyncio
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sse_service.settings import Settings
+
+from .programs import program
 
 EXAMPLES = 8
 WAIT_S = 100
@@ -50,7 +51,7 @@ async def test_the_document_is_complete_enough_for_a_fuzzer_to_find_nothing(
     (tmp_path / "schemathesis.toml").write_text("\n".join(config))
     token = bearer("ann", scope="events:publish streams:tenant")["authorization"]
     process = await asyncio.create_subprocess_exec(
-        *(str(Path(sys.executable).with_name("st")), "run", f"{service.url}/openapi.json"),
+        *(program("st"), "run", f"{service.url}/openapi.json"),
         *("--header", f"Authorization: {token}", "--max-examples", str(EXAMPLES)),
         *("--seed", "1", "--request-timeout", "10", "--no-color"),
         # Ids of messages, runs and jobs that it makes up do not exist: 404, as declared.

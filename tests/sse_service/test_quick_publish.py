@@ -120,7 +120,8 @@ async def test_what_is_not_plain_goes_the_ordinary_way(
         (413, request(back_end, {"events": [{**EVENT, "data": "x" * (129 << 10)}]})),
         (201, request(back_end, {"events": [{**EVENT, "key": "once"}]})),
         (201, request(back_end, {"events": [{**EVENT, "ensureConversation": {"conversationId": "c"}}]})),
-        (201, request(back_end, {"events": [EVENT], "more": 1})),
+        (400, request(back_end, {"events": [EVENT], "more": 1})),
+        (400, request(back_end, {"events": [{**EVENT, "excludeUsr": "ann"}]})),
         (201, request(back_end, one, connection="close")),
         (201, request(back_end, b"\xef\xbb\xbf" + json.dumps(one).encode())),
     ]
