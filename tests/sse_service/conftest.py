@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -12,6 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
+from moto.dynamodb.models import DynamoDBBackend
 from moto.server import ThreadedMotoServer
 
 from sse_service.app import Backends, create_app, make_backends
@@ -25,12 +28,25 @@ WAIT_S = 10.0
 _prefixes = itertools.count()
 
 
+def one_at_a_time(method: Callable[..., Any], lock: threading.RLock) -> Callable[..., Any]:
+    @functools.wraps(method)
+    def locked(*arguments: Any, **options: Any) -> Any:
+        with lock:
+            return method(*arguments, **options)
+
+    return locked
+
+
 @pytest.fixture(scope="session")
 def moto_url() -> Iterator[str]:
     """A DynamoDB on the loopback interface."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ACCESS_KEY_ID", "local")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "local")
+        # A write of DynamoDB's is atomic; moto's server reads, then writes, and its threads meet between the two.
+        lock = threading.RLock()
+        for name in ("put_item", "update_item", "delete_item", "batch_write_item", "transact_write_items"):
+            patch.setattr(DynamoDBBackend, name, one_at_a_time(getattr(DynamoDBBackend, name), lock))
         server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
         server.start()
         host, port = server.get_host_and_port()
