@@ -42,45 +42,50 @@ class Seats:
         self._others: dict[Subscriber, None] | None = None
 
     def __len__(self) -> int:
-        others = len(self._others) if self._others else 0
-        if self._direct:
-            return others + len(self._direct)
-        return others + (self._alone is not None)
+        if self._alone is not None:
+            return 1
+        return (len(self._direct) if self._direct else 0) + (len(self._others) if self._others else 0)
 
     def __iter__(self) -> Iterator[Subscriber]:
         """As they are now, whatever happens to them meanwhile."""
+        if self._alone is not None:
+            return iter((self._alone,))
         found: list[Subscriber] = []
         if self._direct:
             found += self._direct.values()
-        elif self._alone is not None:
-            found.append(self._alone)
         if self._others:
             found += self._others
         return iter(found)
 
     def add(self, writer: Subscriber) -> None:
-        if writer.direct_fd < 0:
+        if not self:
+            self._alone = writer
+            return
+        if self._alone is not None:
+            self._enter(self._alone)
+            self._alone = None
+        self._enter(writer)
+
+    def _enter(self, writer: Subscriber) -> None:
+        if writer.direct_fd >= 0:
+            if self._direct is None:
+                self._direct = {}
+            self._direct[writer.direct_fd] = writer
+        else:
             if self._others is None:
                 self._others = {}
             self._others[writer] = None
-        elif self._direct is not None:
-            self._direct[writer.direct_fd] = writer
-        elif self._alone is None:
-            self._alone = writer
-        else:
-            self._direct = {self._alone.direct_fd: self._alone, writer.direct_fd: writer}
-            self._alone = None
 
     def remove(self, writer: Subscriber) -> None:
-        if writer.direct_fd < 0:
-            if self._others is not None:
-                self._others.pop(writer, None)
-                self._others = self._others or None
-        elif self._direct is not None:
-            self._direct.pop(writer.direct_fd, None)
-            self._direct = self._direct or None
-        elif self._alone is writer:
+        if self._alone is writer:
             self._alone = None
+        elif writer.direct_fd >= 0:
+            if self._direct is not None:
+                self._direct.pop(writer.direct_fd, None)
+                self._direct = self._direct or None
+        elif self._others is not None:
+            self._others.pop(writer, None)
+            self._others = self._others or None
 
     def send(self, shared: SharedBytes) -> None:
         """To everybody here."""

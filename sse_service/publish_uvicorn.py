@@ -8,6 +8,9 @@ tests/sse_service/test_quick_publish.py and test_transport.py notice a change.
 
 from __future__ import annotations
 
+import asyncio
+from typing import ClassVar
+
 from sse_service.api.quick import PATH, Head, QuickPublish
 from sse_service.transport_uvicorn import StreamProtocol
 
@@ -22,12 +25,17 @@ class PublishProtocol(StreamProtocol):
     held: a plain publish whose body is on its way; the application knows nothing of it.
     """
 
-    quick: QuickPublish
-    held: tuple[Head, list[bytes]] | None = None
-    raw_head = b""
-    is_refused = False
-    in_message = False
-    used_at = 0.0
+    __slots__ = ("held", "in_message", "is_refused", "raw_head", "used_at")
+
+    quick: ClassVar[QuickPublish]
+    held: tuple[Head, list[bytes]] | None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self.held = None
+        self.raw_head = b""
+        self.is_refused = self.in_message = False
+        self.used_at = 0.0
+        super().connection_made(transport)
 
     # A request that came in one piece, behind a head whose bytes were seen before ----------------------
 

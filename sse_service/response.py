@@ -32,6 +32,7 @@ CONNECTION_EXTENSION = "sse_service.connection"
 """ASGI extension of our own server (server.py). Every other server does without it.
 
 {"abort": cut the connection at once (without it: the request's task is cancelled),
+ "forget_headers": let go of the request's headers, which nobody reads while a stream goes on,
  "hand_over": transport.HandOver, where the connection can be handed to the hub}
 """
 
@@ -69,7 +70,8 @@ class EventStreamResponse(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         hub, writer, feed = self._hub, self._writer, self._feed
-        connection = (scope.get("extensions") or {}).get(CONNECTION_EXTENSION) or {}
+        # Taken out: it is not needed a second time, and its methods would stay for as long as the stream does.
+        connection = (scope.get("extensions") or {}).pop(CONNECTION_EXTENSION, None) or {}
         offer: HandOver | None = connection.get("hand_over")
         headers = self.raw_headers
         if offer is not None:
@@ -101,6 +103,8 @@ class EventStreamResponse(Response):
         else:
             writer.release(waiting.send)
             waiting.stay = stay
+            if "forget_headers" in connection:
+                connection["forget_headers"]()
 
     def _hand_over(self, offer: HandOver) -> bool:
         """Let the connection go on without this request, where the server does that."""

@@ -118,7 +118,7 @@ def make_server(app: FastAPI, settings: Settings) -> StreamServer:
     services: Services = app.state.services
     protocol: type[PortableProtocol] = PortableProtocol
     if settings.transport == "auto":
-        protocol = type("Protocol", (PublishProtocol,), {"quick": QuickPublish(services)})
+        protocol = type("Protocol", (PublishProtocol,), {"__slots__": (), "quick": QuickPublish(services)})
     config = uvicorn.Config(
         app,
         http=protocol,

@@ -84,15 +84,15 @@ TRANSITIONS: dict[State, frozenset[State]] = {
 class SubscriberStream:
     """What waits to be written to one subscriber, and when its stream ends."""
 
-    __slots__ = ("_blocked_since", "_pending", "_pending_bytes", "end_reason", "limits", "position", "state")
+    __slots__ = ("_blocked_since", "_pending", "end_reason", "limits", "pending_bytes", "position", "state")
 
     def __init__(self, limits: StreamLimits) -> None:
         self.limits = limits
         self.state = State.OPENING
         self.position: EventId | None = None
         self.end_reason: EndReason | None = None
-        self._pending: list[bytes] = []
-        self._pending_bytes = 0
+        self._pending: list[bytes] | None = None
+        self.pending_bytes = 0
         self._blocked_since: float | None = None
 
     def _go(self, state: State) -> None:
@@ -132,7 +132,7 @@ class SubscriberStream:
         """Take ready-made frames. False: the buffer is full (the caller then ends the stream as SLOW)."""
         if self.state not in _BEFORE_END:
             return True
-        if self._pending_bytes + len(data) > self.limits.buffer_bytes:
+        if self.pending_bytes + len(data) > self.limits.buffer_bytes:
             return False
         self._add(data)
         return True
@@ -146,8 +146,8 @@ class SubscriberStream:
         if self.state not in _BEFORE_END:
             return False
         if reason is EndReason.SLOW or reason is EndReason.FAILED:
-            self._pending.clear()
-            self._pending_bytes = 0
+            self._pending = None
+            self.pending_bytes = 0
             position = None
         elif self.state is not State.LIVE:
             position = None  # in the middle of a replay: only what was written counts
@@ -162,8 +162,8 @@ class SubscriberStream:
         """The connection is gone."""
         if self.state is not State.CLOSED:
             self._go(State.CLOSED)
-        self._pending.clear()
-        self._pending_bytes = 0
+        self._pending = None
+        self.pending_bytes = 0
 
     def written(self) -> None:
         """The last byte was handed over."""
@@ -174,16 +174,12 @@ class SubscriberStream:
     def take(self) -> bytes:
         """Everything pending as one bytes object (b"" when there is nothing)."""
         pending = self._pending
-        if not pending:
+        if pending is None:
             return b""
         data = pending[0] if len(pending) == 1 else b"".join(pending)
-        pending.clear()
-        self._pending_bytes = 0
+        self._pending = None  # an idle stream keeps no list
+        self.pending_bytes = 0
         return data
-
-    @property
-    def pending_bytes(self) -> int:
-        return self._pending_bytes
 
     @property
     def is_ending(self) -> bool:
@@ -215,5 +211,8 @@ class SubscriberStream:
         return self._blocked_since is not None and now - self._blocked_since >= self.limits.send_timeout_s
 
     def _add(self, data: bytes) -> None:
-        self._pending.append(data)
-        self._pending_bytes += len(data)
+        if self._pending is None:
+            self._pending = [data]
+        else:
+            self._pending.append(data)
+        self.pending_bytes += len(data)

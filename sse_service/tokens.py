@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol
 
 import jwt
@@ -27,8 +28,9 @@ __all__ = ["HS256", "RS256", "ClaimRules", "KeySetVerifier", "SecretVerifier", "
 HS256 = "HS256"
 RS256 = "RS256"
 MAX_TOKEN = 8192
-REMEMBERED = 2048
-"""Tokens whose signature need not be computed again: a client sends the same one with every request."""
+REMEMBERED = 1024
+"""Tokens whose signature need not be computed again: a client sends the same one with every request. One that was
+seen once only, as for a stream that is then open for hours, is not kept."""
 
 COGNITO_SCOPE_PREFIX = "sse-service/"
 """Cognito's own scopes are `resource server/scope`; this is the identifier of the resource server to make."""
@@ -73,8 +75,8 @@ class ClaimRules:
             scope = scope.replace(COGNITO_SCOPE_PREFIX, "")
         return Principal(
             user=_name(self._user(claims)),
-            tenant=_name(claims.get(self.tenant_claim, self.default_tenant or None)),
-            scopes=frozenset(scope.split()),
+            tenant=_shared(_name(claims.get(self.tenant_claim, self.default_tenant or None))),
+            scopes=_scopes(scope),
             expires_at=expires_at,
         )
 
@@ -99,12 +101,25 @@ class ClaimRules:
             raise _refused()
 
 
+@lru_cache(maxsize=1024)
+def _shared(name: str) -> str:
+    """The same object for the same name: thousands of callers are of one tenant."""
+    return name
+
+
+@lru_cache(maxsize=256)
+def _scopes(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 class _TokenVerifier:
     def __init__(self, algorithm: str, rules: ClaimRules) -> None:
         self._algorithm = algorithm
         self._rules = rules
         # The key is kept beside the caller: a key that its issuer has withdrawn must not live on here.
         self._known: OrderedDict[str, tuple[object, Principal, float, float]] = OrderedDict()
+
+        self._seen: set[int] = set()
 
     def _key(self, token: str, /) -> Any:
         raise NotImplementedError
@@ -118,9 +133,15 @@ class _TokenVerifier:
             return known[1]
         claims = self._claims(token, key)
         principal = self._rules.principal(claims, now)
-        self._known[token] = (key, principal, *self._rules.times(claims))
-        if len(self._known) > REMEMBERED:
-            self._known.popitem(last=False)
+        mark = hash(token)
+        if mark in self._seen:
+            self._known[token] = (key, principal, *self._rules.times(claims))
+            if len(self._known) > REMEMBERED:
+                self._known.popitem(last=False)
+        else:
+            if len(self._seen) >= REMEMBERED:
+                self._seen.clear()
+            self._seen.add(mark)
         return principal
 
     def _claims(self, token: str, key: Any) -> Mapping[str, object]:

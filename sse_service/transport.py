@@ -29,6 +29,9 @@ HandOver = Callable[[Make], bool]
 """The server's offer. False: not for this connection, go on with send()."""
 
 
+_LIVE = State.LIVE  # looking a member up in its class is slow before Python 3.12
+
+
 class TransportWriter(Subscriber, asyncio.Protocol):
     """Continues what another writer has begun; the protocol of its connection from then on."""
 
@@ -68,7 +71,7 @@ class TransportWriter(Subscriber, asyncio.Protocol):
                 self.wrote(sent, data)
             return
         stream = self.stream
-        if self._is_paused or stream.pending_bytes or stream.state is not State.LIVE:
+        if self._is_paused or stream.pending_bytes or stream.state is not _LIVE:
             if not stream.offer(shared.data):
                 self.end(EndReason.SLOW)
             return

@@ -21,7 +21,7 @@ import jwt
 from loadtests.bench.processes import free_port
 from loadtests.bench.sse_client import SERVER_CORE, Programs, pinned
 
-__all__ = ["FLOOR", "NCHAN", "PLAIN", "PORTABLE", "SERVICE", "Target", "find_nchan", "metric", "serve"]
+__all__ = ["FLOOR", "NCHAN", "PLAIN", "PORTABLE", "SERVICE", "Target", "find_nchan", "metric", "post", "serve"]
 
 FLOOR = "C, one send per event"
 NCHAN = "nginx + nchan"
@@ -80,7 +80,8 @@ http {{
 
 @dataclass(frozen=True)
 class Target:
-    """A running server. subscribe and publish: options of the load client; chat: those of a channel for each."""
+    """A running server. subscribe and publish: options of the load client; chat: those of a channel for each.
+    back_end: a token that may publish."""
 
     name: str
     pid: int
@@ -88,6 +89,7 @@ class Target:
     subscribe: Mapping[str, object]
     publish: Mapping[str, object]
     chat: Mapping[str, object] = field(default_factory=dict)
+    back_end: str = ""
 
 
 def find_nchan() -> str | None:
@@ -111,13 +113,13 @@ def _has_nchan() -> bool:
 
 
 @contextlib.contextmanager
-def serve(name: str, programs: Programs, folder: Path, **environ: str) -> Iterator[Target]:
+def serve(name: str, programs: Programs | None, folder: Path, **environ: str) -> Iterator[Target]:
     """One of the servers above. environ: further settings of ours. Raises RuntimeError when it does not start."""
     port = free_port()
     work = folder / f"{name.replace(' ', '-').replace(',', '')}-{port}"
     work.mkdir()
     env = {"PATH": os.environ["PATH"], "HOME": str(work), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    if name == FLOOR:
+    if name == FLOOR and programs is not None:
         argv = [str(programs.floor), str(port)]
     elif name == NCHAN:
         (work / "nginx.conf").write_text(NGINX_CONF.format(port=port, module=NCHAN_MODULE), encoding="utf-8")
@@ -162,7 +164,7 @@ def _service(name: str, pid: int, port: int, work: Path) -> Target:
     tokens = work / "tokens"
     tokens.write_text("".join(f"{_token(f'u{n}')}\n" for n in range(USERS)), encoding="ascii")
     backend = _token("backend", "events:publish")
-    _post(port, "/api/conversations", backend, {"conversationId": "main", "open": True})
+    post(port, "/api/conversations", backend, {"conversationId": "main", "open": True})
     event = '{"topic":"%s","type":"message","data":"{p}"}'
     publish = {
         "pub": "/api/events",
@@ -178,6 +180,7 @@ def _service(name: str, pid: int, port: int, work: Path) -> Target:
         {"sub": "/api/chat/stream", "tokens": str(tokens)},
         publish,
         {"item": event % "user:u{c}"},
+        backend,
     )
 
 
@@ -187,14 +190,16 @@ def _token(user: str, scope: str = "") -> str:
     return jwt.encode(claims | ({"scope": scope} if scope else {}), SECRET, algorithm="HS256")
 
 
-def _post(port: int, path: str, token: str, body: object) -> None:
+def post(port: int, path: str, token: str, body: object) -> bytes:
+    """The answer's body. Raises urllib.error.HTTPError."""
     request = urllib.request.Request(
         f"http://127.0.0.1:{port}{path}",
         json.dumps(body).encode(),
         {"authorization": f"Bearer {token}", "content-type": "application/json"},
     )
     with urllib.request.urlopen(request, timeout=10) as answer:
-        answer.read()
+        found: bytes = answer.read()
+    return found
 
 
 def metric(port: int, name: str) -> float:

@@ -176,12 +176,17 @@ def test_a_token_is_checked_again_against_the_clock_though_its_signature_is_reme
 
 
 def test_what_is_remembered_is_bounded() -> None:
+    """And a token that comes once, as that of a stream, is not kept at all."""
     from sse_service import tokens
 
     verifier = SecretVerifier(SECRET)
     for n in range(tokens.REMEMBERED + 50):
-        verifier.verify(sign(claims(jti=n)), NOW)
-    assert len(verifier._known) == tokens.REMEMBERED
+        token = sign(claims(jti=n))
+        verifier.verify(token, NOW)
+        assert token not in verifier._known
+        verifier.verify(token, NOW)
+        assert token in verifier._known
+    assert len(verifier._known) == tokens.REMEMBERED and len(verifier._seen) <= tokens.REMEMBERED
 
 
 def test_claims_can_have_other_names() -> None:
