@@ -8,6 +8,7 @@ bridge.json   counters of the bridge
 aws/          the local AWS: MiniStack's state, certificates, caches
 logs/         one file a process
 records/      what `migrate compare` recorded
+config/       a migrate.toml for each application
 """
 
 from __future__ import annotations
@@ -60,6 +61,11 @@ class StateDir:
     @property
     def records(self) -> Path:
         return self.path / "records"
+
+    @property
+    def configs(self) -> Path:
+        """A `migrate.toml` for each application of `migrate up`."""
+        return self.path / "config"
 
     @property
     def bridge_held(self) -> Path:
