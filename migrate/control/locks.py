@@ -1,0 +1,127 @@
+"""Locks that a team shares, as leases: one that is not renewed ends by itself. until phase 3
+
+The lease is written with the holder's clock and judged by the reader's; clocks may differ by `SKEW_S`, so a foreign
+lease counts that much longer than it says.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+
+from migrate.control.table import ConditionFailedError, ControlTable
+from migrate.errors import MigrateError, RefusedError
+
+__all__ = ["LEASE_S", "SKEW_S", "Lease", "Locks"]
+
+LEASE_S = 60.0
+SKEW_S = 5.0
+
+
+class Lease:
+    """A lock that is held. `check` before each step that must not be done twice."""
+
+    def __init__(self, name: str, owner: str) -> None:
+        self.name = name
+        self.owner = owner
+        self._lost = threading.Event()
+
+    def check(self) -> None:
+        """Raises: RefusedError: the lock was lost (this process was stopped longer than its lease)."""
+        if self._lost.is_set():
+            raise RefusedError(
+                f"the lock {self.name} was lost: another process may have taken it over", "run the command again"
+            )
+
+    def lose(self) -> None:
+        """What the renewal says when it came too late."""
+        self._lost.set()
+
+
+class Locks:
+    """Locks by name.
+
+    Args:
+        table: of the shared state.
+        clock: epoch seconds.
+    """
+
+    def __init__(self, table: ControlTable, clock: Callable[[], float] = time.time) -> None:
+        self._table = table
+        self._clock = clock
+
+    @contextlib.contextmanager
+    def hold(self, name: str, owner: str, lease_s: float = LEASE_S) -> Iterator[Lease]:
+        """Hold a lock during the block; it is renewed in the background.
+
+        Raises: RefusedError: somebody else holds it; says who, since when and until when.
+        """
+        mark = secrets.token_hex(8)
+        lease = Lease(name, owner)
+        self._take(name, owner, mark, lease_s)
+        ended = threading.Event()
+        renewing = threading.Thread(target=self._renew, args=(lease, mark, lease_s, ended), daemon=True)
+        renewing.start()
+        try:
+            yield lease
+        finally:
+            ended.set()
+            renewing.join()
+            # Lost already, or the table is away: the lease ends by itself.
+            with contextlib.suppress(ConditionFailedError, MigrateError):
+                self._table.delete(f"lock#{name}", "lock", condition="mark = :mark", values={":mark": mark})
+
+    def holder(self, name: str) -> str | None:
+        """Who holds it now, or None."""
+        item = self._table.get(f"lock#{name}", "lock")
+        return str(item["owner"]) if item and item["until"] + SKEW_S > self._clock() else None
+
+    def _take(self, name: str, owner: str, mark: str, lease_s: float) -> None:
+        now = self._clock()
+        try:
+            self._table.put(
+                {
+                    "pk": f"lock#{name}",
+                    "sk": "lock",
+                    "owner": owner,
+                    "mark": mark,
+                    "since": now,
+                    "until": now + lease_s,
+                },
+                condition="attribute_not_exists(pk) OR #until < :now",
+                names={"#until": "until"},
+                values={":now": now - SKEW_S},
+            )
+        except ConditionFailedError as failed:
+            held = failed.item or {}
+            who = held.get("owner", "somebody")
+            raise RefusedError(
+                f"{name} is being worked on by {who} since {_time(held.get('since', now))}",
+                f"wait for it; if that process died, its lock ends at {_time(held.get('until', now) + SKEW_S)}",
+            ) from None
+
+    def _renew(self, lease: Lease, mark: str, lease_s: float, ended: threading.Event) -> None:
+        until = self._clock() + lease_s
+        while not ended.wait(lease_s / 3):
+            now = self._clock()
+            try:
+                if now > until:
+                    raise ConditionFailedError(None)  # noqa: TRY301 - the same as when the table says so
+                item = self._table.get(f"lock#{lease.name}", "lock")
+                if item is None or item["mark"] != mark:
+                    raise ConditionFailedError(item)  # noqa: TRY301
+                self._table.put({**item, "until": now + lease_s}, condition="mark = :mark", values={":mark": mark})
+            except ConditionFailedError:
+                lease.lose()
+                return
+            except MigrateError:
+                continue  # the table is away: again, until the lease has ended
+            until = now + lease_s
+
+
+def _time(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

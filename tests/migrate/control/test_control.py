@@ -1,0 +1,178 @@
+"""The shared state: the journal keeps what happened, a lock has one holder, checkpoints come back. until phase 3"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from migrate.control.checkpoints import Checkpoints
+from migrate.control.journal import Journal
+from migrate.control.locks import SKEW_S, Lease, Locks
+from migrate.control.table import ConditionFailedError, ControlTable
+from migrate.errors import MigrateError, RefusedError, UsageError
+
+
+@pytest.fixture
+def table(monkeypatch: pytest.MonkeyPatch) -> Iterator[ControlTable]:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    with mock_aws():
+        table = ControlTable(boto3.client("dynamodb", "eu-west-1"), "state")
+        table.ensure()
+        table.ensure()
+        yield table
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = datetime(2026, 11, 22, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def seconds(self) -> float:
+        return self.now.timestamp()
+
+
+def test_values_come_back_as_they_were(table: ControlTable) -> None:
+    item: dict[str, Any] = {
+        "pk": "a",
+        "sk": "b",
+        "n": 3,
+        "f": 0.1,
+        "t": "é\x00",
+        "l": [1, {"x": [True, None, ""]}],
+        "m": {},
+    }
+    table.put(item)
+    assert table.get("a", "b") == item
+    with pytest.raises(ConditionFailedError) as failed:
+        table.put({"pk": "a", "sk": "b"}, condition="attribute_not_exists(pk)")
+    assert failed.value.item == item
+
+
+def test_an_action_is_written_before_it_begins_and_when_it_ends(table: ControlTable) -> None:
+    journal = Journal(table, Clock())
+    with journal.record("cutover", {"percent": 1.5, "sse_token": "abc"}, who="ann") as entry:
+        (begun,) = journal.entries()
+        assert (begun.outcome, begun.ended_at) == ("started", "")
+        entry.note(moved=12)
+    (ended,) = journal.entries()
+    assert (ended.outcome, ended.actor, ended.facts) == ("done", "ann", {"moved": 12})
+    assert ended.arguments == {"percent": 1.5, "sse_token": "***"}
+    assert ended.digest == begun.digest
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome", "said"),
+    [
+        (RefusedError("held by bob"), "refused", "held by bob"),
+        (MigrateError("broken"), "failed", "broken"),
+        (ValueError("token=abc"), "failed", "ValueError"),
+        (KeyboardInterrupt(), "interrupted", None),
+    ],
+)
+def test_how_an_action_ended_is_kept(table: ControlTable, error: BaseException, outcome: str, said: str | None) -> None:
+    journal = Journal(table)
+    with pytest.raises(type(error)), journal.record("drain"):
+        raise error
+    (entry,) = journal.entries()
+    assert (entry.outcome, entry.facts.get("error")) == (outcome, said)
+
+
+def test_entries_come_newest_first_over_months(table: ControlTable) -> None:
+    clock = Clock()
+    journal = Journal(table, clock)
+    start = clock.now - timedelta(days=70)
+    for day in range(0, 71, 10):
+        clock.now = start + timedelta(days=day)
+        with journal.record(f"day {day}"):
+            pass
+    assert [one.action for one in journal.entries()] == [f"day {day}" for day in range(70, -1, -10)]
+    assert [one.action for one in journal.entries(limit=2)] == ["day 70", "day 60"]
+    assert [one.action for one in journal.entries(since=start + timedelta(days=45))] == ["day 70", "day 60", "day 50"]
+
+
+def test_what_cannot_be_recorded_does_not_happen() -> None:
+    with mock_aws():
+        journal = Journal(ControlTable(boto3.client("dynamodb", "eu-west-1"), "gone"))
+        done = []
+        with pytest.raises(UsageError, match="there is no table gone"), journal.record("drain"):
+            done.append(1)
+        assert done == []
+
+
+def test_a_lock_has_one_holder_until_it_is_given_back(table: ControlTable) -> None:
+    locks = Locks(table)
+    with locks.hold("sweep", "ann"):
+        assert locks.holder("sweep") == "ann"
+        with pytest.raises(RefusedError, match="worked on by ann since"), locks.hold("sweep", "bob"):
+            pass
+    with locks.hold("sweep", "bob"):
+        assert locks.holder("sweep") == "bob"
+    assert locks.holder("sweep") is None
+
+
+def test_a_dead_holders_lock_ends_by_itself(table: ControlTable) -> None:
+    clock = Clock()
+    table.put(
+        {
+            "pk": "lock#sweep",
+            "sk": "lock",
+            "owner": "ann",
+            "mark": "x",
+            "since": clock.seconds(),
+            "until": clock.seconds() + 60,
+        }
+    )
+    locks = Locks(table, clock.seconds)
+    clock.now += timedelta(seconds=60 + SKEW_S - 1)
+    with pytest.raises(RefusedError), locks.hold("sweep", "bob"):
+        pass
+    clock.now += timedelta(seconds=2)
+    with locks.hold("sweep", "bob"):
+        pass
+
+
+def test_a_lock_is_renewed_and_its_loss_is_noticed(table: ControlTable) -> None:
+    with Locks(table).hold("sweep", "ann", lease_s=0.3) as lease:
+        first = table.get("lock#sweep", "lock")
+        assert first
+        done = threading.Event()
+        for _ in range(200):
+            item = table.get("lock#sweep", "lock")
+            if item and item["until"] > first["until"]:
+                done.set()
+                break
+            done.wait(0.02)
+        assert done.is_set()
+        lease.check()
+        table.put({**first, "mark": "somebody else's", "owner": "bob", "until": first["until"] + 1000})
+        with pytest.raises(RefusedError, match="was lost"):
+            _check_until_lost(lease)
+    # What is somebody else's now stays his.
+    assert Locks(table).holder("sweep") == "bob"
+
+
+def test_checkpoints_come_back_by_segment(table: ControlTable) -> None:
+    checkpoints = Checkpoints(table)
+    assert checkpoints.get("sweep", "0/4") is None
+    for segment in ("0/4", "1/4"):
+        checkpoints.put("sweep", segment, {"key": {"id": segment}, "deleted": 3})
+    checkpoints.put("sweep", "0/4", {"deleted": 5})
+    assert checkpoints.all("sweep") == {"0/4": {"deleted": 5}, "1/4": {"key": {"id": "1/4"}, "deleted": 3}}
+    checkpoints.clear("sweep")
+    assert checkpoints.all("sweep") == {}
+
+
+def _check_until_lost(lease: Lease) -> None:
+    for _ in range(200):
+        lease.check()
+        threading.Event().wait(0.02)
