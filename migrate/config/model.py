@@ -13,6 +13,7 @@ __all__ = [
     "SCHEMA",
     "Api",
     "Cleanup",
+    "Collect",
     "Cutover",
     "Deliver",
     "Drain",
@@ -172,10 +173,30 @@ class Replay:
 
 @dataclass(frozen=True, kw_only=True)
 class Deliver:
-    """Where a frame that leaves goes on the SSE side (bridge)."""
+    """What of the old stack is told on the SSE side (bridge). The first rule with an event's topic and key counts.
 
-    topic: str = _needed("Template of the topic, e.g. room:{roomId}, user:{$recipient}, tenant:{$tenant}.")
-    event: str = _key("Template of the event's type.", "{type}")
+    Templates know the leaving frame, and `{$user}`, `{$tenant}`, `{$in.FIELD}`: who sent the entering frame, and it.
+    """
+
+    frame: str = _needed("Type of the leaving frame that this is about.")
+    topic: str = _needed("Template of the topic, e.g. room:{roomId}, user:{receiverEmail}, tenant:{$tenant}.")
+    event: str = _key("Type of the event.", "message")
+    key: str = _key("Template of the identity by which a repeat is known.", "{messageId}")
+    data: Mapping[str, Any] = _key("The event's data: a table of templates; empty: the frame itself.", {})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Collect:
+    """What of the SSE side is posted to the old stack's clients (bridge).
+
+    Templates know the event's data, and `{$topic}`, `{$tenant}`, `{$origin}`.
+    """
+
+    event: str = _key("Type of the event.", "message")
+    topic: str = _needed("Pattern of the topic, e.g. room:*, tenant:*, room:direct:*.")
+    to: str = _key("Template of who gets it: all, user:{receiverEmail}, tenant:{$tenant}.", "all")
+    frame: Mapping[str, Any] = _key("The frame: a table of templates; empty: the event's data itself.", {})
+    private: bool = _key("Whether events of conversations that are not open cross as well.", False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,7 +215,8 @@ class Feature:
     ignore: tuple[Ignore, ...] = _key("Fields in which both stacks may differ.", [])
     normalise: tuple[Normalise, ...] = _key("Fields that are brought to one form first.", [])
     replay: Replay | None = _key("How an entering frame becomes a REST call.", None)
-    deliver: Deliver | None = _key("Where a leaving frame goes on the SSE side.", None)
+    deliver: tuple[Deliver, ...] = _key("What of the old stack is told on the SSE side (bridge).", [])
+    collect: tuple[Collect, ...] = _key("What of the SSE side is posted to the old stack's clients (bridge).", [])
 
 
 @dataclass(frozen=True, kw_only=True)

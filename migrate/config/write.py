@@ -54,7 +54,7 @@ def _table(
         if is_dataclass(one) or (isinstance(one, tuple) and one and is_dataclass(one[0])):
             inner.append((field, one))
             continue
-        if one is None or (one == () and field.name in {"ignore", "normalise"}):
+        if one is None or (one == () and field.name in {"ignore", "normalise", "deliver", "collect"}):
             continue
         line = f"{key_of(field)} = {_literal(one)}"
         if _is_default(field, one):

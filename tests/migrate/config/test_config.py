@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from migrate.config import load_config, resolve_config
-from migrate.config.model import Api, Deliver, Feature, Ignore, Normalise, Project, Replay, Settings, Table
+from migrate.config.model import Api, Collect, Deliver, Feature, Ignore, Normalise, Project, Replay, Settings, Table
 from migrate.config.parse import as_values, settings_from
 from migrate.config.templates import MissingFieldError, field_of, render, render_path
 from migrate.config.write import to_toml
@@ -31,7 +31,8 @@ SETTINGS = Settings(
             ignore=(Ignore(path="timestamp", reason="clocks differ", expires="2027-03-01"),),
             normalise=(Normalise(path="email", as_="lower"),),
             replay=Replay(path="/api/chat/send", body={"message": "{message}", "a b": ["{x?}", 1, True]}),
-            deliver=Deliver(topic="room:{roomId}"),
+            deliver=(Deliver(frame="message", topic="room:{roomId}"),),
+            collect=(Collect(topic="room:*", frame={"a": "{b}"}),),
         ),
     ),
 )
