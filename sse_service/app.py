@@ -31,6 +31,7 @@ from sse_service.api.openapi import openapi_of
 from sse_service.api.routes import chat_router, health_router
 from sse_service.api.streams import stream_router
 from sse_service.api.tickets import ticket_router
+from sse_service.api.transport import transport_router
 from sse_service.api.urls import NoTokenInUrl
 from sse_service.api.work import work_router
 from sse_service.chat import ChatService, ChatStores
@@ -59,6 +60,7 @@ from sse_service.services import Services
 from sse_service.settings import Settings
 from sse_service.tickets import SessionStore, Tickets
 from sse_service.tokens import ClaimRules, KeySetVerifier, SecretVerifier
+from sse_service.transports import FlagSource, Moved, Transports
 
 if TYPE_CHECKING:
     from sse_service.adapters.dynamodb import Dynamo
@@ -84,6 +86,7 @@ class Backends:
     jobs: JobStore = field(default_factory=MemoryJobs)
     uploads: UploadStore | None = None
     ingest: IngestQueue | None = None
+    flags: FlagSource | None = None
 
 
 def make_backends(settings: Settings, clock: Clock) -> Backends:
@@ -98,6 +101,7 @@ def make_backends(settings: Settings, clock: Clock) -> Backends:
             metrics,
             uploads=_make_uploads(settings),
             ingest=_make_ingest(settings, clock, metrics),
+            flags=_make_flags(settings),
         )
     # Imported here: the embedded default starts without the AWS SDK.
     from sse_service.adapters.dynamodb import Dynamo
@@ -124,6 +128,7 @@ def make_backends(settings: Settings, clock: Clock) -> Backends:
         DynamoJobs(dynamo, f"{prefix}-conversations"),
         _make_uploads(settings),
         _make_ingest(settings, clock, metrics),
+        _make_flags(settings),
     )
 
 
@@ -141,6 +146,15 @@ def _make_ingest(settings: Settings, clock: Clock, metrics: Metrics) -> IngestQu
     from sse_service.adapters.sqs_ingest import SqsIngest
 
     return SqsIngest(settings, metrics, clock=clock)
+
+
+def _make_flags(settings: Settings) -> FlagSource | None:
+    if not settings.transport_table:
+        return None
+    from sse_service.adapters.dynamodb import Dynamo
+    from sse_service.adapters.dynamodb_flags import DynamoFlags
+
+    return DynamoFlags(Dynamo(settings), settings.transport_table)
 
 
 def _make_broker(
@@ -217,8 +231,15 @@ def create_app(settings: Settings, backends: Backends | None = None, clock: Cloc
     verifier = KeySetVerifier(keys.lookup, rules) if keys else SecretVerifier(settings.jwt_secret, rules)
     tickets = Tickets(chosen.sessions, clock, settings.ticket_ttl_s)
     virtual = _make_virtual(settings, metrics, clock)
+
+    async def tell(moved: Moved) -> None:
+        await hub.tell(moved)
+        if virtual:
+            await virtual.tell(moved)
+
+    transports = Transports(settings, chosen.flags, tell, metrics.registry)
     services = Services(
-        settings, verifier, hub, chat, tickets, Rates(settings, time.monotonic), metrics, clock, virtual
+        settings, verifier, hub, chat, tickets, Rates(settings, time.monotonic), metrics, clock, transports, virtual
     )
 
     @asynccontextmanager
@@ -229,6 +250,9 @@ def create_app(settings: Settings, backends: Backends | None = None, clock: Cloc
         await chat.start()
         if virtual:
             await virtual.start()
+        if services.pages:
+            await services.pages.start()
+        await transports.start()
         await chosen.broker.start(hub)
         hub.start()
         if chosen.ingest is not None:
@@ -242,8 +266,11 @@ def create_app(settings: Settings, backends: Backends | None = None, clock: Cloc
                 await chosen.ingest.close()
             # Under our own server the streams have ended already; under another one they end here.
             await services.drain(settings.grace_s)
+            await transports.close()
             if virtual:
                 await virtual.close()
+            if services.pages:
+                await services.pages.close()
             await publisher.close()
             await chat.close()
             await chosen.broker.close()
@@ -281,10 +308,15 @@ def create_app(settings: Settings, backends: Backends | None = None, clock: Cloc
     app.include_router(work_router, tags=["responder"])
     app.include_router(stream_router, tags=["streams"])
     app.include_router(ticket_router, tags=["streams"])
+    app.include_router(transport_router, tags=["streams"])
     app.include_router(health_router, tags=["operation"])
     if virtual:
         from sse_service.api.virtual import virtual_router
 
         app.include_router(virtual_router(virtual))
+    if settings.pages:
+        from sse_service.pages.part import add_pages
+
+        services.pages = add_pages(app, settings, clock)
     app.openapi = openapi_of(app)  # type: ignore[method-assign]
     return app

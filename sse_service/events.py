@@ -19,6 +19,7 @@ __all__ = [
     "KEEPALIVE_TYPE",
     "LEFT_TYPE",
     "RESERVED_TYPES",
+    "TRANSPORT_TYPE",
     "Draft",
     "Event",
     "EventId",
@@ -46,7 +47,12 @@ LEFT_TYPE = "left"
 KEEPALIVE_TYPE = "keepalive"
 """A heartbeat that scripts see, for streams that ask for it."""
 
-RESERVED_TYPES = frozenset({"ready", "reset", "rotate", "farewell", KEEPALIVE_TYPE, CONVERSATION_TYPE, LEFT_TYPE})
+TRANSPORT_TYPE = "transport"
+"""An event of this type tells an open stream which transport its user is on from now on (sse_service/transports.py)."""
+
+RESERVED_TYPES = frozenset(
+    {"ready", "reset", "rotate", "farewell", KEEPALIVE_TYPE, CONVERSATION_TYPE, LEFT_TYPE, TRANSPORT_TYPE}
+)
 """What the service itself says; a publisher may not use these."""
 
 _ID = re.compile(r"([0-9a-z]{1,13})-(0|[1-9][0-9]{0,14})", re.ASCII)

@@ -32,6 +32,7 @@ SLOTS = 15
 """Heartbeats are spread over so many moments of an interval."""
 IDLE_FEED_S = 300.0
 DRAIN_AT_ONCE = 200
+_UNDER_WAY = frozenset({State.REPLAY, State.LIVE})
 WRITTEN_WAIT_S = 2.0
 """How long `written` waits for slow clients."""
 
@@ -307,6 +308,14 @@ class Hub:
                 if writer.stream.state is State.LIVE:
                     writer.push(self._keepalive(writer) if writer.stream.limits.named_keepalive else heartbeat)
             self._slot = (self._slot + 1) % SLOTS
+
+    async def tell(self, about: Callable[[str, str], bytes]) -> None:
+        """Write each stream of a user the frames that `about(tenant, user)` gives; b"" for none."""
+        for count, (writer, feed) in enumerate(list(self._writers.items()), start=1):
+            if not writer.is_whole and writer.stream.state in _UNDER_WAY and (data := about(feed.tenant, writer.user)):
+                writer.push(SharedBytes(data))
+            if count % DRAIN_AT_ONCE == 0:
+                await asyncio.sleep(0)
 
     def _keepalive(self, writer: Subscriber) -> SharedBytes:
         """A heartbeat that scripts see. It moves a quiet stream's cursor on, so that it does not grow too old."""

@@ -14,6 +14,7 @@ from sse_service.ports import Clock
 from sse_service.settings import Settings
 from sse_service.tickets import Tickets
 from sse_service.tokens import Verifier
+from sse_service.transports import Transports
 
 if TYPE_CHECKING:
     from sse_service.virtual.part import VirtualPart
@@ -23,7 +24,9 @@ __all__ = ["Services"]
 
 @dataclass(slots=True)
 class Services:
-    """is_leaving: somebody has asked the service to end; readiness goes down before anything else does."""
+    """is_leaving: somebody has asked the service to end; readiness goes down before anything else does.
+    pages: the virtual connections of the chat page.
+    """
 
     settings: Settings
     verifier: Verifier
@@ -33,7 +36,9 @@ class Services:
     rates: Rates
     metrics: Metrics
     clock: Clock
+    transports: Transports
     virtual: VirtualPart | None = None
+    pages: VirtualPart | None = None
     is_started: bool = False
     is_leaving: bool = False
 
@@ -49,5 +54,4 @@ class Services:
         return cut
 
     async def _drain_virtual(self, grace_s: float) -> None:
-        if self.virtual:
-            await self.virtual.drain(grace_s)
+        await asyncio.gather(*(part.drain(grace_s) for part in (self.virtual, self.pages) if part is not None))

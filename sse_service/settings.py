@@ -17,7 +17,9 @@ from sse_service.addresses import TrustedProxies, is_loopback
 from sse_service.broker_settings import BrokerSettings
 from sse_service.chat_settings import ChatSettings
 from sse_service.errors import SettingsError
+from sse_service.page_settings import PageSettings
 from sse_service.profiles import DEFAULT_PROFILE, JITTER, PROFILES
+from sse_service.transport_settings import TransportSettings
 from sse_service.variables import Secret, parse
 from sse_service.variables import variable as _env
 from sse_service.virtual_settings import VirtualSettings
@@ -32,7 +34,7 @@ _UNSET = Secret("")
 
 
 @dataclass(frozen=True)
-class Settings(BrokerSettings, ChatSettings, VirtualSettings):
+class Settings(BrokerSettings, ChatSettings, VirtualSettings, TransportSettings, PageSettings):
     """All settings; sizes in bytes, times in seconds."""
 
     host: str = _env("SSE_HOST", "127.0.0.1", "address to listen on")
@@ -276,6 +278,8 @@ class Settings(BrokerSettings, ChatSettings, VirtualSettings):
         """What single values cannot tell: one line each, beginning with the variable to change."""
         yield from self.broker_problems(is_durable=self.is_durable)
         yield from self.chat_problems()
+        yield from self.page_problems()
+        yield from self.transport_problems()
         yield from self.virtual_problems(redis_url=self.redis_url, max_body_bytes=self.max_body_bytes)
         for variable, value, allowed in (
             ("SSE_LOG", self.log, ("memory", "dynamodb")),

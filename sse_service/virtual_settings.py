@@ -60,6 +60,12 @@ class VirtualSettings:
     virtual_management_rate: float = _env(
         "SSE_VIRTUAL_MANAGEMENT_RATE", 0.0, "@connections requests a second before 429; 0: no limit", low=0
     )
+    virtual_management_forward_url: str = _env(
+        "SSE_VIRTUAL_MANAGEMENT_FORWARD_URL",
+        "",
+        "where @connections requests go whose connection is not here: `https://{api}.execute-api.{region}.amazonaws.com/"
+        "{stage}` while some clients are still on API Gateway; empty: they get 410",
+    )
     virtual_connects_per_s: float = _env(
         "SSE_VIRTUAL_CONNECTS_PER_S", 500.0, "new virtual connections a second of this process; 0: no limit", low=0
     )
@@ -131,6 +137,9 @@ class VirtualSettings:
                 "SSE_VIRTUAL_MANAGEMENT_SECRET_ACCESS_KEY=(hidden): must hold one secret for each of "
                 f"SSE_VIRTUAL_MANAGEMENT_ACCESS_KEY_ID ({len(self.virtual_management_keys)})"
             )
+        forward = self.virtual_management_forward_url
+        if forward and not re.fullmatch(r"https?://[^/?#@\s]+(/[^?#\s]*)?", forward):
+            yield f"SSE_VIRTUAL_MANAGEMENT_FORWARD_URL={forward!r}: must be like https://host/stage"
         if self.virtual_management_bind and not re.fullmatch(r".+:\d{1,5}", self.virtual_management_bind):
             yield f"SSE_VIRTUAL_MANAGEMENT_BIND={self.virtual_management_bind!r}: must be address:port"
         needed = _ESCAPED * self.virtual_message_bytes + _ROOM

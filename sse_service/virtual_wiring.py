@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
+from collections.abc import Callable
 from dataclasses import replace
 
+from sse_service.connections.events import ConnectionFacts
 from sse_service.connections.limits import AWS_LIMITS
 from sse_service.metrics import Metrics
 from sse_service.ports import Clock
@@ -16,7 +18,7 @@ from sse_service.virtual.calls import Caller, Invoker
 from sse_service.virtual.files import read_file
 from sse_service.virtual.flows import Flows
 from sse_service.virtual.handlers import Handlers, Invokers
-from sse_service.virtual.management import ManagementApi
+from sse_service.virtual.management import Elsewhere, ManagementApi
 from sse_service.virtual.metrics import VirtualMetrics
 from sse_service.virtual.plan import PYTHON, ApiPlan
 from sse_service.virtual.service import VirtualConnections, VirtualOptions
@@ -79,8 +81,13 @@ class Virtual:
         )
         streams = Streams(kept, limits, times, self._metrics, clock, instance=instance, most=options.max_connections)
         self.connections = VirtualConnections(options, kept, streams, self._metrics, clock)
+        self._elsewhere = _elsewhere(settings)
         self.management = ManagementApi(
-            self.connections, settings.management_secrets(), rate=settings.virtual_management_rate, clock=clock
+            self.connections,
+            settings.management_secrets(),
+            rate=settings.virtual_management_rate,
+            clock=clock,
+            elsewhere=self._elsewhere,
         )
         self.listener = TrustedListener(settings, self.management, metrics)
         self._caller: Caller | None = None
@@ -117,9 +124,22 @@ class Virtual:
             account_id=settings.virtual_account_id,
             ordered=bool(settings.virtual_ordered),
         )
+        if self._elsewhere is not None:
+            await self._elsewhere.start()
         await self.connections.start(flows)
         await self.listener.start()
         logger.info("virtual connections at %s: %d routes of API %s", self.path, len(plan.plans), api.api_id)
+
+    async def tell(self, about: Callable[[str, str], bytes]) -> None:
+        """See Streams.tell."""
+        await self.connections.streams.tell(about, self._user_of)
+
+    def _user_of(self, facts: ConnectionFacts) -> tuple[str, str] | None:
+        """Tenant and user as the authorizer's context has them; None where it names no user."""
+        context, settings = facts.authorizer or {}, self.settings
+        user = context.get(settings.transport_user) or context.get("principalId")
+        tenant = context.get(settings.transport_tenant) or settings.jwt_default_tenant
+        return (str(tenant), str(user)) if user and tenant else None
 
     async def drain(self, grace_s: float) -> None:
         await self.connections.drain(grace_s)
@@ -127,6 +147,8 @@ class Virtual:
     async def close(self) -> None:
         await self.listener.close()
         await self.connections.close()
+        if self._elsewhere is not None:
+            await self._elsewhere.close()
         if self._caller is not None:
             await self._caller.close()
             self._caller = None
@@ -138,6 +160,14 @@ def _make_store(settings: Settings, limits: SessionLimits, instance: str) -> Ses
 
         return RedisConnections(settings.redis_url, settings.table_prefix, limits, instance=instance)
     return MemoryConnections(limits)
+
+
+def _elsewhere(settings: Settings) -> Elsewhere | None:
+    if not settings.virtual_management_forward_url:
+        return None
+    from sse_service.adapters.management_forward import ForwardedConnections
+
+    return ForwardedConnections(settings)
 
 
 def _lambda(settings: Settings) -> Invoker:

@@ -47,7 +47,7 @@ export async function* follow(url, { token, createParser, signal, fetch = global
         arrived = []
         for (const { event = "message", id, data } of events) {
           if (event === "ready") failures = 0
-          if (!["ready", "rotate", "farewell"].includes(event)) yield { type: event, id, data: JSON.parse(data) }
+          if (!["ready", "rotate", "farewell", "transport"].includes(event)) yield { type: event, id, data: JSON.parse(data) }
           // After the yield: whoever stops between two events gets the second one when it comes back.
           if (id) lastId = id
         }

@@ -33,7 +33,7 @@ __all__ = ["CONTROL_EVENTS", "SseClient", "SseEvent", "new_http_client"]
 T = TypeVar("T")
 HeadersMaker = Callable[[], Mapping[str, str]]
 
-CONTROL_EVENTS = frozenset({"ready", "reset", "rotate", "farewell"})
+CONTROL_EVENTS = frozenset({"ready", "reset", "rotate", "farewell", "transport"})
 """Events that speak about the stream, not about the application. They are never dropped as repeated."""
 
 SEEN_IDS = 10_000

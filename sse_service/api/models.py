@@ -40,6 +40,7 @@ __all__ = [
     "SendIn",
     "SendOut",
     "StreamIn",
+    "TransportOut",
     "TypingIn",
     "TypingOut",
     "UnreadItem",
@@ -354,6 +355,13 @@ def event_in(item: EventItem) -> EventIn:
 
 class EventsIn(_Body):
     events: list[EventItem] = Field(min_length=1, max_length=500)
+
+
+class TransportOut(BaseModel):
+    feature: str
+    transport: Literal["websocket", "sse"]
+    epoch: int = Field(description="grows with each change of what decided; 0: nothing was decided for the feature")
+    pollAfterMs: int = Field(description="when to ask again")  # noqa: N815
 
 
 class PublishedOut(BaseModel):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Any, Protocol
 
 from sse_service.connections.events import is_id
 from sse_service.connections.throttle import TokenBucket
@@ -21,7 +22,7 @@ from sse_service.virtual.flows import new_id
 from sse_service.virtual.handlers import Connections
 from sse_service.virtual.sigv4 import SignatureError, SignedRequest, verify
 
-__all__ = ["COLLECTION", "Answer", "ManagementApi"]
+__all__ = ["COLLECTION", "Answer", "Elsewhere", "ManagementApi"]
 
 COLLECTION = "@connections"
 
@@ -33,11 +34,35 @@ class Answer:
     headers: tuple[tuple[str, str], ...]
 
 
-class ManagementApi:
-    """secrets: by access key. rate: requests a second, 0 for no limit."""
+class Elsewhere(Protocol):
+    """The @connections API of another gateway. Raises GoneError, WindowFullError, TooLargeError, UnavailableError."""
 
-    def __init__(self, connections: Connections, secrets: dict[str, str], *, rate: float, clock: Clock) -> None:
+    async def start(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def post(self, connection_id: str, data: str | bytes) -> None: ...
+
+    async def describe(self, connection_id: str) -> dict[str, Any]: ...
+
+    async def delete(self, connection_id: str) -> None: ...
+
+
+class ManagementApi:
+    """secrets: by access key. rate: requests a second, 0 for no limit. elsewhere: who is asked about connections that
+    are not here, while a team's clients are on both."""
+
+    def __init__(
+        self,
+        connections: Connections,
+        secrets: dict[str, str],
+        *,
+        rate: float,
+        clock: Clock,
+        elsewhere: Elsewhere | None = None,
+    ) -> None:
         self._connections = connections
+        self._elsewhere = elsewhere
         self._secrets = secrets
         self._clock = clock
         self._bucket = TokenBucket(rate, max(rate, 1.0), clock()) if rate else None
@@ -56,7 +81,12 @@ class ManagementApi:
             message = f"Invalid connectionId: {connection_id}"
             return _error(HTTPStatus.BAD_REQUEST, "BadRequestException", request_id, message, connection_id)
         try:
-            return await self._do(request, connection_id, request_id)
+            try:
+                return await self._do(self._connections, request, connection_id, request_id)
+            except GoneError:
+                if self._elsewhere is None:
+                    raise
+                return await self._do(self._elsewhere, request, connection_id, request_id)
         except GoneError:
             return _error(HTTPStatus.GONE, "GoneException", request_id)
         except WindowFullError:
@@ -74,15 +104,17 @@ class ManagementApi:
                 HTTPStatus.SERVICE_UNAVAILABLE, "ServiceUnavailableException", request_id, "Service Unavailable"
             )
 
-    async def _do(self, request: SignedRequest, connection_id: str, request_id: str) -> Answer:
+    async def _do(
+        self, where: Connections | Elsewhere, request: SignedRequest, connection_id: str, request_id: str
+    ) -> Answer:
         if request.method == "POST":
-            await self._connections.post(connection_id, request.body)
+            await where.post(connection_id, request.body)
             return Answer(HTTPStatus.OK, b"", _headers(request_id))
         if request.method == "GET":
-            body = json.dumps(await self._connections.describe(connection_id)).encode()
+            body = json.dumps(await where.describe(connection_id)).encode()
             return Answer(HTTPStatus.OK, body, _headers(request_id))
         if request.method == "DELETE":
-            await self._connections.delete(connection_id)
+            await where.delete(connection_id)
             return Answer(HTTPStatus.NO_CONTENT, b"", _headers(request_id))
         return _error(HTTPStatus.FORBIDDEN, "MissingAuthenticationTokenException", request_id)
 

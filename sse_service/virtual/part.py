@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ class VirtualPart(Protocol):
 
     async def start(self) -> None:
         """Raises StartupError."""
+
+    async def tell(self, about: Callable[[str, str], bytes]) -> None:
+        """See Streams.tell."""
 
     async def drain(self, grace_s: float) -> None: ...
 

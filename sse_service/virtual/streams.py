@@ -17,6 +17,7 @@ from typing import Any
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from sse_service.connections.events import ConnectionFacts
 from sse_service.errors import UnavailableError
 from sse_service.ports import Clock
 from sse_service.profiles import JITTER
@@ -56,6 +57,8 @@ class _Open:
     event: asyncio.Event = field(default_factory=asyncio.Event)
     is_gone: bool = False
     rotate: str = ""
+    notice: bytes = b""
+    """Frames without a number that are to be written next."""
 
 
 class Streams:
@@ -110,6 +113,22 @@ class Streams:
                 stream.rotate = reason
                 stream.event.set()
 
+    async def tell(
+        self,
+        about: Callable[[str, str], bytes],
+        user_of: Callable[[ConnectionFacts], tuple[str, str] | None],
+    ) -> None:
+        """Write each stream the frames (without an id) that `about(tenant, user)` gives; b"" for none."""
+        for connection_id in list(self._open):
+            try:
+                who = user_of((await self._store.entry(connection_id)).facts)
+            except (GoneError, UnavailableError):
+                continue
+            data = about(*who) if who else b""
+            for stream in self._open.get(connection_id, ()) if data else ():
+                stream.notice += data
+                stream.event.set()
+
     async def open(self, connection_id: str, cursor: int) -> StreamResponse:
         """A stream behind `cursor`; an earlier one of the connection ends. Raises GoneError, UnavailableError."""
         if self._reason or self._count >= self._most:
@@ -158,6 +177,8 @@ class Streams:
             if session.acked > told and data:
                 told = session.acked
                 data += ack_frame(told)
+            notice, stream.notice = stream.notice, b""
+            data += notice
             if data:
                 await write(data)
                 stream.after += len(page.frames)

@@ -153,3 +153,30 @@ async def test_while_connect_runs_a_post_is_gone_and_in_a_message_it_arrives(
     await made.send(json.dumps({"action": "echo"}))
     async with made.stream() as stream:
         assert len(await stream.texts(2)) == 2
+
+
+async def test_connections_that_are_elsewhere(
+    start_service: Start, virtual_settings: Settings, connect: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While some clients are still on API Gateway, handlers post to one address: what is not here goes there."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", KEY_SECRET)
+    other = await start_service(virtual_settings)
+    gone = "AAAAAAAAAAAAAAA="
+    here = await start_service(virtual_settings.replace(virtual_management_forward_url=f"{other.url}/prod"))
+    there, own = await connect(other.client, "bob"), await connect(here.client)
+    client = boto(f"{here.url}/prod")
+    async with there.stream() as far, own.stream() as near:
+        await asyncio.to_thread(client.post_to_connection, ConnectionId=there.id, Data="over there")
+        await asyncio.to_thread(client.post_to_connection, ConnectionId=own.id, Data="here")
+        assert await far.texts(1) == ["over there"]
+        assert await near.texts(1) == ["here"]
+        seen = await asyncio.to_thread(client.get_connection, ConnectionId=there.id)
+        assert isinstance(seen["ConnectedAt"], datetime)
+        assert seen["Identity"]["SourceIp"] == "127.0.0.1"
+        assert await refused(client.post_to_connection, ConnectionId=gone, Data="x") == (410, "GoneException")
+        await asyncio.to_thread(client.delete_connection, ConnectionId=there.id)
+        await far.frame("close")
+    await other.stop()
+    status, _ = await refused(client.post_to_connection, ConnectionId=gone, Data="x")
+    assert status == 503  # not 410: the row of somebody who is there would be deleted
