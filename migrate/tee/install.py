@@ -2,7 +2,9 @@
 
 Both directions can run twice and be stopped at any point: the original handler is kept in the function's own
 environment (WS2SSE_TEE_HANDLER), written by the same call that redirects it; and what is there is looked for piece by
-piece (handler, layer, variables, policy), not taken from a single sign.
+piece (handler, layer, variables, policy), not taken from a single sign. Where a state table is given, the function's
+whole configuration is kept there before the first change, and compared after the last one: what is not as it was then
+(somebody's own change in between) is told, not undone.
 
 The functions are somebody's own. All of them are looked at before the first is changed, and a change is made only to
 the very revision that was looked at (RevisionId), so nobody's change is lost.
@@ -17,14 +19,23 @@ import io
 import json
 import re
 import zipfile
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from migrate.tee.errors import FunctionBusyError, UnsuitableFunctionError
 
-__all__ = ["InstalledTee", "functions_of_api", "install_tee", "is_installed", "remove_tee"]
+__all__ = [
+    "InstalledTee",
+    "RemovedTee",
+    "Snapshots",
+    "TeeSettings",
+    "functions_of_api",
+    "install_tee",
+    "is_installed",
+    "remove_tee",
+]
 
 LAYER_NAME = "ws2sse-tee"
 # An API's own; the name of a queue may have 80 characters.
@@ -34,8 +45,20 @@ POLICY_NAME = "ws2sse-tee-{api_id}"
 HANDLER = "ws2sse_tee.handler"
 _OURS = "WS2SSE_TEE_"
 _HANDLER, _QUEUE_URL, _API_ID = _OURS + "HANDLER", _OURS + "QUEUE_URL", _OURS + "API_ID"
-# The layer's source is Python 3.9.
+_ROLE, _USER, _TENANT = _OURS + "ROLE", _OURS + "USER", _OURS + "TENANT"
+# Set by hand, by whoever wants other limits; they go with the tee.
+_TUNING = (_OURS + "TIMEOUT_S", _OURS + "PAUSE_S")
+# The layer's source is Python 3.9, and today's Node.js.
 _OLDEST_PYTHON = 9
+_OLDEST_NODE = 16
+# A layer names at most 15 runtimes (PublishLayerVersion, CompatibleRuntimes).
+_RUNTIMES = [
+    *(f"python3.{minor}" for minor in range(_OLDEST_PYTHON, 15)),
+    *(f"nodejs{major}.x" for major in range(_OLDEST_NODE, 25, 2)),
+]
+# What changes with every change, whoever makes it, and what the function's own state is.
+_PASSING = ("RevisionId", "LastModified", "ResponseMetadata")
+_STATE = ("State", "LastUpdateStatus")
 _MAX_LAYERS = 5
 # How long records a dead bridge had received stay hidden from the next one, seconds. A batch that takes longer is seen
 # twice, which is harmless: publishing is idempotent by key.
@@ -50,10 +73,60 @@ _FUNCTION_IN_URI = re.compile(r"functions/(arn:[^/]+)/invocations")
 
 @dataclass(frozen=True)
 class InstalledTee:
-    """Where the records go and which functions send them."""
+    """Where the records go, which functions send them, and which of them were changed for it now."""
 
     queue_url: str
     functions: tuple[str, ...]
+    changed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RemovedTee:
+    """What taking it off came to.
+
+    Args:
+        changed: functions that were changed.
+        different: function -> what is not as it was before the tee came; only of functions with a snapshot.
+    """
+
+    changed: tuple[str, ...]
+    different: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TeeSettings:
+    """How an API's functions are copied.
+
+    Args:
+        answering: those of them that post without standing behind a route (role "answer").
+        user, tenant: names of the user's and the tenant's id in the authorizer's context.
+    """
+
+    answering: frozenset[str] = frozenset()
+    user: str = "userId"
+    tenant: str = "tenantId"
+
+    def variables(self, function: str) -> dict[str, str]:
+        """Those of the tee that differ from its defaults."""
+        found = {_ROLE: "answer"} if _name_of(function) in map(_name_of, self.answering) else {}
+        if self.user != "userId":
+            found[_USER] = self.user
+        if self.tenant != "tenantId":
+            found[_TENANT] = self.tenant
+        return found
+
+
+class Snapshots(Protocol):
+    """Where configurations are kept (`migrate.tee.consumers`)."""
+
+    def save(self, function: str, configuration: Mapping[str, Any]) -> None:
+        """Keep one unless there is one already."""
+
+    def read(self, function: str) -> dict[str, Any] | None:
+        """The one that was kept."""
+
+    def forget(self, function: str) -> None:
+        """Delete it."""
 
 
 def functions_of_api(apigatewayv2: Any, api_id: str) -> list[str]:
@@ -74,22 +147,35 @@ def is_installed(lambda_: Any, name: str) -> bool:
 
 def layer_zip() -> bytes:
     """The layer's archive; the same bytes every time, so that an unchanged tee publishes no new version."""
-    source = Path(__file__).parent / "layer" / "ws2sse_tee.py"
+    folder = Path(__file__).parent / "layer"
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        info = zipfile.ZipInfo("python/ws2sse_tee.py", date_time=(1980, 1, 1, 0, 0, 0))
-        info.external_attr = 0o644 << 16
-        archive.writestr(info, source.read_bytes())
+        # Where Lambda looks for modules of a layer (AWS Lambda guide, "Packaging your layer content").
+        for place, source in (
+            ("python/ws2sse_tee.py", "ws2sse_tee.py"),
+            ("nodejs/node_modules/ws2sse_tee/index.js", "ws2sse_tee/index.js"),
+        ):
+            info = zipfile.ZipInfo(place, date_time=(1980, 1, 1, 0, 0, 0))
+            info.external_attr = 0o644 << 16
+            archive.writestr(info, (folder / source).read_bytes())
     return buffer.getvalue()
 
 
-def install_tee(client: Callable[[str], Any], functions: Iterable[str], api_id: str) -> InstalledTee:
+def install_tee(
+    client: Callable[[str], Any],
+    functions: Iterable[str],
+    api_id: str,
+    settings: TeeSettings | None = None,
+    snapshots: Snapshots | None = None,
+) -> InstalledTee:
     """Create the queue and the layer where they are missing, and redirect the functions' handlers.
 
     Args:
         client: makes a boto3 client of a service.
         functions: ARNs or names of the API's functions.
         api_id: the API whose invocations are copied; it has a queue of its own.
+        settings: see TeeSettings.
+        snapshots: keeps what each function was like before.
 
     Raises:
         UnsuitableFunctionError: one of them cannot have the tee; none has been changed.
@@ -97,6 +183,7 @@ def install_tee(client: Callable[[str], Any], functions: Iterable[str], api_id: 
     """
     lambda_, sqs, iam = client("lambda"), client("sqs"), client("iam")
     names = tuple(functions)
+    settings = settings or TeeSettings()
     found = {name: _read(lambda_, name) for name in names}
     for name, configuration in found.items():
         _check_suitable(name, configuration)
@@ -118,21 +205,25 @@ def install_tee(client: Callable[[str], Any], functions: Iterable[str], api_id: 
 
     def redirected(name: str, configuration: dict[str, Any]) -> dict[str, Any]:
         _check_suitable(name, configuration)
-        return _redirected(configuration, layer_arn, {_QUEUE_URL: queue_url, _API_ID: api_id})
+        wanted = {_QUEUE_URL: queue_url, _API_ID: api_id, **settings.variables(name)}
+        changes = _redirected(configuration, layer_arn, wanted)
+        if changes and snapshots is not None and configuration["Handler"] != HANDLER:
+            snapshots.save(name, _lasting(configuration))
+        return changes
 
-    for name in names:
-        _change(lambda_, name, found[name], redirected)
+    changed = [name for name in names if _change(lambda_, name, found[name], redirected)]
     # Lambda applies a change in the background: all of them at the same time.
     for name in names:
         _wait_updated(lambda_, name)
-    return InstalledTee(queue_url=queue_url, functions=names)
+    return InstalledTee(queue_url=queue_url, functions=names, changed=tuple(changed))
 
 
-def remove_tee(client: Callable[[str], Any], functions: Iterable[str]) -> list[str]:
+def remove_tee(
+    client: Callable[[str], Any], functions: Iterable[str], snapshots: Snapshots | None = None
+) -> RemovedTee:
     """Take the tee off: handler, layer, variables and policy, each where it is the tee's.
 
-    Returns: the functions that were changed. One that is gone has nothing to take off. The queue stays, with what
-    nobody has read yet.
+    A function that is gone has nothing to take off. The queue stays, with what nobody has read yet.
 
     Raises:
         UnsuitableFunctionError: a function's own handler is not known; none has been changed.
@@ -145,13 +236,48 @@ def remove_tee(client: Callable[[str], Any], functions: Iterable[str]) -> list[s
             found[name] = _read(lambda_, name)
         except UnsuitableFunctionError:
             continue
+    before = {name: snapshots.read(name) if snapshots is not None else None for name in found}
+
+    def restored(name: str, configuration: dict[str, Any]) -> dict[str, Any]:
+        return _restored(name, configuration, before[name])
+
     for name, configuration in found.items():
-        _restored(name, configuration)
-    changed = [name for name, configuration in found.items() if _change(lambda_, name, configuration, _restored)]
+        restored(name, configuration)
+    changed = [name for name, configuration in found.items() if _change(lambda_, name, configuration, restored)]
     for name in changed:
         _wait_updated(lambda_, name)
     _disallow(lambda_, iam, {configuration["Role"] for configuration in found.values()})
-    return changed
+    different: dict[str, tuple[str, ...]] = {}
+    for name, kept in before.items():
+        if kept is None or snapshots is None:
+            continue
+        # Lambda's answer to the change may be older than the change: what counts is what it says now.
+        if differing := _differing(kept, _lasting(_read(lambda_, name))):
+            different[name] = differing
+        snapshots.forget(name)
+    return RemovedTee(tuple(changed), different)
+
+
+def _name_of(function: str) -> str:
+    """The name of a function given by its ARN or its name."""
+    return function.split(":")[6] if function.startswith("arn:") else function
+
+
+def _lasting(configuration: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration without what differs from one answer to the next."""
+    return {key: value for key, value in configuration.items() if key not in _PASSING and not key.startswith(_STATE)}
+
+
+def _differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[str, ...]:
+    """What is not as it was. No environment and an empty one are the same to a function, as are no layers and none."""
+    empty: tuple[Any, ...] = (None, [], {}, {"Variables": {}})
+    names = sorted({*before, *now})
+    return tuple(
+        name
+        for name in names
+        if json.dumps(before.get(name)) != json.dumps(now.get(name))
+        and not (before.get(name) in empty and now.get(name) in empty)
+    )
 
 
 def _read(lambda_: Any, name: str) -> dict[str, Any]:
@@ -171,16 +297,17 @@ def _read(lambda_: Any, name: str) -> dict[str, Any]:
 def _check_suitable(name: str, configuration: dict[str, Any]) -> None:
     _check_unpublished(name, configuration)
     runtime = configuration.get("Runtime", "")
-    python = re.fullmatch(r"python3\.(\d+)", runtime)
+    python, node = re.fullmatch(r"python3\.(\d+)", runtime), re.fullmatch(r"nodejs(\d+)\.x", runtime)
     if configuration.get("PackageType") == "Image":
         raise UnsuitableFunctionError(
-            name, "it is a container image, which takes no layer", "deploy it from a zip archive to use the bridge"
+            name, "it is a container image, which takes no layer", "deploy it from a zip archive to have it copied"
         )
-    if python is None or int(python.group(1)) < _OLDEST_PYTHON:
+    is_python = python is not None and int(python.group(1)) >= _OLDEST_PYTHON
+    if not is_python and (node is None or int(node.group(1)) < _OLDEST_NODE):
         raise UnsuitableFunctionError(
             name,
-            f"its runtime is {runtime or 'unknown'}, and the tee is written in Python",
-            f"only functions with a runtime of python3.{_OLDEST_PYTHON} or newer can have the tee",
+            f"its runtime is {runtime or 'unknown'}, and the tee is written in Python and JavaScript",
+            f"functions with a runtime of python3.{_OLDEST_PYTHON} or nodejs{_OLDEST_NODE}.x, or newer, can have it",
         )
     variables = _variables(name, configuration)
     if configuration["Handler"] == HANDLER:
@@ -247,17 +374,22 @@ def _redirected(configuration: dict[str, Any], layer_arn: str, settings: dict[st
     name, handler = configuration["FunctionName"], configuration["Handler"]
     variables = _variables(name, configuration)
     own = _own_handler(name, variables) if handler == HANDLER else handler
+    others = {key: value for key, value in variables.items() if not key.startswith(_OURS) or key in _TUNING}
     wanted = {
         "Handler": HANDLER,
         "Layers": [*_layers_without_tee(configuration), layer_arn],
-        "Environment": {"Variables": {**variables, **settings, _HANDLER: own}},
+        "Environment": {"Variables": {**others, **settings, _HANDLER: own}},
     }
     now = {"Handler": handler, "Layers": _layers(configuration), "Environment": {"Variables": variables}}
     return {} if now == wanted else wanted
 
 
-def _restored(name: str, configuration: dict[str, Any]) -> dict[str, Any]:
-    """What to change so that nothing of the tee is left on the function; empty when nothing is."""
+def _restored(name: str, configuration: dict[str, Any], before: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What to change so that nothing of the tee is left on the function; empty when nothing is.
+
+    Args:
+        before: what it was like; variables that it had then keep their order.
+    """
     environment = configuration.get("Environment") or {}
     if environment.get("Error") and configuration["Handler"] != HANDLER:
         # Not to be read, so not to be written either: the variables mean nothing without the handler.
@@ -271,7 +403,9 @@ def _restored(name: str, configuration: dict[str, Any]) -> dict[str, Any]:
         changes["Layers"] = _layers_without_tee(configuration)
     own = {key: value for key, value in variables.items() if not key.startswith(_OURS)}
     if own != variables:
-        changes["Environment"] = {"Variables": own}
+        order = ((before or {}).get("Environment") or {}).get("Variables") or {}
+        first = {key: own[key] for key in order if key in own}
+        changes["Environment"] = {"Variables": {**first, **own}}
     if changes:
         _check_unpublished(name, configuration)
     return changes
@@ -322,7 +456,7 @@ def _ensure_layer(lambda_: Any) -> str:
         LayerName=LAYER_NAME,
         Description=description,
         Content={"ZipFile": archive},
-        CompatibleRuntimes=[f"python3.{minor}" for minor in range(_OLDEST_PYTHON, 14)],
+        CompatibleRuntimes=_RUNTIMES,
     )
     return str(published["LayerVersionArn"])
 

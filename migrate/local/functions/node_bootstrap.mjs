@@ -95,7 +95,8 @@ async function loadHandler() {
       loaded = await import(pathToFileURL(file).href);
     } else {
       try {
-        loaded = require(file ?? base);
+        // What is not in the function's folder may be a module of a layer (NODE_PATH), as on AWS.
+        loaded = require(file ?? (match[1] ?? '') + match[2]);
       } catch (error) {
         if (error.code !== 'ERR_REQUIRE_ESM' && error.code !== 'ERR_REQUIRE_ASYNC_MODULE'
             && !(error instanceof SyntaxError && file)) throw error;

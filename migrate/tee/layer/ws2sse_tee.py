@@ -13,13 +13,21 @@ wait; what does not fit any more is counted in the next record. What waits in a 
 says how many were waiting.
 
 Nothing of the application's token is copied: query strings and headers are left out, of the authorizer's context only
-userId and tenantId are kept.
+the user's and the tenant's id are kept (WS2SSE_TEE_USER and WS2SSE_TEE_TENANT name them; userId and tenantId).
+
+A function that posts without standing behind a route (WS2SSE_TEE_ROLE=answer: fed by a queue, say) has one record for
+each invocation that posted something: event_type ANSWER, its own request id, no connection and no body.
+
+What is lost is not lost in silence: records of one worker (`env`, a name made at its start) are numbered (`n`, from 1),
+`dropped_before` counts what was given up, and each message says how many more were waiting when it was sent. A worker
+that ends with something waiting is known by a last message that promised more.
 
 Record, version 1 (JSON)::
 
     {"v": 1, "request_id": str, "part": int (from 1), "parts": int, "api_id": str, "stage": str, "route_key": str,
      "event_type": str, "connection_id": str, "connected_at": int (ms), "user": str | null, "tenant": str | null,
      "at": float (epoch s), "body": str | null, "base64": bool, "failed": bool, "dropped_before": int,
+     "env": str, "n": int (from 1), "waiting": int,
      "posts": [{"data": str, "base64": bool, "at": float (epoch s, first of them), "ok": [connection id, ...],
                 "gone": [connection id, ...], "failed": [connection id, ...]}]}
 
@@ -39,6 +47,7 @@ a payload (API Gateway guide, "Quotas for configuring and running a WebSocket AP
 from __future__ import annotations
 
 import base64
+import binascii
 import importlib
 import json
 import os
@@ -54,7 +63,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 # Every queue takes 256 KiB unless it was told to take less, and the tee's is not.
-MAX_RECORD_BYTES = 250_000
+MAX_RECORD_BYTES = 252_000
 # A payload that takes more than this as JSON is packed: 128 KiB are 174,764 bytes then.
 MAX_PLAIN_BYTES = 180_000
 # What may wait in the worker for a queue that is away: little against the 128 MB of the smallest function.
@@ -66,7 +75,11 @@ _REFUSED_CHARACTERS = re.compile("[\ud800-\udfff\ufffe\uffff]")
 
 _lock = threading.Lock()
 _current: dict[str, Any] | None = None
+# Whether the latest invocation was one whose posts are copied.
+_is_ours = False
 _dropped = 0
+_number = 0
+_worker = binascii.hexlify(os.urandom(8)).decode()
 _retry_at = 0.0
 _client: Any = None
 # Messages that are still to be sent, oldest first, each with its size and the losses it reports.
@@ -108,9 +121,13 @@ def _remember_params(params: dict[str, Any], context: dict[str, Any], **_: Any) 
 
 
 def _note(context: dict[str, Any], outcome: str) -> None:
+    global _dropped
     post = context.pop("ws2sse_post", None)
     record = _current
     if post is None or record is None:
+        if post is not None and _is_ours:
+            # Posted after its invocation had answered: it belongs to no record any more.
+            _dropped += 1
         return
     connection_id, payload, at = post
     text, is_base64, complete = payload
@@ -177,24 +194,26 @@ def _connect() -> None:
             return
 
 
-def _open_record(event: dict[str, Any]) -> dict[str, Any]:
-    request = event.get("requestContext") or {}
+def _open_record(event: dict[str, Any], context: Any, is_answer: bool) -> dict[str, Any]:
+    request = {} if is_answer else event.get("requestContext") or {}
     authorizer = request.get("authorizer") or {}
     return {
         "v": 1,
-        "request_id": request.get("requestId", ""),
-        "api_id": request.get("apiId", ""),
+        "request_id": getattr(context, "aws_request_id", "") if is_answer else request.get("requestId", ""),
+        "api_id": os.environ.get("WS2SSE_TEE_API_ID", "") if is_answer else request.get("apiId", ""),
         "stage": request.get("stage", ""),
         "route_key": request.get("routeKey", ""),
-        "event_type": request.get("eventType", ""),
+        "event_type": "ANSWER" if is_answer else request.get("eventType", ""),
         "connection_id": request.get("connectionId", ""),
         "connected_at": request.get("connectedAt", 0),
-        "user": authorizer.get("userId"),
-        "tenant": authorizer.get("tenantId"),
+        "user": authorizer.get(os.environ.get("WS2SSE_TEE_USER") or "userId"),
+        "tenant": authorizer.get(os.environ.get("WS2SSE_TEE_TENANT") or "tenantId"),
         "at": time.time(),
-        "body": event.get("body"),
-        "base64": bool(event.get("isBase64Encoded")),
+        "body": None if is_answer else event.get("body"),
+        "base64": not is_answer and bool(event.get("isBase64Encoded")),
         "failed": False,
+        "env": _worker,
+        "n": 0,
         "_groups": {},
     }
 
@@ -268,6 +287,9 @@ def _messages(record: dict[str, Any]) -> list[dict[str, str]]:
         else:
             parts[0]["truncated"] = True
     request_id = record["request_id"] or str(time.time_ns())
+    # Per connection: what one client sent stays in its order, and so do answers to the same connections.
+    first = next((one for group in groups for one in (*group["ok"], *group["gone"], *group["failed"])), "")
+    group_id = record["connection_id"] or first or "none"
     return [
         {
             "MessageBody": _json(
@@ -280,8 +302,7 @@ def _messages(record: dict[str, Any]) -> list[dict[str, str]]:
                     **part,
                 }
             ),
-            # Per connection: what one client sent stays in its order.
-            "MessageGroupId": record["connection_id"] or "none",
+            "MessageGroupId": group_id,
             "MessageDeduplicationId": f"{request_id}-{number}",
         }
         for number, part in enumerate(parts, start=1)
@@ -307,8 +328,9 @@ def _flush(deadline: float) -> None:
     failures = 0
     while _waiting and _retry_at <= time.monotonic() < deadline:
         message, _, reported = _waiting[0]
+        body = f'{message["MessageBody"][:-1]},"waiting":{len(_waiting) - 1}}}'
         try:
-            _queue().send_message(QueueUrl=os.environ["WS2SSE_TEE_QUEUE_URL"], **message)
+            _queue().send_message(QueueUrl=os.environ["WS2SSE_TEE_QUEUE_URL"], **{**message, "MessageBody": body})
         except Exception as error:  # fails open: the user's message has been handled already
             if isinstance(error, ClientError) and error.response["Error"]["Code"].endswith(NEVER_ACCEPTED):
                 _waiting.popleft()
@@ -336,8 +358,12 @@ def _deadline(context: Any) -> float:
 
 
 def _send(record: dict[str, Any], context: Any) -> None:
-    global _dropped
+    global _dropped, _number
     try:
+        if record["event_type"] == "ANSWER" and not record["_groups"] and not _dropped:
+            return
+        _number += 1
+        record["n"] = _number
         deadline = _deadline(context)
         _flush(deadline)
         _keep(_messages(record))
@@ -360,15 +386,17 @@ _application = _original()
 _connect()
 
 
-def _opened(event: Any) -> dict[str, Any] | None:
+def _opened(event: Any, context: Any) -> dict[str, Any] | None:
     """The record of an invocation, or None when it is not one of the API whose tee this is."""
-    global _dropped
+    global _dropped, _is_ours
+    _is_ours = is_answer = os.environ.get("WS2SSE_TEE_ROLE") == "answer"
     request = event.get("requestContext") if isinstance(event, dict) else None
     api_id = request.get("apiId") if isinstance(request, dict) else None
-    if api_id is None or api_id != os.environ.get("WS2SSE_TEE_API_ID", api_id):
+    if not is_answer and (api_id is None or api_id != os.environ.get("WS2SSE_TEE_API_ID", api_id)):
         return None
+    _is_ours = True
     try:
-        return _open_record(event)
+        return _open_record(event, context, is_answer)
     except Exception as error:  # fails open: whatever shape this event has, it is the application's
         _dropped += 1
         _log(f"an invocation was not copied: {type(error).__name__}")
@@ -378,7 +406,7 @@ def _opened(event: Any) -> dict[str, Any] | None:
 def handler(event: Any, context: Any) -> Any:
     """The function's handler while the tee is installed: runs the original one and copies what passed."""
     global _current
-    record = _opened(event)
+    record = _opened(event, context)
     if record is None:
         return _application(event, context)
     _current = record

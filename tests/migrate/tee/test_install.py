@@ -12,7 +12,7 @@ from moto import mock_aws
 
 from migrate.tee import install
 from migrate.tee.errors import FunctionBusyError, UnsuitableFunctionError
-from migrate.tee.install import functions_of_api, install_tee, is_installed, remove_tee
+from migrate.tee.install import TeeSettings, functions_of_api, install_tee, is_installed, remove_tee
 
 REGION = "ap-northeast-1"
 
@@ -105,13 +105,14 @@ def test_on_and_off_leaves_nothing_behind(account: Account) -> None:
     assert variables["WS2SSE_TEE_API_ID"] == "api1"
     assert account.policies("role-f") == ["ws2sse-tee-api1"]
     account.calls.clear()
-    assert install_tee(account.client, names, "api1") == installed
+    again = install_tee(account.client, names, "api1")
+    assert (again.queue_url, again.changed) == (installed.queue_url, ())
     assert "UpdateFunctionConfiguration" not in account.changes()
     assert "PublishLayerVersion" not in account.changes()
-    assert remove_tee(account.client, names) == names
+    assert remove_tee(account.client, names).changed == tuple(names)
     assert account.of("f") == account.of("g") == OWN
     assert account.policies("role-f") == account.policies("role-g") == []
-    assert remove_tee(account.client, names) == []
+    assert remove_tee(account.client, names).changed == ()
 
 
 def test_each_api_has_its_own_queue_and_policy(account: Account) -> None:
@@ -150,7 +151,7 @@ def test_other_policies_of_the_role_stay(account: Account) -> None:
 
 
 UNSUITABLE: list[tuple[dict[str, Any], str]] = [
-    ({"Runtime": "nodejs22.x"}, "runtime is nodejs22.x"),
+    ({"Runtime": "nodejs14.x"}, "runtime is nodejs14.x"),
     ({"Runtime": "python3.8"}, "runtime is python3.8"),
     ({"PackageType": "Image", "Runtime": ""}, "container image"),
     ({"Environment": {"Error": {"ErrorCode": "AccessDeniedException", "Message": "KMS"}}}, "cannot be read"),
@@ -183,7 +184,7 @@ def test_a_function_that_is_gone(account: Account) -> None:
     with pytest.raises(UnsuitableFunctionError, match="no such function"):
         install_tee(account.client, [name, name + "-gone"], "api1")
     install_tee(account.client, [name], "api1")
-    assert remove_tee(account.client, [name + "-gone", name]) == [name]
+    assert remove_tee(account.client, [name + "-gone", name]).changed == (name,)
 
 
 def test_an_environment_that_cannot_be_read_is_not_written(account: Account) -> None:
@@ -204,7 +205,7 @@ def test_a_handler_that_was_changed_meanwhile_stays(account: Account) -> None:
     name = account.function("f", account.role("r"))
     install_tee(account.client, [name], "api1")
     account.lambda_.update_function_configuration(FunctionName=name, Handler="new.handler")
-    assert remove_tee(account.client, [name]) == [name]
+    assert remove_tee(account.client, [name]).changed == (name,)
     assert account.of("f") == ("new.handler", {"TABLE": "t"}, 0)
     assert account.policies("r") == []
 
@@ -228,7 +229,7 @@ def test_layer_and_policy_go_also_when_the_variables_are_gone(account: Account) 
         FunctionName=name, Handler="app.handler", Environment={"Variables": {"TABLE": "t"}}
     )
     assert account.of("f")[2] == 1
-    assert remove_tee(account.client, [name]) == [name]
+    assert remove_tee(account.client, [name]).changed == (name,)
     assert account.of("f") == OWN
     assert account.policies("r") == []
 
@@ -369,3 +370,55 @@ def test_a_function_of_two_apis_copies_for_one(account: Account) -> None:
     assert account.of("f")[1]["WS2SSE_TEE_QUEUE_URL"].endswith("-second.fifo")
     remove_tee(account.client, [name])
     assert account.policies("r") == []
+
+
+class Kept:
+    """Snapshots in memory."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, dict[str, Any]] = {}
+
+    def save(self, function: str, configuration: Any) -> None:
+        self.found.setdefault(function, dict(configuration))
+
+    def read(self, function: str) -> dict[str, Any] | None:
+        return self.found.get(function)
+
+    def forget(self, function: str) -> None:
+        self.found.pop(function, None)
+
+
+PASSING = ("RevisionId", "LastModified", "ResponseMetadata", "State", "LastUpdateStatus")
+
+
+def lasting(account: Account, name: str) -> str:
+    """The configuration as text, order included."""
+    now = account.lambda_.get_function_configuration(FunctionName=name)
+    return json.dumps({key: value for key, value in now.items() if key not in PASSING})
+
+
+@pytest.mark.parametrize("runtime", ["python3.12", "nodejs22.x"])
+def test_the_configuration_is_byte_for_byte_as_before(account: Account, runtime: str) -> None:
+    """MG6: environment and its order, layers, description, time limit."""
+    own = {"Z": "1", "A": "", "M": "日本語"}
+    name = account.function(
+        "f", account.role("r"), Runtime=runtime, Environment={"Variables": own}, Description="chat", Timeout=7
+    )
+    before, kept = lasting(account, name), Kept()
+    settings = TeeSettings(answering=frozenset({"f"}), user="email")
+    install_tee(account.client, [name], "api1", settings, kept)
+    assert account.of("f")[1]["WS2SSE_TEE_ROLE"] == "answer"
+    assert account.of("f")[1]["WS2SSE_TEE_USER"] == "email"
+    install_tee(account.client, [name], "api1", settings, kept)
+    assert remove_tee(account.client, [name], kept).different == {}
+    assert lasting(account, name) == before
+    assert kept.found == {}
+
+
+def test_what_somebody_changed_meanwhile_is_told_and_kept(account: Account) -> None:
+    """MG6: a deployment while the tee is on is not undone by taking it off."""
+    name, kept = account.function("f", account.role("r")), Kept()
+    install_tee(account.client, [name], "api1", None, kept)
+    account.lambda_.update_function_configuration(FunctionName=name, Timeout=9)
+    assert dict(remove_tee(account.client, [name], kept).different) == {name: ("Timeout",)}
+    assert account.lambda_.get_function_configuration(FunctionName=name)["Timeout"] == 9

@@ -96,3 +96,62 @@ def test_an_invocation_of_the_api_that_cannot_be_read_is_counted(
     assert "was not copied" in capsys.readouterr().out
     module.handler(message_event(endpoint=management, to=["a"], text="hi"), None)
     assert queue.records()[0]["dropped_before"] == 1
+
+
+def test_records_of_a_worker_are_numbered(tee: Any, management: str, message_event: Any) -> None:
+    """MG6: whoever reads them sees that one is missing."""
+    module, queue = tee
+    for _ in range(3):
+        module.handler(message_event(endpoint=management, to=[], text="hi"), None)
+    assert [(record["env"], record["n"], record["waiting"]) for record in queue.records()] == [
+        (module._worker, number, 0) for number in (1, 2, 3)
+    ]
+
+
+def test_a_message_says_how_many_wait_behind_it(tee: Any, management: str, message_event: Any) -> None:
+    """MG6: a worker that ends with something unsent is known by its last message."""
+    module, queue = tee
+    queue.broken = True
+    for _ in range(2):
+        module.handler(message_event(endpoint=management, to=[], text="hi"), None)
+    queue.broken = False
+    module.handler(message_event(endpoint=management, to=[], text="hi"), None)
+    assert [record["waiting"] for record in queue.records()] == [1, 0, 0]
+
+
+def test_a_function_that_only_answers_is_copied(
+    tee: Any, management: str, message_event: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MG6: posts of a function that a queue feeds, which has no connection of its own."""
+    module, queue = tee
+    monkeypatch.setenv("WS2SSE_TEE_ROLE", "answer")
+    monkeypatch.setenv("WS2SSE_TEE_API_ID", "api")
+    event = {"Records": [], "body": json.dumps({"endpoint": management, "to": ["b", "gone-c"], "text": "chunk"})}
+
+    class Context:
+        aws_request_id = "lambda-1"
+
+        def get_remaining_time_in_millis(self) -> int:
+            return 5000
+
+    module.handler(event, Context())
+    [record] = queue.records()
+    assert (record["event_type"], record["request_id"], record["api_id"]) == ("ANSWER", "lambda-1", "api")
+    assert record["body"] is None
+    assert (record["posts"][0]["ok"], record["posts"][0]["gone"]) == (["b"], ["gone-c"])
+    assert queue.sent[0]["MessageGroupId"] == "b"
+    event["body"] = json.dumps({"endpoint": management, "to": [], "text": "none"})
+    module.handler(event, Context())
+    assert len(queue.sent) == 1  # nothing was posted: nothing to copy
+
+
+def test_the_names_of_user_and_tenant_are_settings(
+    tee: Any, management: str, message_event: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MG6: an authorizer may call the user an address, and know no tenants."""
+    module, queue = tee
+    monkeypatch.setenv("WS2SSE_TEE_USER", "email")
+    event = message_event(endpoint=management, to=[], text="hi")
+    event["requestContext"]["authorizer"] = {"email": "a@example.com", "userId": "u"}
+    module.handler(event, None)
+    assert (queue.records()[0]["user"], queue.records()[0]["tenant"]) == ("a@example.com", None)

@@ -1,0 +1,105 @@
+"""From the tee's queue to its readers: in order, once, and each record only gone when every reader has it (MG6)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from migrate.control.table import ControlTable
+from migrate.tee.consumers import TeeState, consumer_queue
+from migrate.tee.distributor import Distributor
+
+API = "api1234567"
+
+
+@pytest.fixture
+def sqs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "local")
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    with mock_aws():
+        yield boto3.client("sqs", region_name="ap-northeast-1")
+
+
+@pytest.fixture
+def state(sqs: Any) -> TeeState:
+    table = ControlTable(boto3.client("dynamodb", region_name="ap-northeast-1"), "ws2sse-migration")
+    table.ensure()
+    return TeeState(table, API)
+
+
+def put(sqs: Any, queue: str, number: int, group: str = "c1") -> None:
+    sqs.send_message(
+        QueueUrl=queue, MessageBody=json.dumps({"n": number}), MessageGroupId=group, MessageDeduplicationId=str(number)
+    )
+
+
+def drain(sqs: Any, queue: str) -> list[int]:
+    found = []
+    while messages := sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages", []):
+        for message in messages:
+            found.append(json.loads(message["Body"])["n"])
+            sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+    return found
+
+
+def test_every_reader_gets_every_record_in_order(sqs: Any, state: TeeState) -> None:
+    """MG6: the bridge and the shadow both have all of them."""
+    tee = consumer_queue(sqs, API, "tee")
+    queues = {name: consumer_queue(sqs, API, name) for name in ("bridge", "shadow")}
+    for name, url in queues.items():
+        state.add(name, url)
+    for number in range(25):
+        put(sqs, tee, number)
+    distributor = Distributor(sqs, tee, state.consumers)
+    while distributor.once(wait_s=0):
+        pass
+    assert drain(sqs, queues["bridge"]) == drain(sqs, queues["shadow"]) == list(range(25))
+    assert drain(sqs, tee) == []
+
+
+def test_a_record_stays_until_every_reader_has_it(sqs: Any, state: TeeState, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MG6: stopped between two readers, nobody misses one and nobody has one twice."""
+    tee = consumer_queue(sqs, API, "tee")
+    queues = {name: consumer_queue(sqs, API, name) for name in ("bridge", "shadow")}
+    for name, url in queues.items():
+        state.add(name, url)
+    sqs.set_queue_attributes(QueueUrl=tee, Attributes={"VisibilityTimeout": "0"})
+    put(sqs, tee, 1)
+    distributor = Distributor(sqs, tee, state.consumers)
+    send = sqs.send_message_batch
+
+    def fails_for_shadow(**request: Any) -> Any:
+        if "shadow" in request["QueueUrl"]:
+            raise ConnectionError("stopped")
+        return send(**request)
+
+    monkeypatch.setattr(sqs, "send_message_batch", fails_for_shadow)
+    with pytest.raises(ConnectionError):
+        distributor.once(wait_s=0)
+    monkeypatch.setattr(sqs, "send_message_batch", send)
+    assert distributor.once(wait_s=0) == 1
+    assert drain(sqs, queues["bridge"]) == drain(sqs, queues["shadow"]) == [1]
+
+
+def test_a_reader_registers_once_and_keeps_its_beginning(state: TeeState) -> None:
+    """MG6: starting twice does not move the time from which its records count."""
+    first = state.add("shadow", "url")
+    assert state.add("shadow", "url") == first
+    state.remove("shadow")
+    assert state.consumers() == []
+
+
+def test_the_configuration_before_is_kept_once_with_its_order(state: TeeState) -> None:
+    """MG6: a second start must not take the tee's own configuration for the function's."""
+    own = {"Handler": "app.handler", "Environment": {"Variables": {"z": "1", "a": "2"}}}
+    state.save("arn:f", own)
+    state.save("arn:f", {"Handler": "ws2sse_tee.handler"})
+    assert json.dumps(state.read("arn:f")) == json.dumps(own)
+    state.forget("arn:f")
+    assert state.read("arn:f") is None
