@@ -47,6 +47,11 @@ class Block:
     start: int
     end: int
     attributes: dict[str, str]
+    inner: tuple[Block, ...] = ()
+
+    def blocks(self, kind: str) -> list[Block]:
+        """Nested blocks of a kind."""
+        return [block for block in self.inner if block.kind == kind]
 
     @property
     def type(self) -> str:
@@ -73,7 +78,7 @@ def hcl_blocks(text: str) -> tuple[list[Block], SgNode, SgRoot]:
 
 def _block(node: SgNode) -> Block:
     children = node.children()
-    labels, attributes = [], {}
+    labels, attributes, inner = [], {}, []
     for child in children[1:]:
         if child.kind() == "string_lit":
             labels.append(child.text().strip('"'))
@@ -84,9 +89,11 @@ def _block(node: SgNode) -> Block:
                 if item.kind() == "attribute":
                     parts = item.children()
                     attributes[parts[0].text()] = parts[-1].text().strip().strip('"')
+                elif item.kind() == "block":
+                    inner.append(_block(item))
     start, _ = span(node)
     first = next((child for child in children if child.kind() == "block_start"), children[-1])
-    return Block(children[0].text(), tuple(labels), start, span(first)[0], attributes)
+    return Block(children[0].text(), tuple(labels), start, span(first)[0], attributes, tuple(inner))
 
 
 def tf_json_blocks(tree: Tree) -> list[Block]:
@@ -99,12 +106,22 @@ def tf_json_blocks(tree: Tree) -> list[Block]:
                 for one in bodies:
                     attributes = {key.text or "": value.text or "" for key, value in one.pairs or ()}
                     labels = (type_.text or "", name.text or "")
-                    blocks.append(Block(kind, labels, name.start, name.end, attributes))
+                    blocks.append(Block(kind, labels, name.start, name.end, attributes, _nested(one)))
     for kind in ("variable", "module"):
         for name, body in (tree.get(kind) or Tree(0, 0)).pairs or ():
             attributes = {key.text or "": value.text or "" for key, value in body.pairs or ()}
             blocks.append(Block(kind, (name.text or "",), name.start, name.end, attributes))
     return blocks
+
+
+def _nested(body: Tree) -> tuple[Block, ...]:
+    """Nested blocks of a resource in JSON: an object, or a list of them."""
+    return tuple(
+        Block(key.text or "", (), key.start, key.end, {k.text or "": v.text or "" for k, v in one.pairs})
+        for key, value in body.pairs or ()
+        for one in (value.items if value.items is not None else [value])
+        if one.pairs is not None
+    )
 
 
 def api_protocols(blocks: Iterable[Block]) -> dict[str, str]:
