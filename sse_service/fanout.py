@@ -2,7 +2,8 @@
 
 Streams whose connection was handed to the hub and takes what is written are kept by their file descriptor, so
 that a delivery to a thousand of them is one pass of `os.write` without a line of Python per stream
-(docs/decisions/0002). Everybody else is pushed to one by one.
+(docs/decisions/0002). Those that the server writes and whose client takes what is written are kept by their `send`,
+in a loop that touches nothing else of them. Everybody else is pushed to one by one.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import repeat
 
 from sse_service.ring import EncodedEvent
-from sse_service.shared import SharedBytes
-from sse_service.subscriber import Subscriber
+from sse_service.shared import BodyMessage, SharedBytes
+from sse_service.subscriber import Send, Subscriber
 
-__all__ = ["Seats", "TopicIndex", "write_direct"]
+__all__ = ["Seats", "TopicIndex", "send_direct", "write_direct"]
 
 Audience = tuple[str, str]
 """A topic, and the user who is left out ("": nobody)."""
@@ -26,25 +27,26 @@ FEW = 4
 class Seats:
     """The streams that follow one topic.
 
-    A writer is among the direct ones, under its descriptor, exactly while its `direct_fd` is not -1: it is live,
-    nothing is waiting to be written to it, and its descriptor is open. It leaves before the descriptor is closed, as
-    a closed one's number is given to the next connection.
+    A writer is among the direct ones, under its descriptor, exactly while its `direct_fd` is not -1, and among the
+    steady ones exactly while it has a `direct_send`: it is live, and nothing is waiting to be written to it. It leaves
+    before its descriptor is closed, as a closed one's number is given to the next connection.
 
     Most topics are a user's own with one stream, so one alone needs no table.
     """
 
-    __slots__ = ("_alone", "_direct", "_others", "topic")
+    __slots__ = ("_alone", "_direct", "_others", "_steady", "topic")
 
     def __init__(self, topic: str) -> None:
         self.topic = topic
         self._alone: Subscriber | None = None
         self._direct: dict[int, Subscriber] | None = None
+        self._steady: dict[Subscriber, Send] | None = None
         self._others: dict[Subscriber, None] | None = None
 
     def __len__(self) -> int:
         if self._alone is not None:
             return 1
-        return (len(self._direct) if self._direct else 0) + (len(self._others) if self._others else 0)
+        return sum(len(part) for part in (self._direct, self._steady, self._others) if part)
 
     def __iter__(self) -> Iterator[Subscriber]:
         """As they are now, whatever happens to them meanwhile."""
@@ -53,6 +55,8 @@ class Seats:
         found: list[Subscriber] = []
         if self._direct:
             found += self._direct.values()
+        if self._steady:
+            found += self._steady
         if self._others:
             found += self._others
         return iter(found)
@@ -71,6 +75,10 @@ class Seats:
             if self._direct is None:
                 self._direct = {}
             self._direct[writer.direct_fd] = writer
+        elif writer.direct_send is not None:
+            if self._steady is None:
+                self._steady = {}
+            self._steady[writer] = writer.direct_send
         else:
             if self._others is None:
                 self._others = {}
@@ -83,22 +91,29 @@ class Seats:
             if self._direct is not None:
                 self._direct.pop(writer.direct_fd, None)
                 self._direct = self._direct or None
+        elif writer.direct_send is not None:
+            if self._steady is not None:
+                self._steady.pop(writer, None)
+                self._steady = self._steady or None
         elif self._others is not None:
             self._others.pop(writer, None)
             self._others = self._others or None
 
     def send(self, shared: SharedBytes) -> None:
         """To everybody here."""
-        direct = self._direct
-        if direct and len(direct) > FEW:
-            # Before the pass: who does not take it all there joins the others, and has it.
-            others = list(self._others or ())
-            write_direct(direct, shared.chunk)
-            for writer in others:
-                writer.push(shared)
-        else:
+        direct, steady = self._direct, self._steady
+        if (direct is None or len(direct) <= FEW) and (steady is None or len(steady) <= FEW):
             for writer in self:
                 writer.push(shared)
+            return
+        # Before the passes: who does not take it all there joins the others, and has it.
+        others = list(self._others or ())
+        if direct:
+            write_direct(direct, shared.chunk)
+        if steady:
+            send_direct(steady, shared.message)
+        for writer in others:
+            writer.push(shared)
 
 
 def write_direct(direct: dict[int, Subscriber], data: bytes) -> None:
@@ -119,6 +134,23 @@ def write_direct(direct: dict[int, Subscriber], data: bytes) -> None:
         for writer, count in zip(list(direct.values()), sent, strict=True):
             if count != len(data):
                 writer.wrote(count, data)
+
+
+def send_direct(steady: dict[Subscriber, Send], message: BodyMessage) -> None:
+    """Step each `send` once; tell the writers of those that did not finish in that step."""
+    for writer, send in list(steady.items()):
+        try:
+            coroutine = send(message)
+            # A loop is left without an exception where `coroutine.send` would raise StopIteration, and asking what
+            # was returned takes time as well: each is a tenth of a delivery.
+            for waits_for in coroutine.__await__():  # noqa: B007 - used behind the loop
+                break
+            else:
+                continue
+        except Exception:
+            writer.refused()
+        else:
+            writer.waits(coroutine, waits_for)
 
 
 class TopicIndex:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from sse_service.events import CONVERSATION_TYPE, LEFT_TYPE, EventId, Topic, room_topic, user_topic
 from sse_service.ring import EncodedEvent
@@ -15,7 +15,10 @@ from sse_service.stream import EndReason, SubscriberStream
 if TYPE_CHECKING:
     from sse_service.fanout import Seats
 
-__all__ = ["Keeper", "Membership", "Subscriber", "membership_of"]
+__all__ = ["Keeper", "Membership", "Send", "Subscriber", "membership_of"]
+
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+"""Source: ASGI specification, "Applications"."""
 
 _NONE: frozenset[Topic] = frozenset()
 
@@ -61,8 +64,8 @@ class Subscriber(ABC):
 
     topics: what it follows, until it is attached to a feed; `seats` tell it from then on. is_whole: every event of
     the tenant. envelope: events with all their fields. joins: it follows its user into new conversations. dropped:
-    rooms that were taken from it; it gets them back when its user does. direct_fd: see fanout.Seats. slot: when its
-    heartbeats are.
+    rooms that were taken from it; it gets them back when its user does. direct_fd, direct_send: see fanout.Seats. slot:
+    when its heartbeats are.
 
     Thousands of these are open at once, so there is nothing in it that an idle stream does not need.
     """
@@ -70,6 +73,7 @@ class Subscriber(ABC):
     __slots__ = (
         "address",
         "direct_fd",
+        "direct_send",
         "dropped",
         "envelope",
         "gave_up",
@@ -105,6 +109,7 @@ class Subscriber(ABC):
         self.dropped = _NONE
         self.gave_up = False
         self.direct_fd = -1
+        self.direct_send: Send | None = None
         self.slot = 0
         self.seats: tuple[Seats, ...] = ()
 
@@ -164,9 +169,17 @@ class Subscriber(ABC):
     def push(self, shared: SharedBytes) -> None:
         """Write shared bytes now, or keep them while an earlier write is under way."""
 
-    @abstractmethod
     def wrote(self, sent: int, data: bytes) -> None:
-        """Only `sent` bytes of a chunk were taken by its descriptor; -1: the connection is broken."""
+        """Only `sent` bytes of a chunk were taken by its `direct_fd`; -1: the connection is broken."""
+        raise NotImplementedError
+
+    def waits(self, coroutine: Awaitable[None], waits_for: Any) -> None:
+        """What its `direct_send` returned has been stepped once and waits for something: carry on with it."""
+        raise NotImplementedError
+
+    def refused(self) -> None:
+        """Its `direct_send` raised an error: the connection is gone."""
+        raise NotImplementedError
 
     @abstractmethod
     def end(self, reason: EndReason, position: EventId | None = None) -> bool:

@@ -11,17 +11,15 @@ from __future__ import annotations
 
 import asyncio
 import types
-from collections.abc import Awaitable, Callable, Coroutine, Generator, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import Any, cast
 
 from sse_service.events import EventId, Topic
 from sse_service.shared import BodyMessage, SharedBytes, body_message
 from sse_service.stream import EndReason, State, SubscriberStream
-from sse_service.subscriber import Keeper, Subscriber
+from sse_service.subscriber import Keeper, Send, Subscriber
 
 __all__ = ["StreamWriter"]
-
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _LIVE = State.LIVE  # looking a member up in its class is slow before Python 3.12
 
@@ -85,15 +83,10 @@ class StreamWriter(Subscriber):
     # The live path --------------------------------------------------------------------------------------
 
     def push(self, shared: SharedBytes) -> None:
-        stream = self.stream
-        if self._busy or stream.pending_bytes or stream.state is not _LIVE:
-            if not stream.offer(shared.data):
-                self.end(EndReason.SLOW)
-            return
-        self._step(shared.message)
-
-    def wrote(self, sent: int, data: bytes) -> None:  # noqa: ARG002 - never called
-        raise RuntimeError("nobody writes past send()")  # direct_fd is -1
+        if self.direct_send is not None:
+            self._step(shared.message)
+        elif not self.stream.offer(shared.data):
+            self.end(EndReason.SLOW)
 
     def release(self, send: Send) -> None:
         """The request task has written what it had to; from here on the hub does, through this `send`."""
@@ -102,6 +95,7 @@ class StreamWriter(Subscriber):
         self._pump()
 
     def end(self, reason: EndReason, position: EventId | None = None) -> bool:
+        self._hold()
         if not self.stream.ends(reason, position):
             return False
         if not self._busy:
@@ -110,13 +104,14 @@ class StreamWriter(Subscriber):
 
     def reset(self, reason: str, position: EventId) -> None:
         if self.stream.state is State.LIVE:
+            self._hold()
             self.stream.reset(reason, position)
             if not self._busy:
                 self._pump()
 
     def abort(self) -> None:
         self.gave_up = True
-        self.stream.lost()
+        self._lost()
         if self._task is not None:
             self._task.cancel()
         if self._abort is not None:
@@ -126,7 +121,7 @@ class StreamWriter(Subscriber):
 
     def closed(self) -> None:
         """The request is over: let go of everything."""
-        self.stream.lost()
+        self._lost()
         if self._task is not None:
             self._task.cancel()
         self._send = self._abort = self._request = None
@@ -150,27 +145,31 @@ class StreamWriter(Subscriber):
         while (message := self._next()) is not None:
             if not self._step(message):
                 return
-        self._finish_if_ended()
+        self._go_on()
 
     def _step(self, message: BodyMessage) -> bool:
         """True: written. False: a task carries on, or the connection is gone."""
         if self._send is None:
             return False
-        # ASGI's send is a coroutine function. A loop is left without an exception where `coroutine.send` would raise
-        # StopIteration, and asking what was returned takes time as well: each is a tenth of a delivery.
-        coroutine = cast("Coroutine[Any, Any, None]", self._send(message))
         try:
-            for waits_for in coroutine.__await__():  # noqa: B007 - used behind the loop
+            coroutine = self._send(message)
+            for waits_for in coroutine.__await__():  # noqa: B007 - as in fanout.send_direct
                 break
             else:
                 return True
         except Exception:
-            self._failed()
-            return False
+            self.refused()
+        else:
+            self.waits(coroutine, waits_for)
+        return False
+
+    def waits(self, coroutine: Awaitable[None], waits_for: Any) -> None:
+        self._hold()
         self._busy = True
         self.keeper.note_blocked(self)
-        self._task = self._loop.create_task(self._write_rest(coroutine, waits_for))
-        return False
+        # ASGI's send is a coroutine function.
+        carried_on = cast("Coroutine[Any, Any, None]", coroutine)
+        self._task = self._loop.create_task(self._write_rest(carried_on, waits_for))
 
     async def _write_rest(self, coroutine: Coroutine[Any, Any, None], waits_for: Any) -> None:
         try:
@@ -184,22 +183,43 @@ class StreamWriter(Subscriber):
             coroutine.close()
             raise
         except Exception:
-            self._failed()
+            self.refused()
         else:
-            self._finish_if_ended()
+            self._go_on()
         finally:
             self._busy = False
             self._task = None
             self.stream.unblocked()
 
-    def _failed(self) -> None:
+    def refused(self) -> None:
         # The server's send() refuses: the connection is gone, and receive() tells the request task.
+        self._lost()
+
+    def _lost(self) -> None:
+        self._hold()
         self.stream.lost()
 
-    def _finish_if_ended(self) -> None:
-        if self._end_sent and self.stream.state is State.DRAINING:
-            self.stream.written()
+    def _go_on(self) -> None:
+        """Everything is written: on to the end, or to what comes."""
+        stream = self.stream
+        if stream.state is _LIVE:
+            if self.direct_send is None:
+                self._seat(self._send)
+        elif self._end_sent and stream.state is State.DRAINING:
+            stream.written()
             self._loop.call_later(LEAVE_S, self._leave)
+
+    def _hold(self) -> None:
+        """What comes from now on waits in the stream."""
+        if self.direct_send is not None:
+            self._seat(None)
+
+    def _seat(self, send: Send | None) -> None:
+        for seat in self.seats:
+            seat.remove(self)
+        self.direct_send = send
+        for seat in self.seats:
+            seat.add(self)
 
     def _leave(self) -> None:
         # uvicorn tells receive() of the completed response; other servers need not.

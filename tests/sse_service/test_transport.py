@@ -206,6 +206,7 @@ class Slow:
 
     def __init__(self, descriptor: int) -> None:
         self.direct_fd = descriptor
+        self.direct_send: Any = None
         self.told: list[int] = []
 
     def wrote(self, sent: int, data: bytes) -> None:
@@ -251,6 +252,9 @@ def test_seats_know_everybody_whatever_they_move_between() -> None:
     seats.remove(made[1])
     made[1].direct_fd = -1
     seats.add(made[1])
+    seats.remove(made[2])
+    made[2].direct_fd, made[2].direct_send = -1, print
+    seats.add(made[2])
     assert len(seats) == 4 and set(seats) == set(made)
     for one in made:
         seats.remove(one)
