@@ -11,20 +11,19 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from migrate.bridge.core import BridgeRule, SsePublication, publications
+from migrate.bridge.core import NOBODY, Owner, Rules, SsePublication, publications
 from migrate.bridge.rooms import Rooms, Sharing
 from migrate.bridge.status import BridgeStatus
 from migrate.clients import Backoff
 from migrate.tee.records import MalformedRecordError, parse_record
-from migrate.tokens import mint
 
-__all__ = ["LegacyToSse"]
+__all__ = ["TOKEN_TTL_S", "LegacyToSse"]
 
 # Far below the 20 s that SQS allows, so that a bridge told to stop can wait for its last poll: what an abandoned poll
 # still receives stays hidden from the next bridge for the visibility timeout. One poller of 2 s costs about half a
@@ -34,6 +33,7 @@ BATCH = 10
 # Answers that say that the event itself is at fault; sent again it would be refused again.
 NEVER_ACCEPTED = frozenset({400, 409, 413, 422})
 TOKEN_TTL_S = 600
+"""How long the tokens live that it asks for, seconds."""
 
 
 class LegacyToSse:
@@ -43,10 +43,12 @@ class LegacyToSse:
         sqs: a boto3 SQS client; its calls run in a thread.
         queue_url: the tee's queue.
         http: a client with the SSE service as its base URL.
-        secret: signs the tokens it publishes with.
-        rule, default_tenant: see `core.publications`.
+        token: signs a token of a tenant with the scope events:publish.
+        rules: what crosses.
         status: counters, shared with the other direction.
         aside: the file that records which cannot be read are appended to.
+        owner_of: whose a connection is; called in a thread.
+        seen: told each tenant that a record names.
     """
 
     def __init__(
@@ -54,18 +56,20 @@ class LegacyToSse:
         sqs: Any,
         queue_url: str,
         http: httpx.AsyncClient,
-        secret: str,
-        rule: BridgeRule,
-        default_tenant: str,
+        token: Callable[[str], str],
+        rules: Rules,
         status: BridgeStatus,
         aside: Path,
+        owner_of: Callable[[str], Owner] = lambda _: NOBODY,
+        seen: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._sqs = sqs
         self._queue_url = queue_url
         self._http = http
-        self._secret = secret
-        self._rule = rule
-        self._default_tenant = default_tenant
+        self._sign = token
+        self._rules = rules
+        self._owner_of = owner_of
+        self._seen = seen
         self._status = status
         self._aside = aside
         self._rooms = Rooms(http, self._token)
@@ -129,7 +133,10 @@ class LegacyToSse:
             if record.truncated:
                 self._status.malformed += 1
                 await asyncio.to_thread(self._put_aside, message["Body"], "the tee had to leave payloads out")
-            found.extend(publications(record, self._rule, self._default_tenant))
+            told = await asyncio.to_thread(publications, record, self._rules, self._owner_of)
+            for publication in told:
+                self._seen(publication.tenant)
+            found.extend(told)
         return found
 
     async def _publish(self, group: list[SsePublication]) -> None:
@@ -150,7 +157,7 @@ class LegacyToSse:
         )
         if answer.status_code in NEVER_ACCEPTED or (
             # A name that our own tenant does not have: the legacy stack allows tenants that the service does not.
-            answer.status_code in (401, 403) and tenant != self._default_tenant
+            answer.status_code in (401, 403) and tenant != self._rules.default_tenant
         ):
             await self._one_by_one(allowed, f"POST /api/events answered {answer.status_code}")
             return
@@ -169,9 +176,10 @@ class LegacyToSse:
         await asyncio.to_thread(self._put_aside, json.dumps(group[0].body()), reason)
 
     async def _is_shared(self, publication: SsePublication) -> bool:
-        room = publication.topic.partition(":")[2]
+        if publication.room is None:
+            return True
         try:
-            sharing = await self._rooms.sharing(publication.tenant, room)
+            sharing = await self._rooms.sharing(publication.tenant, publication.room)
         except httpx.HTTPStatusError:
             return True  # POST /api/events says why, and is judged by its own answer
         if sharing is not Sharing.PRIVATE:
@@ -183,10 +191,7 @@ class LegacyToSse:
     def _token(self, tenant: str) -> str:
         made_at, token = self._tokens.get(tenant, (0.0, ""))
         if time.monotonic() - made_at > TOKEN_TTL_S / 2 or not token:
-            made_at, token = (
-                time.monotonic(),
-                mint("bridge", tenant, self._secret, ("events:publish",), TOKEN_TTL_S),
-            )
+            made_at, token = time.monotonic(), self._sign(tenant)
             self._tokens[tenant] = (made_at, token)
         return token
 

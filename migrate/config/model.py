@@ -122,13 +122,16 @@ class Table:
     user: str = _key("Attribute with the user's id.", "")
     tenant: str = _key("Attribute with the tenant's id.", "")
     ttl: str = _key("Attribute with the time to live.", "")
+    connected_at: str = _key("Attribute with the time of the handshake.", "")
     user_index: str = _key("Index by user.", "")
     tenant_index: str = _key("Index by tenant.", "")
     row_prefix: str = _key("Only rows whose partition key begins with this are connections (one-table designs).", "")
     id_prefix: str = _key("What stands before the connection's id in `key`, e.g. CONN#.", "")
     map_attribute: str = _key("Attribute with a map or set of connections, where an item holds several.", "")
     map_id: str = _key(
-        "Key of the connection's id inside each entry of that map; empty: the map's own keys are ids.", ""
+        "Key of the connection's id inside each entry of that map; `.`: the entry itself is the id; "
+        "empty: the map's own keys (the members of a set or list) are ids.",
+        "",
     )
 
 
@@ -168,28 +171,38 @@ class Replay:
 
     method: str = _key("HTTP method.", "POST", choices=("POST", "PUT", "PATCH", "DELETE", "GET"))
     path: str = _needed("Path, e.g. /api/chat/send.")
-    body: Mapping[str, Any] = _key("Body: a table of templates.", {})
+    body: Mapping[str, Any] = _key("Body: a table of templates; null values are left out.", {})
+    room: str = _key(
+        "Template of a conversation that is open to everybody and made if it is missing; empty: none is needed.", ""
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Deliver:
     """What of the old stack is told on the SSE side (bridge). The first rule with an event's topic and key counts.
 
-    Templates know the leaving frame, and `{$user}`, `{$tenant}`, `{$in.FIELD}`: who sent the entering frame, and it.
+    Templates know the frame, and `{$user}`, `{$tenant}`, `{$in.FIELD}`, `{$at}` (who sent the entering frame, it, and
+    when it entered) and `{$recipient}` (the user of each connection that the frame was posted to).
     """
 
-    frame: str = _needed("Type of the leaving frame that this is about.")
+    frame: str = _needed("Type of the frame that this is about.")
+    on: str = _key(
+        "Whether that is a frame that leaves, or one that enters (what nobody is sent, when nobody else is connected).",
+        "leaves",
+        choices=("leaves", "enters"),
+    )
     topic: str = _needed("Template of the topic, e.g. room:{roomId}, user:{receiverEmail}, tenant:{$tenant}.")
     event: str = _key("Type of the event.", "message")
     key: str = _key("Template of the identity by which a repeat is known.", "{messageId}")
     data: Mapping[str, Any] = _key("The event's data: a table of templates; empty: the frame itself.", {})
+    ttl_s: float = _key("Seconds after which the event is worth nothing (typing); 0: as long as any.", 0.0, minimum=0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Collect:
     """What of the SSE side is posted to the old stack's clients (bridge).
 
-    Templates know the event's data, and `{$topic}`, `{$tenant}`, `{$origin}`.
+    Templates know the event's data, and `{$topic}`, `{$name}` (the topic behind its kind), `{$tenant}`, `{$origin}`.
     """
 
     event: str = _key("Type of the event.", "message")
@@ -212,6 +225,11 @@ class Feature:
     order_by: str = _key("Path of the field within which order counts, e.g. roomId.", "")
     sender: str = _key("Path of the sender's name in leaving frames; empty: not told.", "")
     sent_at: str = _key("Path of a leaving frame's own time.", "")
+    to_sender: bool = _key(
+        "Whether the sender's own copy is compared: the SSE service shows a message on every device of its sender, "
+        "the old stack may not.",
+        True,
+    )
     ignore: tuple[Ignore, ...] = _key("Fields in which both stacks may differ.", [])
     normalise: tuple[Normalise, ...] = _key("Fields that are brought to one form first.", [])
     replay: Replay | None = _key("How an entering frame becomes a REST call.", None)

@@ -1,4 +1,4 @@
-"""Templates of `migrate.toml`: `{field.path}` of a frame, `{$user}` and the like of its context. Pure. until phase 3
+"""Templates of `migrate.toml`: `{field.path}` of a frame, `{$user}`, `{$in.path}` of its context. Pure. until phase 3
 
 `{{` and `}}` are braces. A template that is exactly one placeholder keeps the value's JSON type; within a text a value
 becomes text (objects and lists as JSON). In a path of a URL values are percent-encoded.
@@ -45,7 +45,9 @@ def render(template: Any, frame: object, context: Mapping[str, Any]) -> Any:
         frame: the parsed frame.
         context: values of `{$name}`, by name without the dollar.
 
-    Raises: MissingFieldError: the frame has no such field; `{field?}` gives null instead.
+    Raises: MissingFieldError: the frame has no such field; `{field?}` gives null instead,
+                `{field|text}` the text, `{field|$user}` that of the context
+                (also for null and empty fields).
             UsageError: an unknown `{$name}`.
     """
     if isinstance(template, Mapping):
@@ -76,14 +78,17 @@ def _piece(found: re.Match[str], frame: object, context: Mapping[str, Any]) -> s
 
 def _lookup(name: str, frame: object, context: Mapping[str, Any]) -> Any:
     if name.startswith("$"):
-        if name[1:] not in context:
+        first, _, rest = name[1:].partition(".")
+        if first.removesuffix("?") not in context:
             known = ", ".join(f"{{${key}}}" for key in context)
             raise UsageError(f"there is no {{{name}}}", f"known here are {known}")
-        return context[name[1:]]
-    optional = name.endswith("?")
-    value = field_of(frame, name.removesuffix("?"), MISSING)
-    if value is MISSING:
-        if optional:
-            return None
+        return _lookup(rest, context[first], {}) if rest else context[first.removesuffix("?")]
+    path, has_default, default = name.partition("|")
+    value = field_of(frame, path.removesuffix("?"), MISSING)
+    if value is MISSING or (has_default and value in (None, "")):
+        if has_default or path.endswith("?"):
+            if default.startswith("$"):
+                return _lookup(default, frame, context)
+            return default if has_default else None
         raise MissingFieldError(name)
     return value

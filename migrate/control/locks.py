@@ -1,17 +1,23 @@
 """Locks that a team shares, as leases: one that is not renewed ends by itself. until phase 3
 
 The lease is written with the holder's clock and judged by the reader's; clocks may differ by `SKEW_S`, so a foreign
-lease counts that much longer than it says.
+lease counts that much longer than it says. A holder that died on this machine is noticed at once.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
 
 from migrate.control.table import ConditionFailedError, ControlTable
 from migrate.errors import MigrateError, RefusedError
@@ -82,20 +88,27 @@ class Locks:
 
     def _take(self, name: str, owner: str, mark: str, lease_s: float) -> None:
         now = self._clock()
+        item = {
+            "pk": f"lock#{name}",
+            "sk": "lock",
+            "owner": owner,
+            "mark": mark,
+            "since": now,
+            "until": now + lease_s,
+            "process": _this_process(),
+        }
         try:
-            self._table.put(
-                {
-                    "pk": f"lock#{name}",
-                    "sk": "lock",
-                    "owner": owner,
-                    "mark": mark,
-                    "since": now,
-                    "until": now + lease_s,
-                },
-                condition="attribute_not_exists(pk) OR #until < :now",
-                names={"#until": "until"},
-                values={":now": now - SKEW_S},
-            )
+            try:
+                self._table.put(
+                    item,
+                    condition="attribute_not_exists(pk) OR #until < :now",
+                    names={"#until": "until"},
+                    values={":now": now - SKEW_S},
+                )
+            except ConditionFailedError as failed:
+                if not failed.item or not _is_dead(failed.item.get("process")):
+                    raise
+                self._table.put(item, condition="mark = :mark", values={":mark": failed.item["mark"]})
         except ConditionFailedError as failed:
             held = failed.item or {}
             who = held.get("owner", "somebody")
@@ -121,6 +134,30 @@ class Locks:
             except MigrateError:
                 continue  # the table is away: again, until the lease has ended
             until = now + lease_s
+
+
+def _this_process() -> dict[str, Any]:
+    """What tells this process from every other, also from one that later has its pid."""
+    return {"host": _machine(), "pid": os.getpid(), "started": psutil.Process().create_time()}
+
+
+def _machine() -> str:
+    """This machine since its start, and its space of pids: in a container the host's name may be another's."""
+    pids = Path("/proc/self/ns/pid")
+    space = pids.stat().st_ino if pids.exists() else 0
+    return f"{socket.gethostname()}/{psutil.boot_time():.0f}/{space}"
+
+
+def _is_dead(process: Any) -> bool:
+    """Whether a lock's holder was a process of this machine that is there no more."""
+    if not isinstance(process, dict) or process.get("host") != _machine():
+        return False
+    try:
+        return abs(psutil.Process(int(process["pid"])).create_time() - process["started"]) > 1
+    except psutil.NoSuchProcess:
+        return True
+    except psutil.Error:
+        return False
 
 
 def _time(moment: float) -> str:

@@ -5,7 +5,7 @@
     lock#NAME             lock                     who holds it, until when            locks
     checkpoint#JOB        SEGMENT                  how far a job has come              checkpoints
     flag#FEATURE          TENANT or *              who is on which stack               flags
-    bridge                cursor#TENANT            the bridge's place in the log       (migrate.state_dynamodb)
+    tee#API               consumer#, function#     who reads the tee, and what was before it   migrate.tee.consumers
 
 Values are plain Python: text, numbers, booleans, lists, mappings. Numbers come back as int where they are whole, else
 as float.

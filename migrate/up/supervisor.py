@@ -30,6 +30,7 @@ from migrate.local.errors import ChildFailedError
 from migrate.tee.install import functions_of_api, install_tee
 from migrate.tokens import mint
 from migrate.up.aws import REGION, clients, environment, without_proxy
+from migrate.up.configs import write_configs
 from migrate.up.state import STACK, StateDir
 
 __all__ = ["HOST", "ROOMS", "STACK", "TENANT", "Supervisor", "UpOptions"]
@@ -133,13 +134,14 @@ class Supervisor:
             tee_queue_url=tee,
             ca_bundle=aws["ca_bundle"],
         )
+        write_configs(state, self._up)
         self._write()
         await self._make_rooms(secret)
         state.bridge_status.unlink(missing_ok=True)
         await self._child(
             "bridge",
-            ["-m", "migrate.bridge", "--state-dir", str(state.path)],
-            env,
+            ["-m", "migrate.bridge", "--config", str(state.configs / f"{STACK}.toml"), "--state-dir", str(state.path)],
+            {**env, "SSE_JWT_SECRET": secret},
             lambda: _until(lambda: bool(_json(state.bridge_status).get("live"))),
             held=state.bridge_held.exists,
         )

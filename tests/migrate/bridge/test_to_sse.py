@@ -12,11 +12,21 @@ import httpx
 import jwt
 import pytest
 
-from migrate.bridge.core import BridgeRule
+from migrate.bridge.applications import DELIVER
+from migrate.bridge.core import Rules
 from migrate.bridge.status import BridgeStatus
 from migrate.bridge.to_sse import LegacyToSse
+from migrate.config.model import Feature
+from migrate.tokens import mint
 
 SECRET = "0123456789012345678901234567890123456789"
+
+
+RULES = Rules([Feature(name="chat", deliver=DELIVER["rooms"]["chat"])], "demo")
+
+
+def token(tenant: str) -> str:
+    return mint("bridge", tenant, SECRET, ("events:publish",))
 
 
 class Queue:
@@ -86,7 +96,7 @@ async def run(queue: Queue, service: Service, folder: Path) -> BridgeStatus:
     transport = httpx.MockTransport(service)
     async with httpx.AsyncClient(base_url="http://sse", transport=transport) as http:
         aside = folder / "aside.jsonl"
-        bridge = LegacyToSse(queue, "q", http, SECRET, BridgeRule(), "demo", status, aside)
+        bridge = LegacyToSse(queue, "q", http, token, RULES, status, aside)
         task = asyncio.create_task(bridge.run(stop))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(20):

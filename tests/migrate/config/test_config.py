@@ -80,8 +80,14 @@ def test_a_mistake_is_named_by_its_place(changes: dict[str, Any], says: str) -> 
 def test_a_template_fills_in_and_keeps_types() -> None:
     frame = {"text": "é", "n": 3, "deep": {"list": [{"id": None}]}}
     context = {"user": "u/1"}
-    template = {"a": "{n}", "b": "n={n} {{x}}", "c": ["{deep.list.0}", "{gone?}"], "d": "{$user}", "e": 5}
-    rendered = {"a": 3, "b": "n=3 {x}", "c": [{"id": None}, None], "d": "u/1", "e": 5}
+    template = {
+        "a": "{n}",
+        "b": "n={n} {{x}}",
+        "c": ["{deep.list.0}", "{gone?}"],
+        "d": "{$user}",
+        "e": ["{n|x}", "{gone|x y}", "{gone|$user}"],
+    }
+    rendered = {"a": 3, "b": "n=3 {x}", "c": [{"id": None}, None], "d": "u/1", "e": [3, "x y", "u/1"]}
     assert render(template, frame, context) == rendered
     assert render_path("/chat/{text}/{$user}", frame, context) == "/chat/%C3%A9/u%2F1"
     assert field_of(frame, "deep.list.1", "none") == "none"

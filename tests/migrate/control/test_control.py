@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -10,6 +12,7 @@ from typing import Any
 import boto3
 import pytest
 from moto import mock_aws
+from moto.server import ThreadedMotoServer
 
 from migrate.control.checkpoints import Checkpoints
 from migrate.control.journal import Journal
@@ -28,6 +31,17 @@ def table(monkeypatch: pytest.MonkeyPatch) -> Iterator[ControlTable]:
         table.ensure()
         table.ensure()
         yield table
+
+
+@pytest.fixture
+def moto_url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
 
 
 class Clock:
@@ -139,6 +153,30 @@ def test_a_dead_holders_lock_ends_by_itself(table: ControlTable) -> None:
     clock.now += timedelta(seconds=2)
     with locks.hold("sweep", "bob"):
         pass
+
+
+HOLD = """
+import sys, boto3
+from migrate.control.locks import Locks
+from migrate.control.table import ControlTable
+with Locks(ControlTable(boto3.client("dynamodb", "eu-west-1", endpoint_url=sys.argv[1]), "state")).hold("sweep", "ann"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_lock_whose_holder_was_killed_here_is_free_at_once(moto_url: str) -> None:
+    table = ControlTable(boto3.client("dynamodb", "eu-west-1", endpoint_url=moto_url), "state")
+    table.ensure()
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, moto_url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout and holder.stdout.readline() == "held\n"
+        with pytest.raises(RefusedError), Locks(table).hold("sweep", "bob"):
+            pass
+        holder.kill()
+    with Locks(table).hold("sweep", "bob"):
+        assert Locks(table).holder("sweep") == "bob"
 
 
 def test_a_lock_is_renewed_and_its_loss_is_noticed(table: ControlTable) -> None:

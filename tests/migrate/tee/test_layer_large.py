@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from migrate.bridge.core import BridgeRule, publications
+from migrate.bridge.applications import DELIVER
+from migrate.bridge.core import Rules, publications
+from migrate.config.model import Feature
 from migrate.tee.records import Post, TeeRecord, parse_record
 
 LARGEST = 128 * 1024
@@ -54,7 +56,8 @@ def test_the_largest_message_crosses_whole(
     text = filled(character)
     event = {**message_event(), "body": text}
     records = copied(tee, event, [("a", text.encode()), ("b", text.encode())], monkeypatch)
-    [publication] = [found for record in records for found in publications(record, BridgeRule(), "demo")]
+    rules = Rules([Feature(name="chat", deliver=DELIVER["rooms"]["chat"])], "demo")
+    [publication] = [found for record in records for found in publications(record, rules)]
     assert publication.data == json.loads(text)
     assert [record.body for record in records if record.body is not None] == [text]
     assert [post.ok for record in records for post in record.posts] == [("a", "b")]

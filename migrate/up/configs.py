@@ -1,0 +1,181 @@
+"""A `migrate.toml` for each application of `migrate up`, as `migrate init` would write it for somebody else's stack.
+until phase 3
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from legacy_ws.apps.direct.schema import CONNECTIONS as DIRECT
+from legacy_ws.apps.layers.schema import CONNECTIONS as LAYERS
+from legacy_ws.apps.rooms.schema import CONNECTIONS as ROOMS
+from legacy_ws.deploy.apps import APPS
+from legacy_ws.deploy.spec import AppSpec, FunctionSpec
+from migrate.bridge.applications import COLLECT, DELIVER
+from migrate.config.model import Api, Feature, Function, Identity, Project, Replay, Settings, Shadow, Sse, Table
+from migrate.config.write import to_toml
+from migrate.up.state import StateDir
+
+__all__ = ["settings_for", "write_configs"]
+
+HEADING = """The application {name} of `migrate up`, which writes this file anew at each start.
+Copy it and change it as you like: --config FILE."""
+
+SCHEMAS = {"rooms": ROOMS, "direct": DIRECT, "layers": LAYERS}
+# What a frame means on the SSE side: the same call that a client makes which has moved.
+FEATURES: dict[str, tuple[Feature, ...]] = {
+    "rooms": (
+        Feature(
+            name="chat",
+            types=("sendMessage",),
+            frames=("message",),
+            order_by="roomId",
+            sender="userName",
+            id="messageId",
+            sent_at="timestamp",
+            replay=Replay(
+                path="/api/chat/send",
+                body={
+                    "conversationId": "{roomId|main}",
+                    "message": "{message}",
+                    "userName": "{userName|$user}",
+                    "idempotencyKey": "{$requestId}",
+                },
+            ),
+        ),
+    ),
+    "direct": (
+        Feature(
+            name="chat",
+            types=("sendMessage",),
+            frames=("message",),
+            order_by="roomId",
+            sender="senderEmail",
+            id="messageId",
+            sent_at="timestamp",
+            replay=Replay(
+                path="/api/chat/send",
+                body={"with": "{receiverEmail}", "message": "{message}", "idempotencyKey": "{$requestId}"},
+            ),
+        ),
+    ),
+    "layers": (
+        Feature(
+            name="chat",
+            types=("chat", "chat_message"),
+            frames=("chat_message", "chat_stream_start", "chat_stream_chunk", "chat_stream_end"),
+            type_field="type",
+            id="message_id",
+            order_by="chat_id",
+            sender="user_id",
+            sent_at="timestamp",
+            replay=Replay(
+                path="/api/chat/message",
+                body={"chat_id": "{chat_id}", "message": "{message}", "message_id": "{message_id|$requestId}"},
+            ),
+        ),
+        Feature(
+            name="agent-run",
+            types=("agent_run",),
+            frames=("agent_run_notification",),
+            type_field="type",
+            order_by="run_id",
+            replay=Replay(
+                path="/api/agent-runs",
+                body={"agent_id": "{agent_id}", "input": "{input}", "run_id": "{run_id|$requestId}"},
+            ),
+        ),
+        Feature(
+            name="library",
+            types=("library_process",),
+            frames=("library_processing_notification",),
+            type_field="type",
+            order_by="job_id",
+            replay=Replay(
+                path="/api/library-jobs",
+                body={
+                    "library_id": "{library_id}",
+                    "documents": "{documents}",
+                    "job_id": "{job_id|$requestId}",
+                },
+            ),
+        ),
+    ),
+}
+
+
+def settings_for(name: str, stack: Mapping[str, Any], up: Mapping[str, Any]) -> Settings:
+    """The settings of an application.
+
+    Args:
+        stack: what `legacy-ws deploy --json` said of it.
+        up: up.json.
+    """
+    app = APPS[name]
+    return Settings(
+        project=Project(name=name, state_table=f"ws2sse-migration-{name}", records=f"../records/shadow/{name}"),
+        api=Api(
+            id=stack["api_id"],
+            stage=stack.get("stage", "prod"),
+            region=up["env"]["AWS_DEFAULT_REGION"],
+            endpoint_url=up["aws_endpoint_url"],
+            management_url=stack["management_url"],
+            ws_url=stack["websocket_url"],
+            route_selection=app.route_selection,
+        ),
+        sse=Sse(url=up["sse_url"], default_tenant=up["tenant"]),
+        identity=Identity(email="email", user="email", tenant="") if name == "direct" else Identity(),
+        tables=_tables(app, stack["tables"]),
+        functions=tuple(Function(name=stack["functions"][one.name], role=_role(one)) for one in app.functions),
+        features=tuple(
+            replace(feature, deliver=DELIVER[name].get(feature.name, ()), collect=COLLECT[name].get(feature.name, ()))
+            for feature in FEATURES[name]
+        ),
+        shadow=Shadow(),
+    )
+
+
+def write_configs(state: StateDir, up: Mapping[str, Any]) -> None:
+    """Write them, each in one step."""
+    state.configs.mkdir(exist_ok=True)
+    for name, stack in up["stacks"].items():
+        text = to_toml(settings_for(name, stack, up), heading=HEADING.format(name=name))
+        unfinished = state.configs / f".{name}.toml.{os.getpid()}"
+        unfinished.write_text(text, encoding="utf-8")
+        unfinished.replace(state.configs / f"{name}.toml")
+
+
+def _tables(app: AppSpec, names: Mapping[str, str]) -> tuple[Table, ...]:
+    schema = SCHEMAS[app.name]
+    found = []
+    for table in app.tables:
+        if table.name == "connections":
+            found.append(
+                Table(
+                    name=names[table.name],
+                    role="connections",
+                    key=schema.key,
+                    user=schema.user or "",
+                    tenant=schema.tenant or "",
+                    ttl=schema.ttl,
+                    connected_at=schema.connected_at,
+                    user_index=schema.user_index or "",
+                    tenant_index=schema.tenant_index or "",
+                )
+            )
+        else:
+            sort_key = table.keys[1][0] if len(table.keys) > 1 else ""
+            found.append(Table(name=names[table.name], role="messages", key=table.keys[0][0], sort_key=sort_key))
+    return tuple(found)
+
+
+def _role(function: FunctionSpec) -> str:
+    if function.authorizer:
+        return "authorizer"
+    if function.routes:
+        return "route"
+    # Fed by the queue of answers, it posts to connections.
+    return "answer" if function.consumes else "other"
