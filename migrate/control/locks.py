@@ -153,7 +153,7 @@ def _is_dead(process: Any) -> bool:
     if not isinstance(process, dict) or process.get("host") != _machine():
         return False
     try:
-        return abs(psutil.Process(int(process["pid"])).create_time() - process["started"]) > 1
+        return bool(abs(psutil.Process(int(process["pid"])).create_time() - process["started"]) > 1)
     except psutil.NoSuchProcess:
         return True
     except psutil.Error:
