@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
-__all__ = ["Mean", "binomial_lower", "binomial_upper", "mean", "percentile"]
+__all__ = ["Mean", "binomial_lower", "binomial_upper", "mean", "order_statistics", "percentile"]
 
 
 def binomial_upper(events: int, trials: int, confidence: float = 0.95) -> float:
@@ -67,6 +68,37 @@ def percentile(values: Sequence[float], percent: float) -> float | None:
         return None
     ordered = sorted(values)
     return ordered[max(0, math.ceil(percent / 100 * len(ordered)) - 1)]
+
+
+def order_statistics(count: int, share: float, confidence: float = 0.95) -> tuple[int, int | None, int | None]:
+    """Ranks (from 1) of a quantile and of the ends of its two-sided confidence interval among `count` ordered values.
+
+    Free of any distribution: the number of values below the quantile is binomial. An end is None when there are too
+    few values for one. Exact up to 1,000 values, by the normal approximation beyond.
+    Source: David and Nagaraja, Order Statistics, 3rd ed., 7.1.
+    """
+    rank = max(1, math.ceil(share * count - 1e-9))
+    tail = (1 - confidence) / 2
+    if count <= 1000:
+        low = high = None
+        below = 0.0
+        for number in range(count + 1):
+            # `below` is P(fewer than `number` values lie below the quantile).
+            if below <= tail and number >= 1:
+                low = number
+            if high is None and below >= 1 - tail and number >= 1:
+                high = number
+            below += math.exp(
+                math.lgamma(count + 1)
+                - math.lgamma(number + 1)
+                - math.lgamma(count - number + 1)
+                + number * math.log(share)
+                + (count - number) * math.log1p(-share)
+            )
+        return rank, low, high
+    half = NormalDist().inv_cdf(1 - tail) * math.sqrt(count * share * (1 - share))
+    low, high = math.floor(share * count - half), math.ceil(share * count + half) + 1
+    return rank, low if low >= 1 else None, high if high <= count else None
 
 
 def _bisect(falls: Callable[[float], float]) -> float:
