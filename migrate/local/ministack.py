@@ -7,7 +7,9 @@ crash of MiniStack everything since the last clean stop is gone, and the log say
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import random
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -19,9 +21,14 @@ import migrate
 from migrate.local.children import Supervised
 from migrate.local.errors import PortInUseError
 
-__all__ = ["MiniStack", "free_port"]
+__all__ = ["CALM_PORTS", "MiniStack", "free_port"]
 
 HOST = "127.0.0.1"
+
+
+# Below the range from which systems take ports of outgoing connections (RFC 6335: 49152 on; Linux: 32768 on): one that
+# is free now must be free a moment later, when a process that was told of it binds it.
+CALM_PORTS = range(20_000, 32_000)
 
 
 def free_port(port: int, option: str) -> int:
@@ -29,6 +36,10 @@ def free_port(port: int, option: str) -> int:
 
     Raises: PortInUseError: it is taken.
     """
+    if port == 0:
+        for candidate in random.sample(CALM_PORTS, 50):
+            with contextlib.suppress(PortInUseError):
+                return free_port(candidate, option)
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

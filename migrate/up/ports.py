@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import socket
 from collections.abc import Mapping
 
 from migrate.errors import UsageError
+from migrate.local.ministack import CALM_PORTS
 
 __all__ = ["choose_ports"]
 
@@ -33,10 +35,11 @@ def choose_ports(wanted: Mapping[str, int | None], last: Mapping[str, int] | Non
 
 
 def _bind_any(held: contextlib.ExitStack, name: str, last: int | None) -> int:
-    try:
-        return _bind(held, name, last)
-    except UsageError:
-        return _bind(held, name, None)
+    for candidate in (last, *random.sample(CALM_PORTS, 50)):
+        if candidate is not None:
+            with contextlib.suppress(UsageError):
+                return _bind(held, name, candidate)
+    return _bind(held, name, None)
 
 
 def _bind(held: contextlib.ExitStack, name: str, port: int | None) -> int:
