@@ -57,6 +57,8 @@ class TeeRecord:
         posts: what was posted, in order of the first post of each payload. A payload that went to very many connections
             may be there several times, in one part after the other, with other connections each time.
         part, parts: which message of the record this is, from 1, and how many there are. Each can be read on its own.
+        base64: whether the body is.
+        status: statusCode of the handler's answer, None without one: a refused handshake is no connection.
         env, number, waiting: name of the worker, the record's number in it from 1, and how many messages it still had
             to send behind this one; empty and 0 from a tee that did not say them.
     """
@@ -77,9 +79,11 @@ class TeeRecord:
     posts: tuple[Post, ...]
     part: int = 1
     parts: int = 1
+    status: int | None = None
     env: str = ""
     number: int = 0
     waiting: int = 0
+    base64: bool = False
 
     @property
     def is_answer(self) -> bool:
@@ -118,9 +122,11 @@ def parse_record(text: str) -> TeeRecord:
             posts=tuple(_post(post) for post in raw["posts"]),
             part=int(raw.get("part", 1)),
             parts=int(raw.get("parts", 1)),
+            status=None if raw.get("status") is None else int(raw["status"]),
             env=str(raw.get("env", "")),
             number=int(raw.get("n", 0)),
             waiting=int(raw.get("waiting", 0)),
+            base64=bool(raw.get("base64", False)),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise MalformedRecordError(f"{type(error).__name__} at {error}") from error

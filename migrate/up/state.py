@@ -76,6 +76,11 @@ class StateDir:
         return self.path / "bridge.json"
 
     @property
+    def shadow(self) -> Path:
+        """Of shadow workers: their logs and places; NAME.wanted keeps one running beside the stacks."""
+        return self.path / "shadow"
+
+    @property
     def jwt_secret_file(self) -> Path:
         return self.path / "jwt-secret"
 

@@ -27,7 +27,7 @@ Record, version 1 (JSON)::
     {"v": 1, "request_id": str, "part": int (from 1), "parts": int, "api_id": str, "stage": str, "route_key": str,
      "event_type": str, "connection_id": str, "connected_at": int (ms), "user": str | null, "tenant": str | null,
      "at": float (epoch s), "body": str | null, "base64": bool, "failed": bool, "dropped_before": int,
-     "env": str, "n": int (from 1), "waiting": int,
+     "status": int | null (statusCode of the handler's answer), "env": str, "n": int (from 1), "waiting": int,
      "posts": [{"data": str, "base64": bool, "at": float (epoch s, first of them), "ok": [connection id, ...],
                 "gone": [connection id, ...], "failed": [connection id, ...]}]}
 
@@ -212,6 +212,7 @@ def _open_record(event: dict[str, Any], context: Any, is_answer: bool) -> dict[s
         "body": None if is_answer else event.get("body"),
         "base64": not is_answer and bool(event.get("isBase64Encoded")),
         "failed": False,
+        "status": None,
         "env": _worker,
         "n": 0,
         "_groups": {},
@@ -403,6 +404,11 @@ def _opened(event: Any, context: Any) -> dict[str, Any] | None:
         return None
 
 
+def _status(answer: Any) -> int | None:
+    status = answer.get("statusCode") if isinstance(answer, dict) else None
+    return status if isinstance(status, int) else None
+
+
 def handler(event: Any, context: Any) -> Any:
     """The function's handler while the tee is installed: runs the original one and copies what passed."""
     global _current
@@ -411,7 +417,9 @@ def handler(event: Any, context: Any) -> Any:
         return _application(event, context)
     _current = record
     try:
-        return _application(event, context)
+        answer = _application(event, context)
+        record["status"] = _status(answer)
+        return answer
     except BaseException:
         record["failed"] = True
         raise

@@ -210,6 +210,7 @@ function openRecord(event, context) {
       body: isAnswer ? null : event?.body ?? null,
       base64: Boolean(event?.isBase64Encoded),
       failed: false,
+      status: null,
       env: worker,
       n: 0,
     },
@@ -422,7 +423,7 @@ function deadlineOf(context) {
   return now() + Math.min(longest, left);
 }
 
-async function send(record, context, failed) {
+async function send(record, context, failed, answer) {
   try {
     // What has failed says so with the next turn of the loop.
     if (record.pending.size) await new Promise((next) => { setImmediate(next); });
@@ -431,6 +432,7 @@ async function send(record, context, failed) {
     dropped += record.pending.size;
     record.pending.clear();
     record.fields.failed = failed;
+    record.fields.status = Number.isInteger(answer?.statusCode) ? answer.statusCode : null;
     if (record.fields.event_type === 'ANSWER' && record.groups.size === 0 && dropped === 0) return;
     number += 1;
     record.fields.n = number;
@@ -484,7 +486,7 @@ function run(application, record, args) {
   current = record;
   // A callback ends the invocation the way the runtime wants it; what it is told goes out after the record.
   const ended = (error, result) => {
-    send(record, context, Boolean(error)).then(() => callback?.(error, result));
+    send(record, context, Boolean(error), result).then(() => callback?.(error, result));
   };
   if (context && typeof context.done === 'function') {
     const { done, succeed, fail } = context;
@@ -500,7 +502,7 @@ function run(application, record, args) {
   }
   if (typeof returned?.then !== 'function') return returned;
   return Promise.resolve(returned).then(
-    (result) => send(record, context, false).then(() => result),
+    (result) => send(record, context, false, result).then(() => result),
     (error) => send(record, context, true).then(() => { throw error; }),
   );
 }

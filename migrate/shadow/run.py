@@ -1,0 +1,79 @@
+"""A shadow run begins and ends: tee, reader, control item. until phase 3"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from migrate.config import Config
+from migrate.errors import UsageError
+from migrate.shadow.service import CONSUMER, control_table
+from migrate.shadow.state import Control, ShadowState, State
+from migrate.tee.consumers import TeeState, consumer_queue
+from migrate.tee.install import RemovedTee, TeeSettings, functions_of_api, install_tee, remove_tee
+
+__all__ = ["begin", "change", "teed_functions", "unhook"]
+
+
+def teed_functions(config: Config) -> tuple[list[str], TeeSettings]:
+    """The functions to copy: those behind the API's routes, and those that answer without a route."""
+    behind = functions_of_api(config.client("apigatewayv2"), config.api.id)
+    answering = [one.name for one in config.functions if one.role == "answer"]
+    lambda_ = config.client("lambda")
+    arns = []
+    for name in answering:
+        try:
+            arns.append(str(lambda_.get_function_configuration(FunctionName=name)["FunctionArn"]))
+        except lambda_.exceptions.ResourceNotFoundException:
+            raise UsageError(
+                f"{config.path}: there is no function {name!r}", "correct its name in [[functions]]"
+            ) from None
+    settings = TeeSettings(frozenset(arns), config.identity.user or "userId", config.identity.tenant or "tenantId")
+    return sorted({*behind, *arns}), settings
+
+
+def begin(config: Config) -> tuple[Control, dict[str, Any]]:
+    """Put the tee on and begin a run, or go on with the one that is on. Returns it, and facts for the journal."""
+    table = control_table(config)
+    table.ensure()
+    functions, settings = teed_functions(config)
+    if not functions:
+        raise UsageError(f"API {config.api.id} calls no Lambda functions", "check api.id in the configuration")
+    queue = consumer_queue(config.client("sqs"), config.api.id, CONSUMER)
+    tee_state = TeeState(table, config.api.id)
+    installed = install_tee(config.client, functions, config.api.id, settings, tee_state)
+    tee_state.add(CONSUMER, queue)
+    state = ShadowState(table, config.project.name)
+    control = state.control()
+    if control is None or control.state in ("stopped", "stopping"):
+        now = time.time()
+        # Sorted by name is sorted by time.
+        run_id = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%S")
+        control = Control("running", f"{config.project.name}-{run_id}", now)
+    else:
+        control = replace(control, state="running")
+    state.tell(control)
+    return control, {"run_id": control.run_id, "functions": list(functions), "changed": list(installed.changed)}
+
+
+def change(config: Config, state: State, **settings: float) -> Control:
+    """Tell the worker something else. Raises: UsageError: no run is on."""
+    told = ShadowState(control_table(config), config.project.name)
+    control = told.control()
+    if control is None or control.state in ("stopped", "stopping"):
+        raise UsageError(f"no shadow run of {config.project.name} is on", "`migrate shadow start` begins one")
+    control = replace(control, state=state, **settings)  # type: ignore[arg-type]  # names of Control's numbers
+    told.tell(control)
+    return control
+
+
+def unhook(config: Config) -> RemovedTee | None:
+    """Take this reader away, and the tee as well when nobody else reads; None while somebody does."""
+    tee_state = TeeState(control_table(config), config.api.id)
+    tee_state.remove(CONSUMER)
+    if tee_state.consumers():
+        return None
+    functions, _ = teed_functions(config)
+    return remove_tee(config.client, functions, tee_state)

@@ -1,0 +1,237 @@
+"""From legacy frames to calls of the service, and from frames to rows of the comparison. Pure. until phase 3"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from migrate.compare.deliveries import DeliveryRow
+from migrate.config.model import Feature
+from migrate.config.templates import field_of, render, render_path
+from migrate.tee.records import Post, TeeRecord
+
+__all__ = ["Call", "Cause", "Translator", "frame_of", "moment"]
+
+# What the service's answers and its events call the thing that a request made.
+IDS = ("messageId", "message_id", "run_id", "job_id", "id")
+
+
+@dataclass(frozen=True)
+class Cause:
+    """The entering frame behind something: its request id, who sent it, and when it entered (epoch seconds)."""
+
+    request_id: str
+    user: str
+    tenant: str
+    at: float
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request to the service.
+
+    Args:
+        lane: calls of one lane go out one after the other, in order.
+        room: an open conversation that must be there first, or "".
+    """
+
+    feature: str
+    method: str
+    path: str
+    body: Mapping[str, Any]
+    lane: tuple[str, str, str]
+    room: str
+
+
+class Translator:
+    """The rules of one `migrate.toml`.
+
+    Args:
+        features: of the configuration.
+        default_tenant: of connections that name none.
+    """
+
+    def __init__(self, features: tuple[Feature, ...], default_tenant: str) -> None:
+        self._features = features
+        self._default_tenant = default_tenant
+
+    def tenant_of(self, record: TeeRecord) -> str:
+        """The tenant of a record's user."""
+        return record.tenant or self._default_tenant
+
+    def entering(self, frame: object) -> Feature | None:
+        """The feature that an entering frame belongs to."""
+        for feature in self._features:
+            if field_of(frame, feature.type_field) in feature.types:
+                return feature
+        return None
+
+    def leaving(self, frame: object) -> Feature | None:
+        """The feature that a leaving frame belongs to."""
+        for feature in self._features:
+            if field_of(frame, feature.frame_type_field) in feature.frames:
+                return feature
+        return None
+
+    def call(self, feature: Feature, frame: object, record: TeeRecord) -> Call:
+        """How the frame is replayed.
+
+        Raises: MissingFieldError: it lacks a field that the template needs.
+        """
+        if feature.replay is None:
+            raise ValueError(feature.name)
+        tenant, user = self.tenant_of(record), record.user or ""
+        context = {
+            "user": user,
+            "tenant": tenant,
+            "email": user,
+            "requestId": record.request_id,
+            "connectionId": record.connection_id,
+            "at": record.at,
+            "id": self.id_of(feature, frame, record),
+        }
+        replay = feature.replay
+        order = field_of(frame, feature.order_by) if feature.order_by else None
+        return Call(
+            feature.name,
+            replay.method,
+            render_path(replay.path, frame, context),
+            _without_nulls(render(dict(replay.body), frame, context)),
+            (feature.name, tenant, str(order) if order is not None else ""),
+            str(render(replay.room, frame, context) or "") if replay.room else "",
+        )
+
+    def id_of(self, feature: Feature, frame: object, record: TeeRecord) -> str | None:
+        """The identity that the legacy stack gave to what this frame made: its own, or the one it was answered with."""
+        if not feature.id:
+            return None
+        own = field_of(frame, feature.id)
+        if isinstance(own, str) and own:
+            return own
+        for post in record.posts:
+            found = field_of(frame_of(post), feature.id)
+            if isinstance(found, str) and found:
+                return found
+        return None
+
+    def rows(self, record: TeeRecord, cause: Cause | None) -> Iterator[tuple[str, Feature, Any, DeliveryRow]]:
+        """What was posted, one row a connection; `recipient` is left for the caller, who knows whose connection it is.
+
+        Yields: (connection id, feature, frame, row).
+        """
+        for index, post in enumerate(record.posts):
+            frame = frame_of(post)
+            feature = self.leaving(frame)
+            if feature is None:
+                continue
+            counted: dict[str, int] = {}
+            for outcome, ids in (("ok", post.ok), ("gone", post.gone), ("failed", post.failed)):
+                for connection_id in ids:
+                    # The same payload to the same connection again is another delivery.
+                    nth = counted.get(connection_id, 0)
+                    counted[connection_id] = nth + 1
+                    yield (
+                        connection_id,
+                        feature,
+                        frame,
+                        DeliveryRow(
+                            stack="legacy",
+                            feature=feature.name,
+                            tenant=self.tenant_of(record),
+                            recipient="",
+                            sender=_sender(feature, frame, cause),
+                            stream=_stream(feature, frame),
+                            message_id=_id(feature, frame),
+                            cause=cause.request_id if cause is not None else None,
+                            # The same for the same record, however often it is read.
+                            seq=int(post.at * 1e6) + index + nth,
+                            sent_at=moment(field_of(frame, feature.sent_at)) if feature.sent_at else None,
+                            at=post.at,
+                            outcome=outcome,  # type: ignore[arg-type]  # one of the three above
+                            connection_id=connection_id,
+                            payload=post.data,
+                        ),
+                    )
+
+    def event_row(
+        self, frame: object, text: str, recipient: str, tenant: str, seq: int, at: float, cause: Cause | None
+    ) -> DeliveryRow | None:
+        """A row of what a virtual subscriber got, or None when it belongs to no feature, or is the sender's own."""
+        feature = self.leaving(frame)
+        if feature is None:
+            return None
+        sender = _sender(feature, frame, cause)
+        if not feature.to_sender and (sender == recipient or (cause is not None and cause.user == recipient)):
+            return None
+        return DeliveryRow(
+            stack="sse",
+            feature=feature.name,
+            tenant=tenant,
+            recipient=recipient,
+            sender=sender,
+            stream=_stream(feature, frame),
+            message_id=_id(feature, frame),
+            cause=cause.request_id if cause is not None else None,
+            seq=seq,
+            sent_at=moment(field_of(frame, feature.sent_at)) if feature.sent_at else None,
+            at=at,
+            payload=text,
+        )
+
+    def names(self, frame: object) -> list[str]:
+        """By what a frame or an answer can be known again: `field=value` of its ids."""
+        if not isinstance(frame, Mapping):
+            return []
+        fields = dict.fromkeys([*IDS, *(feature.id for feature in self._features if feature.id)])
+        found = ((name, field_of(frame, name)) for name in fields)
+        return [f"{name}={value}" for name, value in found if isinstance(value, str) and value]
+
+
+def frame_of(post: Post) -> Any:
+    """The payload as JSON, or None when it is none."""
+    if post.base64:
+        return None
+    try:
+        return json.loads(post.data)
+    except ValueError:
+        return None
+
+
+def moment(value: object) -> float | None:
+    """Epoch seconds of a number (seconds, or milliseconds where it can be nothing else) or an ISO 8601 text."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int | float):
+        return value / 1000 if value > 1e11 else float(value)
+    if isinstance(value, str):
+        try:
+            return datetime.fromisoformat(value).timestamp()
+        except ValueError:
+            return None
+    return None
+
+
+def _sender(feature: Feature, frame: object, cause: Cause | None) -> str:
+    named = field_of(frame, feature.sender) if feature.sender else None
+    if isinstance(named, str):
+        return named
+    return cause.user if cause is not None else ""
+
+
+def _stream(feature: Feature, frame: object) -> str:
+    value = field_of(frame, feature.order_by) if feature.order_by else None
+    return "" if value is None else str(value)
+
+
+def _id(feature: Feature, frame: object) -> str | None:
+    value = field_of(frame, feature.id) if feature.id else None
+    return None if value is None else str(value)
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_nulls(one) for key, one in value.items() if one is not None}
+    return value
