@@ -8,17 +8,22 @@ from typing import Any
 
 import typer
 
+from migrate.bridge.process import run_bridge
 from migrate.cli.options import JsonOption, StateDirOption
 from migrate.cli.output import err, out, print_json, reports_errors
 from migrate.cli.status import bridge_view
-from migrate.errors import MigrateError
+from migrate.config import ConfigOption, resolve_config
+from migrate.control.journal import Journal
+from migrate.control.table import ControlTable
+from migrate.errors import MigrateError, UsageError
+from migrate.tee.setup import install_for
 from migrate.up.state import DEFAULT_STATE_DIR, StateDir
 
 __all__ = ["app"]
 
 CHANGE_TIMEOUT_S = 30.0
 
-app = typer.Typer(help="The bridge between both stacks: status, stop, start.", no_args_is_help=True)
+app = typer.Typer(help="The bridge between both stacks: status, run, stop, start.", no_args_is_help=True)
 
 
 @app.command()
@@ -50,6 +55,32 @@ def status(state_dir: StateDirOption = DEFAULT_STATE_DIR, json_: JsonOption = Fa
     for key, text in (("problem_to_sse", "WebSocket to SSE"), ("problem_to_legacy", "SSE to WebSocket")):
         if view.get(key):
             err.print(f"problem, {text}: {view[key]}", markup=False)
+
+
+@app.command()
+@reports_errors
+def run(config: ConfigOption = None, state_dir: StateDirOption = DEFAULT_STATE_DIR) -> None:
+    """Run the bridge of a stack here, until Ctrl-C: what `migrate up` does for its rooms application.
+
+    Puts the tee onto the stack's functions first (`migrate shadow stop` takes it off). Let your own supervisor keep it
+    up on a server; a second one on another machine waits, and takes over when this one is gone.
+
+    Example: migrate bridge run --config direct
+    """
+    settings = resolve_config(config, state_dir)
+    if not any(feature.deliver or feature.collect for feature in settings.features):
+        raise UsageError(
+            f"{settings.path} says nothing about what crosses the bridge",
+            "write [[features.deliver]] and [[features.collect]]: docs/guides/bridge.md",
+        )
+    table = ControlTable(settings.client("dynamodb"), settings.project.state_table)
+    table.ensure()
+    with Journal(table).record("bridge run", {"config": str(settings.path), "api": settings.api.id}) as entry:
+        entry.note(functions=list(install_for(settings, table).functions))
+    folder = StateDir(state_dir).path
+    folder.mkdir(parents=True, exist_ok=True)
+    err.print(f"the bridge of {settings.project.name} runs; Ctrl-C ends it")
+    run_bridge(settings, folder, folder / f"bridge-{settings.project.name}.json")
 
 
 @app.command()
