@@ -23,7 +23,7 @@ _STREAM = [
 DELIVER: dict[str, dict[str, tuple[Deliver, ...]]] = {
     "rooms": {"chat": (Deliver(frame="message", topic="room:{roomId}"),)},
     "direct": {
-        "chat": (
+        "direct": (
             Deliver(frame="message", topic="user:{receiverEmail}"),
             Deliver(
                 frame="messageSent",
@@ -55,7 +55,7 @@ DELIVER: dict[str, dict[str, tuple[Deliver, ...]]] = {
         )
     },
     "layers": {
-        "chat": (
+        "layers-chat": (
             Deliver(frame="chat_message", event="chat_message", topic="room:{chat_id}", key="{message_id}"),
             Deliver(
                 frame="chat_response",
@@ -109,13 +109,13 @@ DELIVER: dict[str, dict[str, tuple[Deliver, ...]]] = {
 COLLECT: dict[str, dict[str, tuple[Collect, ...]]] = {
     "rooms": {"chat": (Collect(topic="room:*"),)},
     "direct": {
-        "chat": (
+        "direct": (
             Collect(topic="room:direct:*", to="user:{receiverEmail}", private=True),
             Collect(event="message", topic="user:*", to="user:{$name}"),
         )
     },
     "layers": {
-        "chat": (
+        "layers-chat": (
             Collect(event="chat_message", topic="room:*", to="tenant:{$tenant}"),
             Collect(event="message", topic="tenant:*", to="tenant:{$tenant}"),
             *(
