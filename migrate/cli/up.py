@@ -63,6 +63,7 @@ def up(
                 "sse-port": sse_port,
                 "dashboard-port": dashboard_port,
                 "ministack-port": None,
+                "shadow-port": None,
             },
             state.last_ports(),
         )

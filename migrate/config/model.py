@@ -167,7 +167,11 @@ class Normalise:
 
 @dataclass(frozen=True, kw_only=True)
 class Replay:
-    """How a frame that enters becomes a call of the service's REST API. Texts are templates."""
+    """How a frame that enters becomes a call of the service's REST API.
+
+    Templates know the frame, `{$user}`, `{$tenant}`, `{$email}`, `{$requestId}`, `{$connectionId}`, `{$at}`, and
+    `{$out.FIELD}`: what the old stack posted because of it, for what it chose itself (an id, a name).
+    """
 
     method: str = _key("HTTP method.", "POST", choices=("POST", "PUT", "PATCH", "DELETE", "GET"))
     path: str = _needed("Path, e.g. /api/chat/send.")

@@ -54,7 +54,7 @@ async def serve(config: Config, directory: Path) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    await asyncio.to_thread(directory.mkdir, mode=0o700, parents=True, exist_ok=True)
     if not config.sse.shadow_url:
         raise UsageError(f"{config.path} names no sse.shadow_url", "the address of a second SSE service")
     records = config.records

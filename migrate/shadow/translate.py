@@ -77,7 +77,8 @@ class Translator:
         return None
 
     def call(self, feature: Feature, frame: object, record: TeeRecord) -> Call:
-        """How the frame is replayed.
+        """How the frame is replayed. Templates know the frame, `{$user}`, `{$tenant}`, `{$email}`, `{$requestId}`,
+        `{$connectionId}`, `{$at}`, and `{$out.FIELD}`: what the legacy stack posted because of it.
 
         Raises: MissingFieldError: it lacks a field that the template needs.
         """
@@ -91,7 +92,7 @@ class Translator:
             "requestId": record.request_id,
             "connectionId": record.connection_id,
             "at": record.at,
-            "id": self.id_of(feature, frame, record),
+            "out": self._posted(feature, record),
         }
         replay = feature.replay
         order = field_of(frame, feature.order_by) if feature.order_by else None
@@ -104,18 +105,11 @@ class Translator:
             str(render(replay.room, frame, context) or "") if replay.room else "",
         )
 
-    def id_of(self, feature: Feature, frame: object, record: TeeRecord) -> str | None:
-        """The identity that the legacy stack gave to what this frame made: its own, or the one it was answered with."""
-        if not feature.id:
-            return None
-        own = field_of(frame, feature.id)
-        if isinstance(own, str) and own:
-            return own
-        for post in record.posts:
-            found = field_of(frame_of(post), feature.id)
-            if isinstance(found, str) and found:
-                return found
-        return None
+    def _posted(self, feature: Feature, record: TeeRecord) -> Mapping[str, Any]:
+        """The first frame that this frame made the stack post: of the feature if there is one, else any (a receipt)."""
+        frames = [frame for post in record.posts if isinstance(frame := frame_of(post), Mapping)]
+        own = [frame for frame in frames if self.leaving(frame) == feature]
+        return next(iter(own or frames), {})
 
     def rows(self, record: TeeRecord, cause: Cause | None) -> Iterator[tuple[str, Feature, Any, DeliveryRow]]:
         """What was posted, one row a connection; `recipient` is left for the caller, who knows whose connection it is.

@@ -149,8 +149,8 @@ class Worker:
                     if task.done():
                         await task
             finally:
-                for task in (*tasks, stopping, ending):
-                    task.cancel()
+                for waiting in waits:
+                    waiting.cancel()
                 await asyncio.gather(*tasks, stopping, ending, return_exceptions=True)
                 await self._streams.close()
                 self._close(over=ended.is_set())

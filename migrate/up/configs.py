@@ -15,17 +15,23 @@ from legacy_ws.apps.rooms.schema import CONNECTIONS as ROOMS
 from legacy_ws.deploy.apps import APPS
 from legacy_ws.deploy.spec import AppSpec, FunctionSpec
 from migrate.bridge.applications import COLLECT, DELIVER
-from migrate.config.model import Api, Feature, Function, Identity, Project, Replay, Settings, Shadow, Sse, Table
+from migrate.config.model import Api, Feature, Function, Identity, Ignore, Project, Replay, Settings, Shadow, Sse, Table
 from migrate.config.write import to_toml
 from migrate.up.state import StateDir
 
-__all__ = ["settings_for", "write_configs"]
+__all__ = ["settings_for", "state_table", "write_configs"]
 
 HEADING = """The application {name} of `migrate up`, which writes this file anew at each start.
 Copy it and change it as you like: --config FILE."""
 
 SCHEMAS = {"rooms": ROOMS, "direct": DIRECT, "layers": LAYERS}
-# What a frame means on the SSE side: the same call that a client makes which has moved.
+EXPIRES = "2027-12-31"
+_OWN_TIME = Ignore(path="timestamp", reason="each stack stamps a message with its own clock", expires=EXPIRES)
+_OWN_ID = Ignore(path="messageId", reason="each stack makes its own id of a message", expires=EXPIRES)
+_KEY = "{$requestId}"
+
+# What a frame means on the SSE side: the same call that a client makes which has moved. Both stacks name a message of
+# rooms and direct by an id of their own, so there it is known by its content.
 FEATURES: dict[str, tuple[Feature, ...]] = {
     "rooms": (
         Feature(
@@ -33,78 +39,86 @@ FEATURES: dict[str, tuple[Feature, ...]] = {
             types=("sendMessage",),
             frames=("message",),
             order_by="roomId",
-            sender="userName",
-            id="messageId",
             sent_at="timestamp",
+            ignore=(_OWN_ID, _OWN_TIME),
             replay=Replay(
                 path="/api/chat/send",
                 body={
                     "conversationId": "{roomId|main}",
                     "message": "{message}",
-                    "userName": "{userName|$user}",
-                    "idempotencyKey": "{$requestId}",
+                    # The name of a connection, where the frame has none.
+                    "userName": "{$out.userName?}",
+                    "idempotencyKey": _KEY,
                 },
+                room="{roomId|main}",
             ),
         ),
     ),
     "direct": (
         Feature(
-            name="chat",
+            name="direct",
             types=("sendMessage",),
             frames=("message",),
             order_by="roomId",
             sender="senderEmail",
-            id="messageId",
             sent_at="timestamp",
+            to_sender=False,
+            ignore=(_OWN_ID, _OWN_TIME),
             replay=Replay(
                 path="/api/chat/send",
-                body={"with": "{receiverEmail}", "message": "{message}", "idempotencyKey": "{$requestId}"},
+                body={"with": "{receiverEmail}", "message": "{message}", "idempotencyKey": _KEY},
             ),
         ),
     ),
     "layers": (
         Feature(
-            name="chat",
+            name="layers-chat",
             types=("chat", "chat_message"),
-            frames=("chat_message", "chat_stream_start", "chat_stream_chunk", "chat_stream_end"),
             type_field="type",
-            id="message_id",
-            order_by="chat_id",
-            sender="user_id",
+            frames=("chat_message", "chat_stream_start", "chat_stream_chunk", "chat_stream_end"),
+            order_by="message_id",
             sent_at="timestamp",
+            ignore=(_OWN_TIME,),
             replay=Replay(
                 path="/api/chat/message",
-                body={"chat_id": "{chat_id}", "message": "{message}", "message_id": "{message_id|$requestId}"},
+                body={
+                    "chat_id": "{chat_id}",
+                    "message": "{message}",
+                    "message_id": "{$out.message_id?}",
+                    "idempotencyKey": _KEY,
+                },
+                room="{chat_id}",
             ),
         ),
         Feature(
             name="agent-run",
             types=("agent_run",),
-            frames=("agent_run_notification",),
             type_field="type",
+            frames=("agent_run_notification",),
             order_by="run_id",
             replay=Replay(
                 path="/api/agent-runs",
-                body={"agent_id": "{agent_id}", "input": "{input}", "run_id": "{run_id|$requestId}"},
+                body={"agent_id": "{agent_id}", "input": "{input}", "run_id": "{$out.run_id?}"},
             ),
         ),
         Feature(
             name="library",
             types=("library_process",),
-            frames=("library_processing_notification",),
             type_field="type",
+            frames=("library_processing_notification",),
             order_by="job_id",
             replay=Replay(
                 path="/api/library-jobs",
-                body={
-                    "library_id": "{library_id}",
-                    "documents": "{documents}",
-                    "job_id": "{job_id|$requestId}",
-                },
+                body={"library_id": "{library_id}", "documents": "{documents}", "job_id": "{$out.job_id?}"},
             ),
         ),
     ),
 }
+
+
+def state_table(name: str) -> str:
+    """The table of the shared state of an application."""
+    return f"ws2sse-migration-{name}"
 
 
 def settings_for(name: str, stack: Mapping[str, Any], up: Mapping[str, Any]) -> Settings:
@@ -116,7 +130,7 @@ def settings_for(name: str, stack: Mapping[str, Any], up: Mapping[str, Any]) -> 
     """
     app = APPS[name]
     return Settings(
-        project=Project(name=name, state_table=f"ws2sse-migration-{name}", records=f"../records/shadow/{name}"),
+        project=Project(name=name, state_table=state_table(name), records=f"../records/shadow/{name}"),
         api=Api(
             id=stack["api_id"],
             stage=stack.get("stage", "prod"),
@@ -126,7 +140,7 @@ def settings_for(name: str, stack: Mapping[str, Any], up: Mapping[str, Any]) -> 
             ws_url=stack["websocket_url"],
             route_selection=app.route_selection,
         ),
-        sse=Sse(url=up["sse_url"], default_tenant=up["tenant"]),
+        sse=Sse(url=up["sse_url"], shadow_url=up["shadow_url"], default_tenant=up["tenant"]),
         identity=Identity(email="email", user="email", tenant="") if name == "direct" else Identity(),
         tables=_tables(app, stack["tables"]),
         functions=tuple(Function(name=stack["functions"][one.name], role=_role(one)) for one in app.functions),

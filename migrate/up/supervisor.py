@@ -3,6 +3,9 @@
     local AWS -> legacy stack (`legacy-ws deploy rooms`) -> tee
               -> SSE service's tables                    -> SSE service -> rooms -> bridge -> page, traffic
 
+`migrate shadow start` asks for more by a file (shadow/NAME.wanted): a second SSE service with tables of its own, and
+the worker of that application; without the file both are ended again.
+
 Whatever way the supervisor ends, its children end with it: by SIGTERM in order on a clean stop, by the leash of
 `migrate.local.children` when it is killed.
 """
@@ -24,13 +27,16 @@ import httpx
 
 from legacy_ws.deploy.apps import APPS
 from migrate import live, traffic
+from migrate.control.table import ControlTable
 from migrate.errors import MigrateError
 from migrate.local.children import Supervised, kill, last_words, spawn
 from migrate.local.errors import ChildFailedError
+from migrate.tee.consumers import TeeState
 from migrate.tee.install import functions_of_api, install_tee
 from migrate.tokens import mint
 from migrate.up.aws import REGION, clients, environment, without_proxy
-from migrate.up.configs import write_configs
+from migrate.up.configs import state_table, write_configs
+from migrate.up.shadow import ShadowParts
 from migrate.up.state import STACK, StateDir
 
 __all__ = ["HOST", "ROOMS", "STACK", "TENANT", "Supervisor", "UpOptions"]
@@ -39,6 +45,7 @@ HOST = "127.0.0.1"
 TENANT = "demo"
 ROOMS = ("main", "random")
 SSE_TABLE_PREFIX = "sse"
+SHADOW_TABLE_PREFIX = "shadow"
 # How long one part may take to start, seconds: generous, since a laptop may be busy.
 START_TIMEOUT_S = 60.0
 MAX_LOG_BYTES = 5_000_000
@@ -49,7 +56,7 @@ class UpOptions:
     """What `migrate up` was asked for.
 
     Attributes:
-        ports: aws, gateway, gateway-tls, sse, dashboard.
+        ports: aws, gateway, gateway-tls, sse, dashboard, ministack, shadow.
         traffic: whether simulated people chat.
         fresh: whether to start from an empty local AWS instead of the state saved at the last clean stop.
     """
@@ -125,6 +132,8 @@ class Supervisor:
             legacy_ws_url={name: one["websocket_url"] for name, one in stacks.items()},
             management_url=stack["management_url"],
             sse_url=f"http://{HOST}:{ports['sse']}",
+            # There only while `migrate shadow` wants it.
+            shadow_url=f"http://{HOST}:{ports['shadow']}",
             dashboard_url=f"http://{HOST}:{ports['dashboard']}/",
             env=env,
             jwt={"secret_file": str(state.jwt_secret_file)},
@@ -146,6 +155,16 @@ class Supervisor:
             held=state.bridge_held.exists,
         )
         self._say("bridge is up")
+        parts = ShadowParts(
+            state,
+            ports["shadow"],
+            self._shadow_environment(env, secret),
+            env,
+            self._child,
+            self._run_once,
+            self._end_child,
+        )
+        self._start_in_process("shadow", parts.run(self._end))
         self._start_in_process("page", self._serve_page(secret))
         if self._options.traffic:
             self._start_in_process("traffic", traffic.run({**self._up, "jwt_secret": secret}, self._end))
@@ -187,6 +206,12 @@ class Supervisor:
             "SSE_CORS_ORIGINS": f"http://{HOST}:{self._options.ports['dashboard']}",
         }
 
+    def _shadow_environment(self, env: dict[str, str], secret: str) -> dict[str, str]:
+        """Of the second instance: no table, and so no event, of the first one or of the application is its own."""
+        shared = {"SSE_TABLE_PREFIX", "SSE_MESSAGES_TABLE", "SSE_MESSAGES_PARTITION_KEY", "SSE_MESSAGES_TENANT"}
+        own = {name: value for name, value in self._sse_environment(env, secret).items() if name not in shared}
+        return {**own, "SSE_TABLE_PREFIX": SHADOW_TABLE_PREFIX}
+
     async def _start_sse(self, env: dict[str, str], secret: str) -> None:
         port = self._options.ports["sse"]
         await self._child(
@@ -215,7 +240,10 @@ class Supervisor:
 
     def _install_tee(self, env: dict[str, str], api_id: str) -> str:
         client = clients(env)
-        return install_tee(client, functions_of_api(client("apigatewayv2"), api_id), api_id).queue_url
+        table = ControlTable(client("dynamodb"), state_table(STACK))
+        table.ensure()
+        functions = functions_of_api(client("apigatewayv2"), api_id)
+        return install_tee(client, functions, api_id, None, TeeState(table, api_id)).queue_url
 
     async def _make_rooms(self, secret: str) -> None:
         token = mint("bridge", TENANT, secret, scopes=("events:publish",))
@@ -282,6 +310,13 @@ class Supervisor:
             changed=self._write,
         )
         await child.start()
+
+    async def _end_child(self, name: str) -> None:
+        """End a part that is no longer wanted."""
+        child = self._children.pop(name, None)
+        if child is not None:
+            await child.stop()
+            self._write()
 
     async def _run_once(self, name: str, argv: list[str], env: dict[str, str]) -> bytes:
         """Run a command to its end; its stdout is the result. Raises ChildFailedError with its last words."""

@@ -1,0 +1,325 @@
+"""`migrate shadow`: legacy traffic, done again on a second SSE service that nobody sees. until phase 3 (MG6)"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import psutil
+import typer
+
+from migrate.cli.options import JsonOption, StateDirOption
+from migrate.cli.output import err, out, print_json, reports_errors
+from migrate.config import Config, ConfigOption, resolve_config
+from migrate.errors import MigrateError, UsageError
+from migrate.up.state import DEFAULT_STATE_DIR, StateDir
+
+__all__ = ["app"]
+
+READY_S = 60.0
+# A run that ends waits for what is under way; one that is cut off does not.
+END_S = 90.0
+
+app = typer.Typer(
+    help="Shadow traffic: start, stop, pause, resume, status. No user sees it, no table of the application is written.",
+    no_args_is_help=True,
+)
+
+
+@app.command()
+@reports_errors
+def start(
+    config: ConfigOption = None,
+    foreground: Annotated[
+        bool, typer.Option("--foreground", help="Be the worker: for a supervisor of your own (systemd, ECS).")
+    ] = False,
+    no_worker: Annotated[
+        bool, typer.Option("--no-worker", help="Put the tee on and begin the run; the worker is started elsewhere.")
+    ] = False,
+    state_dir: StateDirOption = DEFAULT_STATE_DIR,
+    json_: JsonOption = False,
+) -> None:
+    """Copy what passes the legacy functions, and replay it; goes on with a run that is on.
+
+    Example: migrate shadow start --config direct
+    """
+    from migrate.shadow.run import begin
+
+    found, state = resolve_config(config, state_dir), StateDir(state_dir)
+    if not found.sse.shadow_url:
+        raise UsageError(f"{found.path} names no sse.shadow_url", "the address of a second SSE service, tables apart")
+    found.jwt_secret()
+    with _journal(found, "shadow start", {"foreground": foreground, "no_worker": no_worker}) as entry:
+        control, facts = begin(found)
+        entry.note(**facts)
+    changed = len(facts["changed"])
+    err.print(
+        f"run {control.run_id}: the tee is on {len(facts['functions'])} functions"
+        + (f" ({changed} changed now)" if changed else " (as before)")
+    )
+    if foreground:
+        _be_worker(found, state)
+        return
+    if not no_worker:
+        _start_worker(found, state)
+        _wait(found, lambda status: bool(status.get("alive")) and status["run_id"] == control.run_id, READY_S, state)
+        # What enters before is not counted: not every copy of it may have come this way.
+        from migrate.shadow.worker import BEGIN_S
+
+        time.sleep(max(0.0, control.started_at + BEGIN_S - time.time()))
+    if json_:
+        print_json(_view(found))
+    else:
+        err.print("it replays; look at it with `migrate shadow status`, compare with `migrate compare`")
+
+
+@app.command()
+@reports_errors
+def stop(
+    config: ConfigOption = None,
+    now: Annotated[
+        bool, typer.Option("--now", help="The kill switch: replay nothing more, not even what is under way.")
+    ] = False,
+    state_dir: StateDirOption = DEFAULT_STATE_DIR,
+    json_: JsonOption = False,
+) -> None:
+    """End the run, and take the tee off the functions: their configuration is as it was before.
+
+    Example: migrate shadow stop
+    """
+    from dataclasses import replace
+
+    from migrate.shadow.run import unhook
+    from migrate.shadow.service import control_table
+    from migrate.shadow.state import ShadowState
+
+    found, state = resolve_config(config, state_dir), StateDir(state_dir)
+    told = ShadowState(control_table(found), found.project.name)
+    with _journal(found, "shadow stop", {"now": now}) as entry:
+        control = told.control()
+        running = control is not None and control.state not in ("stopped",)
+        if control is not None and running:
+            # First nobody copies any more, then what was copied is worked on to its end.
+            told.tell(replace(control, state="stopped" if now else "stopping"))
+        removed = unhook(found)
+        if control is not None and running:
+            _wait(found, lambda status: not status.get("alive"), END_S, state)
+            told.tell(replace(control, state="stopped"))
+        _end_worker(found, state)
+        different = {name: list(fields) for name, fields in removed.different.items()} if removed else {}
+        changed = list(removed.changed) if removed else []
+        entry.note(changed=changed, different=different, run_id=control.run_id if control else "")
+    view = {"run_id": control.run_id if control else None, "functions_changed": changed, "different": different}
+    if json_:
+        print_json({**view, "tee": "off" if removed else "stays for the bridge"})
+        return
+    if removed is None:
+        err.print("the run is over; the tee stays, since the bridge reads it as well")
+    else:
+        err.print(f"the run is over; the tee is off {len(changed)} functions")
+    for name, fields in different.items():
+        err.print(
+            f"{name} was changed by somebody while the tee was on, and was left so: {', '.join(fields)}",
+            style="bold yellow",
+        )
+
+
+@app.command()
+@reports_errors
+def pause(config: ConfigOption = None, state_dir: StateDirOption = DEFAULT_STATE_DIR) -> None:
+    """Replay nothing until `resume`; what is copied meanwhile waits in its queue (at most 14 days).
+
+    Example: migrate shadow pause
+    """
+    _change(config, state_dir, "paused")
+    err.print("paused; `migrate shadow resume` goes on where it was")
+
+
+@app.command()
+@reports_errors
+def resume(
+    config: ConfigOption = None,
+    max_per_s: Annotated[
+        float | None, typer.Option("--max-per-s", min=0, help="Replay no more a second; 0: no limit.")
+    ] = None,
+    sample_percent: Annotated[
+        float | None, typer.Option("--sample-percent", min=0, max=100, help="Shadow so many of the users.")
+    ] = None,
+    state_dir: StateDirOption = DEFAULT_STATE_DIR,
+) -> None:
+    """Go on after `pause`, or change the limits of a run that is on.
+
+    Example: migrate shadow resume --max-per-s 20
+    """
+    settings = {"max_per_s": max_per_s, "sample_percent": sample_percent}
+    _change(config, state_dir, "running", **{name: value for name, value in settings.items() if value is not None})
+    err.print("it replays")
+
+
+@app.command()
+@reports_errors
+def status(
+    config: ConfigOption = None, state_dir: StateDirOption = DEFAULT_STATE_DIR, json_: JsonOption = False
+) -> None:
+    """Show what the run does: how far it is behind, what holds it back, what was lost.
+
+    Example: migrate shadow status --json
+    """
+    found = resolve_config(config, state_dir)
+    view = _view(found)
+    if json_:
+        print_json(view)
+        return
+    worker = view["worker"]
+    out.print(f"run {view['run_id'] or 'none'}: {view['state']}, tee on {view['tee']} functions")
+    if not worker:
+        return
+    out.print(f"worker {worker['pid']} on {worker['host']}: {'alive' if worker['alive'] else 'not running'}")
+    for key, text in (
+        ("received", "records of the tee"),
+        ("waiting", "of them in hand"),
+        ("queued", "more in the queue"),
+        ("lag_s", "seconds behind"),
+        ("replayed", "frames replayed"),
+        ("failed", "frames refused"),
+        ("skipped", "frames left out"),
+        ("subscribers", "virtual subscribers"),
+        ("legacy_deliveries", "legacy deliveries recorded"),
+        ("sse_deliveries", "SSE deliveries recorded"),
+        ("lost", "records lost before they came"),
+    ):
+        out.print(f"  {text:32} {worker.get(key, view.get(key, 0))}")
+    for key, text in (("throttled", "held back"), ("problem", "problem"), ("faults", "faults on purpose")):
+        if worker.get(key):
+            err.print(f"{text}: {worker[key]}")
+    if view["state"] in ("running", "paused") and not worker["alive"]:
+        err.print("hint: `migrate shadow start` starts a worker, which goes on where this one was")
+
+
+def _journal(config: Config, action: str, arguments: dict[str, Any]) -> Any:
+    from migrate.control.journal import Journal
+    from migrate.shadow.service import control_table
+
+    table = control_table(config)
+    table.ensure()
+    return Journal(table).record(action, {"project": config.project.name, **arguments})
+
+
+def _change(config: str | None, state_dir: Path, to: Any, **settings: float) -> None:
+    from migrate.shadow.run import change
+
+    found = resolve_config(config, state_dir)
+    with _journal(found, f"shadow {'pause' if to == 'paused' else 'resume'}", dict(settings)):
+        change(found, to, **settings)
+
+
+def _view(config: Config) -> dict[str, Any]:
+    from migrate.shadow.run import teed_functions
+    from migrate.shadow.service import CONSUMER, control_table
+    from migrate.shadow.state import ShadowState
+    from migrate.tee.consumers import TeeState
+    from migrate.tee.install import is_installed
+
+    table = control_table(config)
+    told = ShadowState(table, config.project.name)
+    control = told.control()
+    functions, _ = teed_functions(config)
+    lambda_ = config.client("lambda")
+    queued = 0
+    for consumer in TeeState(table, config.api.id).consumers():
+        if consumer.name == CONSUMER:
+            answer = config.client("sqs").get_queue_attributes(
+                QueueUrl=consumer.queue_url, AttributeNames=["ApproximateNumberOfMessages"]
+            )
+            queued = int(answer["Attributes"]["ApproximateNumberOfMessages"])
+    return {
+        "project": config.project.name,
+        "run_id": control.run_id if control else None,
+        "state": control.state if control else "stopped",
+        "started_at": control.started_at if control else None,
+        "records": str(config.records),
+        "tee": sum(is_installed(lambda_, name) for name in functions),
+        "functions": len(functions),
+        "queued": queued,
+        "worker": told.worker(),
+    }
+
+
+def _wait(config: Config, reached: Callable[[dict[str, Any]], bool], seconds: float, state: StateDir) -> None:
+    from migrate.shadow.service import control_table
+    from migrate.shadow.state import ShadowState
+
+    told = ShadowState(control_table(config), config.project.name)
+    deadline = time.monotonic() + seconds
+    while not reached(worker := told.worker()):
+        if time.monotonic() > deadline:
+            raise MigrateError(
+                f"the worker is {'still running' if worker.get('alive') else 'not running yet'} after {seconds:g} s",
+                f"look at `migrate shadow status` and {_log(config, state)}",
+            )
+        time.sleep(0.1)
+
+
+def _be_worker(config: Config, state: StateDir) -> None:
+    import asyncio
+    import logging
+
+    from migrate.shadow.service import serve
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    asyncio.run(serve(config, state.shadow))
+
+
+def _start_worker(config: Config, state: StateDir) -> None:
+    """Have one running: beside the stacks of `migrate up`, else as a process of its own."""
+    from migrate.shadow.faults import VARIABLE, Faults
+
+    faults = os.environ.get(VARIABLE, "")
+    Faults.parse(faults)
+    state.shadow.mkdir(mode=0o700, parents=True, exist_ok=True)
+    name = config.project.name
+    if config.is_local:
+        (state.shadow / f"{name}.wanted").write_text(json.dumps({"faults": faults}), encoding="utf-8")
+        return
+    if _pid(config, state) is not None:
+        return
+    with _log(config, state).open("ab") as log:
+        child = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "migrate.shadow"),
+                *("--config", str(config.path.resolve()), "--state-dir", str(state.path)),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    (state.shadow / f"{name}.pid").write_text(f"{child.pid}\n", encoding="ascii")
+
+
+def _end_worker(config: Config, state: StateDir) -> None:
+    (state.shadow / f"{config.project.name}.wanted").unlink(missing_ok=True)
+    (state.shadow / f"{config.project.name}.pid").unlink(missing_ok=True)
+
+
+def _pid(config: Config, state: StateDir) -> int | None:
+    """Of a worker that this command started here and that still runs."""
+    try:
+        pid = int((state.shadow / f"{config.project.name}.pid").read_text(encoding="ascii"))
+        command = psutil.Process(pid).cmdline()
+    except (OSError, ValueError, psutil.Error):
+        return None
+    return pid if "migrate.shadow" in command else None
+
+
+def _log(config: Config, state: StateDir) -> Path:
+    if config.is_local:
+        return state.logs / f"shadow-{config.project.name}.log"
+    return state.shadow / f"{config.project.name}.log"

@@ -1,0 +1,130 @@
+"""The shadow's parts beside the running stacks: started and ended as files say. until phase 3
+
+shadow/NAME.wanted {"faults": str} is written by `migrate shadow start` for the application NAME, and deleted by
+`migrate shadow stop`; what is wanted when the stacks come up again is started again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from migrate.errors import MigrateError
+from migrate.shadow.faults import VARIABLE
+from migrate.up.state import StateDir
+
+__all__ = ["ShadowParts"]
+
+LOOK_S = 0.1
+AGAIN_S = 5.0
+log = logging.getLogger("migrate.up")
+
+
+class ShadowParts:
+    """The second SSE service and the workers.
+
+    Args:
+        port: of the service.
+        service_env, worker_env: their variables.
+        child, run_once, end_child: the supervisor's own.
+    """
+
+    def __init__(
+        self,
+        state: StateDir,
+        port: int,
+        service_env: dict[str, str],
+        worker_env: dict[str, str],
+        child: Callable[..., Awaitable[None]],
+        run_once: Callable[[str, list[str], dict[str, str]], Awaitable[bytes]],
+        end_child: Callable[[str], Awaitable[None]],
+    ) -> None:
+        self._state = state
+        self._port = port
+        self._service_env = service_env
+        self._worker_env = worker_env
+        self._child = child
+        self._run_once = run_once
+        self._end_child = end_child
+        self._running: set[str] = set()
+        self._has_service = False
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Follow the files until `stop` is set."""
+        while not stop.is_set():
+            pause_s = LOOK_S
+            try:
+                await self._follow()
+            except MigrateError as error:
+                # The command that asked for it says so when it has waited long enough; the stacks go on.
+                log.error("the shadow could not be started: %s", error.message)  # noqa: TRY400
+                pause_s = AGAIN_S
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), pause_s)
+
+    async def _follow(self) -> None:
+        wanted = await asyncio.to_thread(self._wanted)
+        for name in sorted(self._running - wanted.keys()):
+            await self._end_child(f"shadow-{name}")
+            self._running.discard(name)
+        if not wanted and self._has_service:
+            await self._end_child("shadow-sse")
+            self._has_service = False
+        if wanted and not self._has_service:
+            await self._start_service()
+            self._has_service = True
+        for name in sorted(wanted.keys() - self._running):
+            await self._start_worker(name, wanted[name])
+            self._running.add(name)
+
+    def _wanted(self) -> dict[str, dict[str, Any]]:
+        found = {}
+        for path in self._state.shadow.glob("*.wanted"):
+            try:
+                found[path.stem] = json.loads(path.read_text(encoding="utf-8"))
+            except (OSError, ValueError):
+                continue
+        return found
+
+    async def _start_service(self) -> None:
+        await self._run_once(
+            "shadow-sse-tables", [sys.executable, "-m", "sse_service", "create-tables"], self._service_env
+        )
+        await self._child(
+            "shadow-sse",
+            ["-m", "sse_service", "serve", "--host", "127.0.0.1", "--port", str(self._port)],
+            self._service_env,
+            self._service_ready,
+        )
+
+    async def _service_ready(self) -> None:
+        async with httpx.AsyncClient(timeout=2.0, trust_env=False) as client:
+            while True:
+                with contextlib.suppress(httpx.TransportError):
+                    if (await client.get(f"http://127.0.0.1:{self._port}/readyz")).status_code == 200:
+                        return
+                await asyncio.sleep(0.03)
+
+    async def _start_worker(self, name: str, wanted: dict[str, Any]) -> None:
+        config: Path = self._state.configs / f"{name}.toml"
+        await self._child(
+            f"shadow-{name}",
+            ["-m", "migrate.shadow", "--config", str(config), "--state-dir", str(self._state.path)],
+            {**self._worker_env, VARIABLE: str(wanted.get("faults", ""))},
+            # Its own word in the state table is waited for by whoever asked.
+            _at_once,
+            # A run that is over: its worker has ended by itself, and is not to be started again.
+            held=lambda: not (self._state.shadow / f"{name}.wanted").exists(),
+        )
+
+
+async def _at_once() -> None:
+    await asyncio.sleep(0)
