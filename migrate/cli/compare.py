@@ -6,21 +6,25 @@ import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from migrate.cli.compare_records import Recorded, compare_recorded
 from migrate.cli.options import JsonOption, StateDirOption
 from migrate.cli.output import err, out, print_json, reports_errors
 from migrate.clients import UpInfo
 from migrate.compare.core import compare as compare_capture
+from migrate.compare.files import has_records
 from migrate.compare.model import Capture
 from migrate.compare.probe import OnProgress, Plan, new_run_id, probe
 from migrate.compare.records import RecordWriter, read_capture
 from migrate.compare.render import as_json, print_report
 from migrate.compare.verdict import Thresholds
+from migrate.config import Config, ConfigOption, resolve_config
 from migrate.errors import UsageError
 from migrate.up.state import DEFAULT_STATE_DIR
 
@@ -28,55 +32,153 @@ __all__ = ["compare"]
 
 DEFAULT_MESSAGES = 200
 DEFAULT_RATE = 20.0
+PROBE_MIN_SAMPLES = 50
+
+
+class EngineName(StrEnum):
+    """What compares."""
+
+    DUCKDB = "duckdb"
+    ATHENA = "athena"
 
 
 @reports_errors
 def compare(
-    duration: Annotated[
-        float | None, typer.Option(min=0.1, max=86_400, help="Seconds to send for, instead of --messages.")
+    config: ConfigOption = None,
+    records: Annotated[
+        str | None,
+        typer.Option(help="Records to compare: a run, a directory of runs, or a probe's. [default: as configured]"),
     ] = None,
-    users: Annotated[int, typer.Option(min=1, max=500, help="Probe users, each on both stacks.")] = 4,
+    follow: Annotated[bool, typer.Option("--follow", help="Compare what is being recorded, until Ctrl-C.")] = False,
+    interval: Annotated[float, typer.Option(min=0.1, max=3600, help="Seconds between comparisons of --follow.")] = 2.0,
+    since: Annotated[str | None, typer.Option(help="From then on: 15m, 2h, or a time of ISO 8601.")] = None,
+    until: Annotated[str | None, typer.Option(help="Until then.")] = None,
+    feature: Annotated[
+        list[str] | None, typer.Option(help="Only this feature; repeatable. [default: all configured]")
+    ] = None,
+    tenant: Annotated[str | None, typer.Option(help="Only this tenant.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write the report as one HTML file.")] = None,
+    engine: Annotated[EngineName, typer.Option(help="DuckDB here, or Athena over records in S3.")] = EngineName.DUCKDB,
+    sql: Annotated[bool, typer.Option("--sql", help="Print the SQL of the comparison and do nothing.")] = False,
+    database: Annotated[str, typer.Option(help="Athena: database of the temporary tables.")] = "default",
+    workgroup: Annotated[str, typer.Option(help="Athena: workgroup, with a place for results.")] = "primary",
+    settle: Annotated[
+        float | None,
+        typer.Option(min=0, max=3600, help="Seconds that a late message has. [default: as configured; probe: 10]"),
+    ] = None,
+    min_samples: Annotated[
+        int | None,
+        typer.Option(min=1, help="Deliveries needed for a pass. [default: as configured; probe: 50 messages]"),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many offenders to show.")] = 6,
+    save: Annotated[bool, typer.Option(help="Store the verdict for the gates of the cut-over.")] = True,
+    probing: Annotated[
+        bool, typer.Option("--probe", help="Connect to both stacks of `migrate up` and send, instead of records.")
+    ] = False,
+    duration: Annotated[
+        float | None, typer.Option(min=0.1, max=86_400, help="Probe: seconds to send for, instead of --messages.")
+    ] = None,
+    users: Annotated[int, typer.Option(min=1, max=500, help="Probe: users, each on both stacks.")] = 4,
     messages: Annotated[
         int | None,
         typer.Option(
             min=1,
             max=1_000_000,
-            help=f"Messages to send, half over each way. [default: {DEFAULT_MESSAGES}]",
+            help=f"Probe: messages to send, half over each way. [default: {DEFAULT_MESSAGES}]",
         ),
     ] = None,
     rate: Annotated[
         float | None,
-        typer.Option(min=0.1, max=2000, help=f"Messages a second. [default: {DEFAULT_RATE:g}]"),
+        typer.Option(min=0.1, max=2000, help=f"Probe: messages a second. [default: {DEFAULT_RATE:g}]"),
     ] = None,
-    settle: Annotated[float, typer.Option(min=0, max=3600, help="Seconds to wait at most for late messages.")] = 10.0,
-    room: Annotated[list[str] | None, typer.Option(help="Room to use; repeatable. [default: the demo's rooms]")] = None,
+    room: Annotated[
+        list[str] | None, typer.Option(help="Probe: room to use; repeatable. [default: the demo's rooms]")
+    ] = None,
     own_only: Annotated[
-        bool, typer.Option("--own-only", help="Judge only the probes' messages, not other people's.")
+        bool, typer.Option("--own-only", help="Probe: judge only its own messages, not other people's.")
     ] = False,
-    records: Annotated[Path | None, typer.Option(help="Compare this recorded run instead of probing.")] = None,
-    min_samples: Annotated[int, typer.Option(min=1, help="Messages needed for a pass; fewer are inconclusive.")] = 50,
-    limit: Annotated[int, typer.Option(min=1, help="How many offending messages to name.")] = 6,
     state_dir: StateDirOption = DEFAULT_STATE_DIR,
     json: JsonOption = False,
 ) -> None:
-    """Connect as the same users to both stacks, send, and say whether both delivered the same.
+    """Say whether both stacks delivered the same: by what the shadow recorded, or by connecting to both and sending.
 
-    Exit code 0: pass. 3: fail. 4: inconclusive. 2: no stack is running, or wrong usage.
+    Exit code 0: pass. 3: fail. 4: inconclusive. 2: nothing to compare, damaged records, or wrong usage.
 
-    Example: migrate compare --users 4 --messages 200 --rate 20
+    Example: migrate compare --feature chat --since 30m --html report.html
     """
+    if probing or (records is not None and (Path(records) / "sends.jsonl").exists()):
+        if probing and (follow or sql or html or since or until or feature or tenant):
+            raise UsageError(
+                "--probe compares no records",
+                "leave out --follow, --sql, --html, --since, --until, --feature, --tenant",
+            )
+        code = _by_probe(
+            records, state_dir, json, limit, min_samples, settle, (users, messages, rate, duration, room), own_only
+        )
+        raise typer.Exit(code)
+    wants_records = bool(records or config or follow or sql or html or since or until or feature or tenant)
+    found = _configured(config, state_dir, needed=wants_records)
+    source = (records or str(found.records)) if found is not None else ""
+    if found is None or not (wants_records or source.startswith("s3://") or has_records(Path(source))):
+        raise typer.Exit(
+            _by_probe(
+                None, state_dir, json, limit, min_samples, settle, (users, messages, rate, duration, room), own_only
+            )
+        )
+    request = Recorded(
+        config=found,
+        source=source,
+        features=feature or [],
+        tenant=tenant,
+        since=since,
+        until=until,
+        settle_s=settle,
+        min_samples=min_samples,
+        limit=limit,
+        html=html,
+        athena=(database, workgroup) if engine is EngineName.ATHENA else None,
+        save=save,
+        json=json,
+    )
+    raise typer.Exit(compare_recorded(request, follow_s=interval if follow else None, only_sql=sql))
+
+
+def _configured(config: str | None, state_dir: Path, *, needed: bool) -> Config | None:
+    """The configuration; None when none is needed and there is none."""
+    try:
+        return resolve_config(config, state_dir)
+    except UsageError:
+        if needed:
+            raise
+        return None
+
+
+def _by_probe(
+    records: str | None,
+    state_dir: Path,
+    json: bool,
+    limit: int,
+    min_samples: int | None,
+    settle: float | None,
+    plan: tuple[int, int | None, float | None, float | None, list[str] | None],
+    own_only: bool,
+) -> int:
+    """Probe both stacks, or read what a probe recorded. Returns the exit code."""
     if records is not None:
-        capture = read_capture(records)
+        capture = read_capture(Path(records))
     else:
         up = UpInfo.load(state_dir)
-        plan = _plan(up, users, messages, rate, duration, settle, room)
-        capture = _probe(up, plan, state_dir)
-    report = compare_capture(capture, Thresholds(min_samples=min_samples), own_only=own_only, limit=limit)
+        users, messages, rate, duration, room = plan
+        capture = _probe(
+            up, _plan(up, users, messages, rate, duration, 10.0 if settle is None else settle, room), state_dir
+        )
+    thresholds = Thresholds(min_samples=min_samples or PROBE_MIN_SAMPLES)
+    report = compare_capture(capture, thresholds, own_only=own_only, limit=limit)
     if json:
         print_json(as_json(report))
     else:
         print_report(report, out)
-    raise typer.Exit(int(report.verdict.exit_code))
+    return int(report.verdict.exit_code)
 
 
 def _plan(

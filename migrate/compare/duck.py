@@ -14,7 +14,7 @@ from typing import Any, Self
 import duckdb
 
 from migrate.compare.deliveries import SCHEMA, Span
-from migrate.compare.dialect import DuckDB, literal
+from migrate.compare.dialect import Dialect, DuckDB, literal
 from migrate.compare.files import RunFiles
 from migrate.errors import UsageError
 
@@ -29,6 +29,7 @@ SENDS = {
     "feature": "varchar", "tenant": "varchar", "sender": "varchar", "request_id": "varchar", "at": "double",
     "payload": "varchar", "replayed": "varchar", "status": "integer", "reason": "varchar",
 }  # fmt: skip
+# Only the header of a file has this field.
 _HEADER = "schema"
 # A frame of 128 KB may need six characters for each of its bytes.
 _LARGEST = 4 * 1024 * 1024
@@ -42,15 +43,15 @@ class DuckEngine:
         memory: DuckDB's limit; what it needs beyond goes to the temporary folder.
     """
 
-    dialect = DuckDB()
+    dialect: Dialect = DuckDB()
 
     def __init__(self, memory: str = "1000MB", threads: int | None = None) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="migrate-compare-"))
-        self._folder.chmod(0o700)
+        self.folder = Path(tempfile.mkdtemp(prefix="migrate-compare-"))
+        self.folder.chmod(0o700)
         self._db = duckdb.connect(":memory:")
         for setting in (
             f"memory_limit = {literal(memory)}",
-            f"temp_directory = {literal(str(self._folder / 'spill'))}",
+            f"temp_directory = {literal(str(self.folder / 'spill'))}",
             "preserve_insertion_order = false",
             "TimeZone = 'UTC'",
             # Nothing is fetched from anywhere.
@@ -68,7 +69,7 @@ class DuckEngine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._db.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def load(self, run: RunFiles, spans: Sequence[Span]) -> None:
         """Make the views `deliveries` and `send_rows` and the table `spans`.
@@ -78,9 +79,13 @@ class DuckEngine:
         for path in (path for kind in ("deliveries", "sends") for path in run.files[kind]):
             if path.suffix == ".parquet":
                 self._check_parquet(path, DELIVERIES if path.parent.name == "deliveries" else SENDS)
-        self._execute(f"create or replace view deliveries as {self._source(run, 'deliveries', DELIVERIES)}")
-        self._execute(f"create or replace view send_rows as {self._source(run, 'sends', SENDS)}")
-        self._execute(
+        self.execute(f"create or replace view deliveries as {self._source(run, 'deliveries', DELIVERIES)}")
+        self.execute(f"create or replace view send_rows as {self._source(run, 'sends', SENDS)}")
+        self.load_spans(spans)
+
+    def load_spans(self, spans: Sequence[Span]) -> None:
+        """Make the table `spans`."""
+        self.execute(
             'create or replace table spans (kind varchar, stack varchar, rh ubigint, "start" double, "end" double)'
         )
         for span in spans:
@@ -91,10 +96,10 @@ class DuckEngine:
 
     def table(self, name: str, select: str) -> None:
         """Make a table of a query."""
-        self._execute(f"create or replace table {name} as {select}")
+        self.execute(f"create or replace table {name} as {select}")
 
     def drop(self, name: str) -> None:
-        self._execute(f"drop table if exists {name}")
+        self.execute(f"drop table if exists {name}")
 
     def rows(self, select: str) -> list[tuple[Any, ...]]:
         """The rows of a query."""
@@ -103,7 +108,8 @@ class DuckEngine:
         except duckdb.Error as error:
             raise _said(error) from None
 
-    def _execute(self, statement: str) -> None:
+    def execute(self, statement: str) -> None:
+        """Carry out a statement. Raises: UsageError: a damaged record file."""
         try:
             self._db.execute(statement)
         except duckdb.Error as error:
@@ -114,12 +120,7 @@ class DuckEngine:
         parts = []
         lines = [self._whole(path, run) for path in run.files[kind] if path.suffix != ".parquet"]
         if lines:
-            fields = ", ".join(f"{literal(name)}: {literal(type_)}" for name, type_ in columns.items())
-            files = ", ".join(literal(str(path)) for path in lines)
-            parts.append(
-                f"select {names} from read_json([{files}], format = 'newline_delimited', columns = {{{fields}, "  # noqa: S608
-                f"'{_HEADER}': 'integer'}}, maximum_object_size = {_LARGEST}) where {_HEADER} is null"
-            )
+            parts.append(self.lines_query(lines, columns))
         if tables := [path for path in run.files[kind] if path.suffix == ".parquet"]:
             files = ", ".join(literal(str(path)) for path in tables)
             parts.append(f"select {names} from read_parquet([{files}])")  # noqa: S608
@@ -128,11 +129,21 @@ class DuckEngine:
             parts.append(f"select {empty} where false")
         return " union all ".join(parts)
 
+    def lines_query(self, paths: Sequence[Path], columns: dict[str, str]) -> str:
+        """A query over JSON lines, without their headers."""
+        names = ", ".join(f'"{name}"' for name in columns)
+        fields = ", ".join(f"{literal(name)}: {literal(type_)}" for name, type_ in columns.items())
+        files = ", ".join(literal(str(path)) for path in paths)
+        return (
+            f"select {names} from read_json([{files}], format = 'newline_delimited', columns = {{{fields}, "  # noqa: S608
+            f"'{_HEADER}': 'integer'}}, maximum_object_size = {_LARGEST}) where {_HEADER} is null"
+        )
+
     def _whole(self, path: Path, run: RunFiles) -> Path:
         """The file, or a copy of its whole lines where it is cut or still growing."""
         if path not in run.cut and path.suffix != ".open":
             return path
-        copy = self._copies.setdefault(path, self._folder / f"{len(self._copies)}.jsonl")
+        copy = self._copies.setdefault(path, self.folder / f"{len(self._copies)}.jsonl")
         size = run.cut.get(path)
         with path.open("rb") as source, copy.open("wb") as target:
             left = size if size is not None else path.stat().st_size

@@ -10,6 +10,7 @@ See migrate.compare.deliveries for what is in them.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from typing import Any
 from migrate.compare.deliveries import CLOCK, KINDS, SCHEMA, Count, Span
 from migrate.errors import UsageError
 
-__all__ = ["RunFiles", "find_run", "has_records", "open_run", "read_lines", "spans_of"]
+__all__ = ["RunFiles", "find_run", "has_records", "open_run", "read_lines", "spans_from", "spans_of"]
 
 SUFFIXES = (".jsonl", ".open", ".parquet")
 _BLOCK = 1 << 16
@@ -187,13 +188,21 @@ def _raise(line: bytes) -> dict[str, Any]:
 
 
 def spans_of(run: RunFiles) -> tuple[list[Span], int, int]:
+    """See spans_from."""
+    return spans_from(read_lines(run, "spans"), read_lines(run, "counts"), str(run.directory))
+
+
+def spans_from(
+    span_lines: Sequence[Mapping[str, Any]], count_lines: Sequence[Mapping[str, Any]], where: str
+) -> tuple[list[Span], int, int]:
     """Times that were not recorded, events captured, events lost.
 
     What the tee lost between two counts is a span as well: of the legacy side, since the tee records that one.
+    Raises: UsageError: a damaged line.
     """
     try:
-        spans = [Span(**line) for line in read_lines(run, "spans")]
-        counts = sorted((Count(**line) for line in read_lines(run, "counts")), key=lambda count: count.at)
+        spans = [Span(**line) for line in span_lines]
+        counts = sorted((Count(**line) for line in count_lines), key=lambda count: count.at)
         before = 0.0
         for count in counts:
             if count.lost > 0:
@@ -202,4 +211,4 @@ def spans_of(run: RunFiles) -> tuple[list[Span], int, int]:
             before = count.at
         return spans, sum(count.captured for count in counts), sum(count.lost for count in counts)
     except TypeError as error:
-        raise UsageError(f"{run.directory}: a line of spans or counts is damaged: {error}") from None
+        raise UsageError(f"{where}: a line of spans or counts is damaged: {error}") from None

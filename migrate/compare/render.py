@@ -14,7 +14,7 @@ from migrate.compare.model import Path, Stack
 from migrate.compare.stats import Mean, binomial_upper
 from migrate.compare.verdict import StackCounts, Verdict
 
-__all__ = ["as_json", "print_report"]
+__all__ = ["STYLES", "as_json", "print_report", "printable"]
 
 JSON_SCHEMA = 1
 STYLES = {Verdict.PASS: "bold green", Verdict.FAIL: "bold red", Verdict.INCONCLUSIVE: "bold yellow"}
@@ -78,14 +78,14 @@ def as_json(report: Report) -> dict[str, Any]:
 def print_report(report: Report, console: Console) -> None:
     """Write the report for people: verdict, reasons, counts, latency, offenders."""
     # Reasons and notes may repeat what a server said.
-    reasons = [_printable(reason) for reason in report.reasons]
+    reasons = [printable(reason) for reason in report.reasons]
     console.print(Text(report.verdict.value.upper(), STYLES[report.verdict]), Text(reasons[0]), sep="  ")
     for reason in reasons[1:]:
         console.print(Text(f"      {reason}"))
     for hint in report.hints:
         console.print(Text(f"hint: {hint}"))
     for note in report.notes:
-        console.print(Text(f"note: {_printable(note)}", "dim"))
+        console.print(Text(f"note: {printable(note)}", "dim"))
     counts = report.counts
     console.print()
     console.print(
@@ -150,16 +150,16 @@ def _print_offenders(report: Report, console: Console) -> None:
             where += f", lost by {offender.blame.label}"
         line = Text(f"{offender.kind.value} {where}", "bold red")
         # Text, never markup: people wrote this. Control characters do not reach the terminal.
-        line.append(f"  {_printable(offender.message_id)}", "default not bold")
+        line.append(f"  {printable(offender.message_id)}", "default not bold")
         over = f" over {offender.path.label}" if offender.path is not None else ""
-        line.append(f"  #{_printable(offender.room)} from {_printable(offender.sender)}{over}", "dim not bold default")
+        line.append(f"  #{printable(offender.room)} from {printable(offender.sender)}{over}", "dim not bold default")
         console.print(line)
         if offender.detail:
-            console.print(Text(f"    {_printable(_detail(offender))}"))
+            console.print(Text(f"    {printable(_detail(offender))}"))
         shown = ", ".join(offender.recipients[:RECIPIENTS_SHOWN])
         more = len(offender.recipients) - RECIPIENTS_SHOWN
         at = f"  at {shown}" + (f" and {more} more" if more > 0 else "") if shown else ""
-        console.print(Text(f"    “{_printable(offender.text)}”{_printable(at)}"))
+        console.print(Text(f"    “{printable(offender.text)}”{printable(at)}"))
     hidden = sum(report.offenders_total.values()) - len(report.offenders)
     if hidden > 0:
         console.print(Text(f"\n... and {hidden} more"))
@@ -181,7 +181,8 @@ def _shortened(value: object) -> str:
     return text if len(text) <= 50 else text[:49] + "…"
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """A text without what would command a terminal."""
     return "".join(char if char.isprintable() or char in "\u200d" else "\ufffd" for char in text)
 
 
