@@ -44,6 +44,8 @@ def _make_connections(app: FastAPI, settings: Settings, clock: Clock) -> Virtual
         virtual_path=PATH,
         virtual_store="memory",
         virtual_ordered=1,
+        # Whoever only reads sends nothing for hours.
+        virtual_idle_s=settings.virtual_lifetime_s,
         virtual_management_keys=(),
         virtual_management_secrets=Secret(""),
         virtual_management_bind="",

@@ -291,7 +291,7 @@ async def start_service() -> AsyncIterator[StartService]:
         async def start(
             settings: Settings, backends: Backends | None = None, clock: Callable[[], float] = time.time
         ) -> RunningService:
-            sock = listen("127.0.0.1", 0)
+            sock = listen("127.0.0.1", settings.port)
             port = sock.getsockname()[1]
             server = make_server(create_app(settings, backends, clock), settings)
             task = asyncio.create_task(server.serve([sock]))

@@ -135,6 +135,8 @@ function list() {
 
 function drawList() {
   const all = chat.store.sorted()
+  const place = shown && !shown.isDraft ? `#${encodeURIComponent(shown.id)}` : ""
+  if (place && location.hash !== place) history.replaceState(null, "", place)
   $("nobody").hidden = all.length > 0
   const focused = document.activeElement?.dataset?.conversation
   $("list").replaceChildren(
@@ -176,7 +178,6 @@ async function open(conversation, isChosen = true) {
   $("nothing").hidden = true
   $("log").hidden = $("composer").hidden = false
   if (isChosen) document.body.dataset.pane = "talk"
-  if (!conversation.isDraft) history.replaceState(null, "", `#${encodeURIComponent(conversation.id)}`)
   list()
   showTyping()
   log.show(conversation.messages)

@@ -1,0 +1,117 @@
+"""The chat page and the widget in a real Chromium: what all of their tests need."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
+
+from sse_service.testing import make_token
+
+ARGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+WAIT_MS = 20_000
+expect.set_options(timeout=WAIT_MS)
+
+
+@asynccontextmanager
+async def chromium() -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+        assert path, "no Chromium on PATH: run `make browser`"
+        running = await playwright.chromium.launch(executable_path=path, args=ARGS)
+        yield running
+        await running.close()
+
+
+class Tabs:
+    """Tabs whose script errors and broken policies fail the test at its end."""
+
+    def __init__(self, context: BrowserContext, token: Callable[[str], str]) -> None:
+        self.context = context
+        self.token = token
+        self.errors: list[str] = []
+
+    async def open(self, url: str, user: str, conversation: str = "", *, transport: str = "") -> Page:
+        """A new tab, signed in, at a conversation."""
+        page = await self.blank()
+        if transport:
+            await page.add_init_script(f"sessionStorage.setItem('ws2sse.transport', '{transport}')")
+        await page.goto(f"{url}/chat#token={self.token(user)}")
+        await live(page)
+        if conversation:
+            await choose(page, conversation)
+        return page
+
+    async def blank(self) -> Page:
+        page = await self.context.new_page()
+        page.set_default_timeout(WAIT_MS)
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("console", lambda m: self.errors.append(m.text) if "Content Security Policy" in m.text else None)
+        return page
+
+
+async def live(page: Page, name: str = "") -> None:
+    badge = page.locator("#transport")
+    await expect(badge).to_have_attribute("data-state", "live")
+    if name:
+        await expect(badge).to_have_attribute("data-transport", name)
+
+
+async def choose(page: Page, conversation: str) -> None:
+    await page.locator(".entry", has=page.locator(".title", has_text=conversation)).click()
+    await expect(page.locator("#title")).to_have_text(conversation)
+    await page.wait_for_function("document.querySelector('.blocks') && !document.querySelector('#log').hidden")
+
+
+async def say(page: Page, text: str) -> None:
+    await page.locator("#text").fill(text)
+    await page.locator("#text").press("Enter")
+
+
+async def texts(page: Page) -> list[str]:
+    """Everything that is known of the conversation that is shown, in order; the screen shows what is near."""
+    found: list[str] = await page.evaluate(
+        """() => [...chat.store.conversations.values()]
+             .find(one => one.title === document.querySelector('#title').textContent).messages.map(one => one.text)"""
+    )
+    return found
+
+
+async def shown(page: Page) -> list[str]:
+    """The texts on the screen, in order."""
+    return await page.locator("#log article .text").all_inner_texts()
+
+
+async def until_texts(page: Page, wanted: list[str], seconds: float = WAIT_MS / 1000) -> None:
+    """Exactly these, once each and in order; waited for."""
+    async with asyncio.timeout(seconds + 5):
+        while (found := await texts(page)) != wanted and len(found) <= len(wanted):
+            await asyncio.sleep(0.05)
+    assert found == wanted
+
+
+async def switch(page: Page, name: str) -> None:
+    """Change the transport as a person does."""
+    await page.locator("#transport").click()
+    await page.locator(f"#transports input[value={name}]").check()
+    await live(page, name)
+    await expect(page.locator("#transports")).not_to_be_visible()
+
+
+async def shot(page: Page, name: str) -> None:
+    """A picture for people, where SCREENSHOTS names a directory."""
+    if directory := os.environ.get("SCREENSHOTS"):
+        await page.screenshot(path=str(Path(directory) / name))
+
+
+def tokens(secret: str, now: Callable[[], float]) -> Callable[[str], str]:
+    def made(user: str, **claims: Any) -> str:
+        return make_token(secret, user, expires_at=now() + 3600, **claims)
+
+    return made
