@@ -16,7 +16,7 @@ from sse_service.ring import EncodedEvent
 from sse_service.shared import BodyMessage, SharedBytes
 from sse_service.subscriber import Send, Subscriber
 
-__all__ = ["Seats", "TopicIndex", "send_direct", "write_direct"]
+__all__ = ["Seats", "TopicIndex", "push_all", "send_direct", "write_direct"]
 
 Audience = tuple[str, str]
 """A topic, and the user who is left out ("": nobody)."""
@@ -108,12 +108,36 @@ class Seats:
             return
         # Before the passes: who does not take it all there joins the others, and has it.
         others = list(self._others or ())
-        if direct:
-            write_direct(direct, shared.chunk)
-        if steady:
-            send_direct(steady, shared.message)
-        for writer in others:
-            writer.push(shared)
+        _pass(direct, steady, others, shared)
+
+
+def push_all(writers: Iterable[Subscriber], shared: SharedBytes) -> None:
+    """To each of them, whatever they follow."""
+    direct: dict[int, Subscriber] = {}
+    steady: dict[Subscriber, Send] = {}
+    others: list[Subscriber] = []
+    for writer in writers:
+        if writer.direct_fd >= 0:
+            direct[writer.direct_fd] = writer
+        elif writer.direct_send is not None:
+            steady[writer] = writer.direct_send
+        else:
+            others.append(writer)
+    _pass(direct, steady, others, shared)
+
+
+def _pass(
+    direct: dict[int, Subscriber] | None,
+    steady: dict[Subscriber, Send] | None,
+    others: Iterable[Subscriber],
+    shared: SharedBytes,
+) -> None:
+    if direct:
+        write_direct(direct, shared.chunk)
+    if steady:
+        send_direct(steady, shared.message)
+    for writer in others:
+        writer.push(shared)
 
 
 def write_direct(direct: dict[int, Subscriber], data: bytes) -> None:

@@ -12,6 +12,7 @@ from sse_service.auth import Principal
 from sse_service.deadlines import Deadlines
 from sse_service.errors import UnavailableError
 from sse_service.events import KEEPALIVE_TYPE, EventId, Topic
+from sse_service.fanout import push_all
 from sse_service.feed import TenantFeed
 from sse_service.limits import OpenStreams
 from sse_service.metrics import Metrics
@@ -304,9 +305,15 @@ class Hub:
         interval_s = self._settings.effective_heartbeat_s / SLOTS
         while True:
             await asyncio.sleep(interval_s)
+            plain = []
             for writer in list(self._slots[self._slot]):
-                if writer.stream.state is State.LIVE:
-                    writer.push(self._keepalive(writer) if writer.stream.limits.named_keepalive else heartbeat)
+                if writer.stream.state is not State.LIVE:
+                    continue
+                if writer.stream.limits.named_keepalive:
+                    writer.push(self._keepalive(writer))
+                else:
+                    plain.append(writer)
+            push_all(plain, heartbeat)
             self._slot = (self._slot + 1) % SLOTS
 
     async def tell(self, about: Callable[[str, str], bytes]) -> None:
