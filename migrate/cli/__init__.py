@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import typer
 
-from migrate.cli import bridge
+from migrate.cli import bridge, shadow
+from migrate.cli.check_config import check_config
 from migrate.cli.codemod import codemod
 from migrate.cli.compare import compare
 from migrate.cli.down import down
 from migrate.cli.env import env
+from migrate.cli.init import init
 from migrate.cli.scan import scan
 from migrate.cli.status import status
 from migrate.cli.token import token
@@ -30,9 +32,10 @@ def _root() -> None:
     """Move a real-time application from API Gateway WebSocket to Server-Sent Events + REST."""
 
 
-for verb in (up, status, down, env, token, compare, scan, codemod):
+for verb in (init, check_config, up, status, down, env, token, compare, scan, codemod):
     app.command()(verb)
 app.add_typer(bridge.app, name="bridge")
+app.add_typer(shadow.app, name="shadow")
 
 
 def main() -> None:
