@@ -289,8 +289,8 @@ class ClaimStore(Protocol):
     ) -> Claim:
         """Raises UnavailableError. `keep_s`: how long the record is kept at least."""
 
-    async def renew(self, key: str, owner: str, lease_until: float) -> None:
-        """Keep a claim of one's own that takes longer. Raises UnavailableError."""
+    async def renew(self, key: str, owner: str, lease_until: float) -> bool:
+        """Keep a claim of one's own that takes longer. False: it is not one's own any more. Raises UnavailableError."""
 
     async def complete(self, key: str, result: Mapping[str, str]) -> None: ...
 

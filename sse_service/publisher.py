@@ -34,6 +34,8 @@ MAX_BATCH_BYTES = 256 << 10
 """A DynamoDB item may have 400 KB; keys, names and the text's overhead need room."""
 MAX_BATCH_EVENTS = 500
 READ_BYTES = 1 << 20
+MAX_WAITING_BYTES = 32 << 20
+"""Of all tenants together. A log that is away for long must not fill the memory with what waits for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,7 @@ class Publisher:
         self._timeout_s = timeout_s
         self._rng = rng or random.Random()  # noqa: S311 - jitter
         self._writers: dict[str, _TenantWriter] = {}
+        self._waiting_bytes = 0
 
     async def tail(self, tenant: str) -> EventId:
         """A position at or before the end of the log: what is appended from now on comes after it."""
@@ -105,11 +108,19 @@ class Publisher:
         if self._immediate is not None and not since:
             return [Published(event_id) for event_id in self._append_now(self._immediate, tenant, drafts)]
         began = time.perf_counter()
+        size = sum(sizes)
+        # Whoever comes alone is never too much.
+        if self._waiting_bytes and self._waiting_bytes + size > MAX_WAITING_BYTES:
+            self._metrics.publish_failures.inc()
+            raise UnavailableError("the event log is busy")
+        self._waiting_bytes += size
         try:
             placed = await self._writer(tenant).publish(drafts, sizes, since, self._timeout_s)
         except UnavailableError:
             self._metrics.publish_failures.inc()
             raise
+        finally:
+            self._waiting_bytes -= size
         self._metrics.events.inc(sum(1 for one in placed if not one.was_there))
         self._metrics.publish_seconds.observe(time.perf_counter() - began)
         return placed

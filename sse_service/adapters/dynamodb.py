@@ -94,7 +94,8 @@ class Dynamo:
             connect_timeout=2,
             read_timeout=3,
             max_pool_connections=64,
-            retries={"mode": "standard", "max_attempts": 2},
+            # One repeat, after a second at most: what is throttled for longer is said to the caller, who comes back.
+            retries={"mode": "standard", "total_max_attempts": 2},
         )
         try:
             self._client = await self._stack.enter_async_context(

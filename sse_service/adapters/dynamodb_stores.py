@@ -472,7 +472,7 @@ class DynamoClaims:
         except ConditionFailedError:
             return
 
-    async def renew(self, key: str, owner: str, lease_until: float) -> None:
+    async def renew(self, key: str, owner: str, lease_until: float) -> bool:
         try:
             await self._dynamo.call(
                 "update_item",
@@ -488,7 +488,8 @@ class DynamoClaims:
                 },
             )
         except ConditionFailedError:
-            return  # somebody took it over, or it was completed
+            return False  # somebody took it over, or it was completed
+        return True
 
     async def release(self, key: str, owner: str) -> None:
         try:

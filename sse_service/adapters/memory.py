@@ -297,10 +297,12 @@ class MemoryClaims:
         record.owner, record.lease_until = owner, now + lease_s
         return Claim("taken_over", record.facts, {})
 
-    async def renew(self, key: str, owner: str, lease_until: float) -> None:
+    async def renew(self, key: str, owner: str, lease_until: float) -> bool:
         record = self._records.get(key)
-        if record is not None and record.owner == owner and record.result is None:
-            record.lease_until = lease_until
+        if record is None or record.owner != owner or record.result is not None:
+            return False
+        record.lease_until = lease_until
+        return True
 
     async def complete(self, key: str, result: Mapping[str, str]) -> None:
         record = self._records.get(key)

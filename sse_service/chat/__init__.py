@@ -70,7 +70,8 @@ class ChatService:
         settings: Settings,
         clock: Clock,
     ) -> None:
-        messages, inbox, once = stores.messages, stores.inbox, Once(stores.claims, clock, settings.retention_s)
+        messages, inbox = stores.messages, stores.inbox
+        once = self._once = Once(stores.claims, clock, settings.retention_s)
         publishing = self.publishing = Publishing(publisher, once, clock, settings.max_event_bytes)
         conversations = self.conversations = Conversations(
             publishing, stores.conversations, messages, clock, settings.support_participants
@@ -119,6 +120,7 @@ class ChatService:
         return sum(await asyncio.gather(self.answers.work.drain(grace_s), self.jobs.work.drain(grace_s)))
 
     async def close(self) -> None:
+        await self._once.close()
         await self.uploads.close()
 
     async def admit(self, principal: Principal, conversation_id: str) -> Conversation:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -21,7 +20,7 @@ from sse_service.events import (
     check_name,
     parse_topic,
 )
-from sse_service.once import Once
+from sse_service.once import Lease, Once
 from sse_service.ports import Claim, Clock
 from sse_service.publisher import Published, Publisher
 from sse_service.wire import compact_json
@@ -123,11 +122,10 @@ class Publishing:
         keyed = {draft.key: draft for draft in reversed(drafts) if draft.key}
         if not keyed:
             return await self.publisher.publish(tenant, drafts)
-        owner = uuid.uuid4().hex
         facts = {"after": str(await self.publisher.tail(tenant))}
         names = {key: f"EVENT#{plain(tenant)}#{key}" for key in keyed}
-        claims = await self._claim_all(owner, names, facts)
-        try:
+        async with self._once.lease() as lease:
+            claims = await self._claim_all(lease, names, facts)
             todo: list[Draft] = []
             since: list[EventId | None] = []
             for draft in drafts:
@@ -139,13 +137,11 @@ class Publishing:
                     todo.append(draft)
                     taken = claim.state == "taken_over"
                     since.append(EventId.parse(claim.facts["after"]) if taken else None)
+            lease.check()
             placed = await self.publisher.publish(tenant, todo, since if any(since) else None) if todo else []
-        except BaseException:
-            await asyncio.shield(self._release_all(owner, names, claims))
-            raise
+            new = {draft.key: published for draft, published in zip(todo, placed, strict=True) if draft.key}
+            await in_turns([lease.complete(names[key], {"id": str(one.id)}) for key, one in new.items()])
         ids = {id(draft): published for draft, published in zip(todo, placed, strict=True)}
-        new = {draft.key: published for draft, published in zip(todo, placed, strict=True) if draft.key}
-        await in_turns([self._once.complete(names[key], {"id": str(one.id)}) for key, one in new.items()])
         results = []
         for draft in drafts:
             if id(draft) in ids:
@@ -158,29 +154,21 @@ class Publishing:
                 results.append(Published(first, was_there=True))
         return results
 
-    async def _claim_all(self, owner: str, names: Mapping[str, str], facts: Mapping[str, str]) -> dict[str, Claim]:
+    async def _claim_all(self, lease: Lease, names: Mapping[str, str], facts: Mapping[str, str]) -> dict[str, Claim]:
         claims: dict[str, Claim] = {}
 
         async def claim(key: str, name: str) -> None:
-            claims[key] = await self._once.attempt(name, owner, facts)
+            claims[key] = await lease.attempt(name, facts)
 
-        try:
-            await in_turns([claim(key, name) for key, name in names.items()])
-            if any(claim.state == "busy" for claim in claims.values()):
-                # Two that hold and wait could wait for each other: let go of all, then one by one in the same order
-                # for everybody.
-                await self._release_all(owner, names, claims)
-                claims.clear()
-                for key in sorted(names):
-                    claims[key] = await self._once.claim(names[key], owner, facts)
-        except BaseException:
-            await asyncio.shield(self._release_all(owner, names, claims))
-            raise
+        await in_turns([claim(key, name) for key, name in names.items()])
+        if any(claim.state == "busy" for claim in claims.values()):
+            # Two that hold and wait could wait for each other: let go of all, then one by one in the same order
+            # for everybody.
+            await lease.release_all()
+            claims.clear()
+            for key in sorted(names):
+                claims[key] = await lease.claim(names[key], facts)
         return claims
-
-    async def _release_all(self, owner: str, names: Mapping[str, str], claims: Mapping[str, Claim]) -> None:
-        held = [key for key, claim in claims.items() if claim.state in {"mine", "taken_over"}]
-        await in_turns([self._once.release(names[key], owner) for key in held])
 
 
 async def in_turns(jobs: Sequence[Awaitable[T]]) -> list[T]:

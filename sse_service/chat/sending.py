@@ -21,7 +21,7 @@ from sse_service.chat.frames import MICRO, chat_message_frame, id_frame, message
 from sse_service.chat.publishing import Publishing, plain
 from sse_service.errors import InvalidInputError, TooLargeError, UnavailableError
 from sse_service.events import Draft, EventId, check_key, check_name, room_topic
-from sse_service.once import Once
+from sse_service.once import Lease, Once
 from sse_service.ports import Attachment, Clock, Conversation, InboxStore, Message, MessageStore
 from sse_service.wire import compact_json
 
@@ -140,7 +140,7 @@ class Sending:
                 "after": str(await self._publishing.publisher.tail(tenant)),
             }
 
-            async def work(facts: Mapping[str, str], is_continued: bool) -> Mapping[str, str]:
+            async def work(facts: Mapping[str, str], is_continued: bool, lease: Lease) -> Mapping[str, str]:
                 # A repeat finishes what its key began, in whatever conversation that was.
                 first = conversation
                 if facts["conversationId"] != conversation.conversation_id:
@@ -161,6 +161,8 @@ class Sending:
                     _event_key(principal, stored.message_id),
                 )
                 since = [EventId.parse(facts["after"])] if is_continued else None
+                # Storing twice is storing once; appending is not.
+                lease.check()
                 (published,), _ = await asyncio.gather(
                     self._publishing.publisher.publish(tenant, [draft], since),
                     self._inbox.touch(tenant, stored.conversation_id, stored.timestamp_us),

@@ -235,14 +235,14 @@ async def test_stores_agree_on_renewed_claims(settings: Settings, dynamo_tables:
         await backends.log.start()
         claims, times = backends.claims, {"lease_s": 10, "keep_s": 1000}
         assert (await claims.claim("k", "me", {}, now=0, **times)).state == "mine"
-        await claims.renew("k", "you", 500)
+        assert not await claims.renew("k", "you", 500)
         assert (await claims.claim("k", "you", {}, now=5, **times)).state == "busy"
-        await claims.renew("k", "me", 500)
+        assert await claims.renew("k", "me", 500)
         assert (await claims.claim("k", "you", {}, now=400, **times)).state == "busy"
         assert (await claims.claim("k", "you", {}, now=501, **times)).state == "taken_over"
-        await claims.renew("k", "me", 5000)  # too late: it is somebody else's now
+        assert not await claims.renew("k", "me", 5000)  # too late: it is somebody else's now
         await claims.complete("k", {"x": "y"})
-        await claims.renew("k", "you", 5000)
+        assert not await claims.renew("k", "you", 5000)
         assert (await claims.claim("k", "me", {}, now=600, **times)).state == "done"
         await backends.log.close()
 

@@ -153,3 +153,21 @@ async def test_an_entry_whose_publisher_was_given_up_is_not_appended_later() -> 
     with pytest.raises(UnavailableError):
         await late
     assert [event.data for batch in delivered for event in batch.events] == ["0"]
+
+
+async def test_what_waits_for_a_log_that_is_away_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sse_service.publisher.MAX_WAITING_BYTES", 3000)
+    log, delivered = GatedLog(), list[Batch]()
+    it = publisher(PlainLog(log), delivered)
+    # Several tenants: the bound is the process's.
+    tries = [it.publish(f"t{n % 4}", [Draft("room:a", "m", f'"{n}{"x" * 600}"', 0.0)]) for n in range(20)]
+    waiting = [asyncio.create_task(one) for one in tries]
+    refused, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    while len(refused) < 16:
+        refused, _ = await asyncio.wait(waiting, timeout=0)
+    assert all(isinstance(task.exception(), UnavailableError) for task in refused)
+    log.gate.set()
+    placed = await asyncio.gather(*(task for task in waiting if task not in refused))
+    assert len(placed) == 4 and sum(len(batch.events) for batch in delivered) == 4
+    # And there is room again.
+    assert len(await it.publish("t0", [Draft("room:a", "m", f'"{"x" * 900}"', 0.0)])) == 1
