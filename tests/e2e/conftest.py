@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from e2e_support import Stacks, start
+
+# A Redis of a test's own is started as in the service's tests.
+sys.path.append(str(Path(__file__).parents[1] / "sse_service"))
 
 
 @pytest.fixture(scope="session")
