@@ -1,4 +1,4 @@
-"""The chat page at `/chat` and the widget: static files, and the virtual connections that the drop-in client uses on them.
+"""The chat page at `/chat` and the widget: static files, and the virtual connections of its drop-in client.
 
 Nothing is built and nothing is fetched from elsewhere at run time; docs/guides/pages.md.
 """

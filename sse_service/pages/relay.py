@@ -54,7 +54,7 @@ class Relay:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def invoke(self, target: str, payload: bytes, timeout_s: float) -> Invoked:
+    async def invoke(self, target: str, payload: bytes, timeout_s: float) -> Invoked:  # noqa: ARG002 - the port's
         event = json.loads(payload)
         context = event["requestContext"]
         connection_id, kind = context["connectionId"], context["eventType"]
