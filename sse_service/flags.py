@@ -37,7 +37,7 @@ PARTITION = "flags"
 WEBSOCKET = "websocket"
 SSE = "sse"
 
-_FEATURE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
+_FEATURE = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 
 
 def is_feature(name: str) -> bool:

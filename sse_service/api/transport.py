@@ -15,7 +15,7 @@ __all__ = ["transport_router"]
 
 transport_router = APIRouter()
 
-_PATTERN = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+_PATTERN = "^[A-Za-z0-9._-]{1,64}$"
 
 
 @transport_router.get(

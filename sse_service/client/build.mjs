@@ -27,14 +27,14 @@ if (process.argv.includes("--digest")) {
   const licence = await readFile(new URL("node_modules/eventsource-parser/LICENSE", here), "utf8")
   const { version } = JSON.parse(await readFile(new URL("package.json", here), "utf8"))
   const { outputFiles } = await build({
-    entryPoints: [new URL("src/index.js", here).pathname],
+    entryPoints: [new URL("src/main.js", here).pathname],
     bundle: true,
     format: "esm",
     target: "es2020",
     write: false,
     banner: {
       js: [
-        `/* @ws2sse/client ${version}: SseWebSocket, the WebSocket interface over Server-Sent Events and POST.`,
+        `/* @ws2sse/client ${version}: SseWebSocket and SwitchingWebSocket, the WebSocket interface over Server-Sent Events and POST.`,
         `sources sha256 ${await digest()}; made by build.mjs, not by hand.`,
         "",
         `Contains eventsource-parser ${parser.version}:`,

@@ -1,5 +1,5 @@
-/* @ws2sse/client 0.1.0: SseWebSocket, the WebSocket interface over Server-Sent Events and POST.
-sources sha256 04608d071e17f080791591851837e521879c97c70234e241b501b823b408213e; made by build.mjs, not by hand.
+/* @ws2sse/client 0.1.0: SseWebSocket and SwitchingWebSocket, the WebSocket interface over Server-Sent Events and POST.
+sources sha256 3ec60825beb0f25496590cbbb6dd81b3078740c676b434c4b991f80f90381973; made by build.mjs, not by hand.
 
 Contains eventsource-parser 4.1.3:
 MIT License
@@ -35,6 +35,14 @@ var __privateGet = (obj, member, getter) => (__accessCheck(obj, member, "read fr
 var __privateAdd = (obj, member, value) => member.has(obj) ? __typeError("Cannot add the same private member more than once") : member instanceof WeakSet ? member.add(obj) : member.set(obj, value);
 var __privateSet = (obj, member, value, setter) => (__accessCheck(obj, member, "write to private field"), setter ? setter.call(obj, value) : member.set(obj, value), value);
 var __privateMethod = (obj, member, method) => (__accessCheck(obj, member, "access private method"), method);
+var __privateWrapper = (obj, member, setter, getter) => ({
+  set _(value) {
+    __privateSet(obj, member, value, setter);
+  },
+  get _() {
+    return __privateGet(obj, member, getter);
+  }
+});
 
 // src/bytes.js
 var wellFormed = (text) => text.replace(/\p{Surrogate}/gu, "\uFFFD");
@@ -956,6 +964,7 @@ take_fn = function({ event, id, data }) {
   try {
     if (event === "rotate") return "turn";
     if (event === "ready") return __privateMethod(this, _Session_instances, ready_fn).call(this, JSON.parse(data));
+    if (event === "transport") return __privateGet(this, _setup).listener.told(data);
     if (!event || !["text", "binary", "ack", "close"].includes(event)) return;
     const number = Number(id ?? NaN);
     if (number <= __privateGet(this, _lastId)) return;
@@ -1081,16 +1090,16 @@ function webSocketUrl(url) {
     globalThis
   );
   const base = scope.document?.baseURI ?? scope.location?.href;
-  let parsed2;
+  let parsed3;
   try {
-    parsed2 = new URL(wellFormed(String(url)), base);
+    parsed3 = new URL(wellFormed(String(url)), base);
   } catch {
     return fail(`The URL '${shown(url)}' is invalid.`, "SyntaxError");
   }
-  const scheme = { "http:": "ws:", "https:": "wss:", "ws:": "ws:", "wss:": "wss:" }[parsed2.protocol];
-  if (!scheme) return fail(`The URL's scheme must be 'http', 'https', 'ws' or 'wss', not '${parsed2.protocol}'.`, "SyntaxError");
-  if (parsed2.href.includes("#")) return fail("A WebSocket URL has no fragment ('#\u2026').", "SyntaxError");
-  return new URL(scheme + parsed2.href.slice(parsed2.protocol.length));
+  const scheme = { "http:": "ws:", "https:": "wss:", "ws:": "ws:", "wss:": "wss:" }[parsed3.protocol];
+  if (!scheme) return fail(`The URL's scheme must be 'http', 'https', 'ws' or 'wss', not '${parsed3.protocol}'.`, "SyntaxError");
+  if (parsed3.href.includes("#")) return fail("A WebSocket URL has no fragment ('#\u2026').", "SyntaxError");
+  return new URL(scheme + parsed3.href.slice(parsed3.protocol.length));
 }
 var shown = (url) => String(url).split(/[?#]/, 1)[0];
 function subProtocols(protocols) {
@@ -1213,6 +1222,8 @@ var _SseWebSocket = class _SseWebSocket extends EventTarget {
         open: (protocol) => __privateMethod(this, _SseWebSocket_instances, opened_fn).call(this, protocol),
         message: (data) => __privateMethod(this, _SseWebSocket_instances, received_fn).call(this, data),
         acknowledged: (bytes) => void __privateSet(this, _buffered, __privateGet(this, _buffered) - bytes),
+        // No event of WebSocket: for SwitchingWebSocket, and whoever else wants to know.
+        told: (facts) => void this.dispatchEvent(new MessageEvent("transport", { data: facts })),
         closing: () => void __privateSet(this, _state, CLOSING),
         closed: (code, reason, error) => __privateMethod(this, _SseWebSocket_instances, closed_fn2).call(this, code, reason, error)
       }
@@ -1319,7 +1330,6 @@ closed_fn2 = function(code, reason, error) {
   Object.defineProperty(_SseWebSocket.prototype, Symbol.toStringTag, { value: "WebSocket", configurable: true });
 })();
 var SseWebSocket = _SseWebSocket;
-var index_default = SseWebSocket;
 function converted(data) {
   if (data instanceof Blob) return data;
   if (data instanceof ArrayBuffer) return new Uint8Array(data.slice(0));
@@ -1329,7 +1339,542 @@ function converted(data) {
   }
   return wellFormed(String(data));
 }
+
+// src/ask.js
+function told(body, feature) {
+  if (body?.feature !== feature || body.transport !== "websocket" && body.transport !== "sse") return null;
+  const pollAfterMs = Number(body.pollAfterMs);
+  return { transport: body.transport, epoch: Number(body.epoch) || 0, pollAfterMs: pollAfterMs > 0 ? pollAfterMs : 3e4 };
+}
+async function ask({ url, feature, token, credentials, fetch, timeoutMs }) {
+  const abort = new AbortController();
+  const timer = setTimeout(() => abort.abort(), timeoutMs);
+  try {
+    const target = new URL(url);
+    target.searchParams.set("feature", feature);
+    const headers = new Headers({ accept: "application/json" });
+    if (token) headers.set("authorization", `Bearer ${await token()}`);
+    const response = await fetch(target.href, { headers, credentials, cache: "no-store", redirect: "error", signal: abort.signal });
+    return response.ok ? told(await response.json(), feature) : null;
+  } catch {
+    return null;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+// src/overlap.js
+var _identity, _alone, _held, _Overlap_instances, isCopy_fn, key_fn;
+var Overlap = class {
+  constructor(identity) {
+    __privateAdd(this, _Overlap_instances);
+    __privateAdd(this, _identity);
+    /** @type {Map<unknown, number[]>} times of the old connection's frames whose copy the new one has not brought */
+    __privateAdd(this, _alone, /* @__PURE__ */ new Map());
+    /** @type {{key: unknown, data: Data}[]} the new connection's frames that the old one has not brought */
+    __privateAdd(this, _held, []);
+    __privateSet(this, _identity, identity);
+  }
+  /** A frame of the old connection, which is to be delivered. */
+  old(data, now) {
+    const key = __privateMethod(this, _Overlap_instances, key_fn).call(this, data);
+    if (key === null) return;
+    const at = __privateGet(this, _held).findIndex((frame) => frame.key === key);
+    if (at >= 0) __privateGet(this, _held).splice(at, 1);
+    else if (__privateGet(this, _alone).has(key)) __privateGet(this, _alone).get(key).push(now);
+    else __privateGet(this, _alone).set(key, [now]);
+  }
+  /** A frame of the new connection while the old one still delivers. */
+  held(data) {
+    const key = __privateMethod(this, _Overlap_instances, key_fn).call(this, data);
+    if (!__privateMethod(this, _Overlap_instances, isCopy_fn).call(this, key)) __privateGet(this, _held).push({ key, data });
+  }
+  /** What waited, when the old connection delivers no more. @returns {Data[]} */
+  release() {
+    return __privateGet(this, _held).splice(0).map((frame) => frame.data);
+  }
+  /** A frame of the new connection after that. Whether it is to be delivered. */
+  late(data) {
+    return !__privateMethod(this, _Overlap_instances, isCopy_fn).call(this, __privateMethod(this, _Overlap_instances, key_fn).call(this, data));
+  }
+  /** Whether the old connection has brought everything that the new one has: what was sent before that is there, too. */
+  get isLevel() {
+    return __privateGet(this, _held).length === 0;
+  }
+  /** Whether the old connection got, since `from` and at least `ripe` before `now`, what the new one did not: an answer. */
+  isAlone(from, now, ripe, within) {
+    for (const times of __privateGet(this, _alone).values()) {
+      const last = times[times.length - 1];
+      if (last >= from && now - last >= ripe && now - last < ripe + within) return true;
+    }
+    return false;
+  }
+};
+_identity = new WeakMap();
+_alone = new WeakMap();
+_held = new WeakMap();
+_Overlap_instances = new WeakSet();
+isCopy_fn = function(key) {
+  const times = key === null ? void 0 : __privateGet(this, _alone).get(key);
+  if (!times) return false;
+  times.shift();
+  if (!times.length) __privateGet(this, _alone).delete(key);
+  return true;
+};
+key_fn = function(data) {
+  return __privateGet(this, _identity).call(this, data);
+};
+var byContent = (data) => typeof data === "string" ? `t${data}` : `b${Array.from(new Uint8Array(data), (byte) => String.fromCharCode(byte)).join("")}`;
+
+// src/switching.js
+var CONNECTING2 = 0;
+var OPEN2 = 1;
+var CLOSING2 = 2;
+var CLOSED2 = 3;
+var DEFAULTS2 = { settleMs: 1e3, patienceMs: 3e3, limitMs: 7e3, lateMs: 5e3, spreadMs: 1e3, closeMs: 5e3, askTimeoutMs: 5e3, openTimeoutMs: 3e4 };
+var LOOK_MS = 50;
+var COPY_MS = 250;
+var RETRY = { baseMs: 5e3, capMs: 6e4 };
+var PASSING = /* @__PURE__ */ new Set([1001, 1005, 1006, 1011, 1012, 1013]);
+var other = (kind) => kind === "sse" ? "websocket" : "sse";
+var _urls, _protocols, _options, _times, _handlers2, _state2, _binaryType2, _protocol2, _wanted, _epoch, _current, _next, _overlap, _late, _isHolding, _isLeaving, _queue, _queuedBytes, _failures, _notBefore, _close, _timers, _poll, _SwitchingWebSocket_instances, start_fn, open_fn, leg_fn, pollAfter_fn, take_fn2, reconcile_fn, move_fn, failed_fn, abandon_fn, look_fn, leave_fn2, arrive_fn, release_fn, pass_fn, deliver_fn, dispatch_fn, ended_fn, closeNow_fn, end_fn2, after_fn, forget_fn;
+var _SwitchingWebSocket = class _SwitchingWebSocket extends EventTarget {
+  /**
+   * @param {string | URL | {websocket: string | URL, sse: string | URL}} urls
+   * @param {string | string[]} [protocols]
+   * @param {import("../types/index.d.ts").SwitchingOptions} [options]
+   */
+  constructor(urls, protocols, options) {
+    if (arguments.length === 0) throw new TypeError("1 argument required, but only 0 present.");
+    super();
+    __privateAdd(this, _SwitchingWebSocket_instances);
+    __privateAdd(this, _urls);
+    __privateAdd(this, _protocols);
+    __privateAdd(this, _options);
+    __privateAdd(this, _times);
+    __privateAdd(this, _handlers2, new Handlers());
+    __privateAdd(this, _state2, CONNECTING2);
+    /** @type {BinaryType} */
+    __privateAdd(this, _binaryType2, "blob");
+    __privateAdd(this, _protocol2, "");
+    /** @type {Kind} */
+    __privateAdd(this, _wanted);
+    __privateAdd(this, _epoch, 0);
+    /** @type {Leg | null} whose frames are handed over, and that is sent to */
+    __privateAdd(this, _current, null);
+    /** @type {Leg | null} */
+    __privateAdd(this, _next, null);
+    /** @type {Overlap | null} */
+    __privateAdd(this, _overlap, null);
+    /** @type {{overlap: Overlap, until: number} | null} after a move: copies that are still on their way */
+    __privateAdd(this, _late, null);
+    /** Sends are kept: the one connection takes none any more, the other one none yet. */
+    __privateAdd(this, _isHolding, false);
+    __privateAdd(this, _isLeaving, false);
+    /** @type {(string | Uint8Array<ArrayBuffer> | Blob)[]} */
+    __privateAdd(this, _queue, []);
+    __privateAdd(this, _queuedBytes, 0);
+    __privateAdd(this, _failures, 0);
+    __privateAdd(this, _notBefore, 0);
+    /** @type {{code: number | null, reason: string} | null} */
+    __privateAdd(this, _close, null);
+    /** @type {Set<ReturnType<typeof setTimeout>>} */
+    __privateAdd(this, _timers, /* @__PURE__ */ new Set());
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    __privateAdd(this, _poll);
+    if (!options?.feature) throw new TypeError("options.feature is required: the name of the feature's flag");
+    const pair = typeof urls === "object" && "websocket" in urls ? urls : { websocket: urls, sse: urls };
+    __privateSet(this, _urls, { websocket: webSocketUrl(pair.websocket), sse: webSocketUrl(pair.sse) });
+    __privateSet(this, _protocols, subProtocols(protocols));
+    __privateSet(this, _times, { ...DEFAULTS2, ...options });
+    const token = options.token ?? fromQuery(__privateGet(this, _urls).sse, options.tokenParameter ?? "token");
+    const own = options.fetch;
+    __privateSet(this, _options, {
+      ...options,
+      token,
+      setup: {
+        url: options.transportUrl ? String(options.transportUrl) : new URL("/api/transport", serviceUrl(__privateGet(this, _urls).sse, options.baseUrl)).href,
+        feature: options.feature,
+        token,
+        credentials: options.credentials ?? /** @type {RequestCredentials} */
+        "same-origin",
+        fetch: (
+          /** @type {typeof globalThis.fetch} */
+          ((input, init) => (own ?? globalThis.fetch)(input, init))
+        ),
+        timeoutMs: __privateGet(this, _times).askTimeoutMs
+      }
+    });
+    __privateSet(this, _wanted, options.fallback ?? "websocket");
+    void __privateMethod(this, _SwitchingWebSocket_instances, start_fn).call(this);
+  }
+  /** The present connection's. */
+  get url() {
+    return __privateGet(this, _urls)[__privateGet(this, _current)?.kind ?? __privateGet(this, _wanted)].href;
+  }
+  get readyState() {
+    return __privateGet(this, _state2);
+  }
+  get bufferedAmount() {
+    return __privateGet(this, _queuedBytes) + (__privateGet(this, _current)?.socket.bufferedAmount ?? 0);
+  }
+  get extensions() {
+    return __privateGet(this, _current)?.socket.extensions ?? "";
+  }
+  get protocol() {
+    return __privateGet(this, _protocol2);
+  }
+  /** "websocket" or "sse": what it is on now; null before it is open. */
+  get transport() {
+    return __privateGet(this, _state2) === CONNECTING2 ? null : __privateGet(this, _current)?.kind ?? null;
+  }
+  get binaryType() {
+    return __privateGet(this, _binaryType2);
+  }
+  set binaryType(value) {
+    if (String(value) === "blob" || String(value) === "arraybuffer") __privateSet(
+      this,
+      _binaryType2,
+      /** @type {BinaryType} */
+      String(value)
+    );
+  }
+  /** @param {string | ArrayBuffer | ArrayBufferView | Blob} data */
+  send(data) {
+    if (arguments.length === 0) throw new TypeError("1 argument required, but only 0 present.");
+    if (__privateGet(this, _state2) === CONNECTING2) throw new DOMException("Still in CONNECTING state.", "InvalidStateError");
+    const payload = copied(data);
+    if (__privateGet(this, _state2) !== OPEN2) return;
+    if (__privateGet(this, _isHolding) || __privateGet(this, _queue).length) {
+      __privateGet(this, _queue).push(payload);
+      __privateSet(this, _queuedBytes, __privateGet(this, _queuedBytes) + sizeOf(payload));
+    } else __privateMethod(this, _SwitchingWebSocket_instances, pass_fn).call(this, payload);
+  }
+  /** @param {number} [code] @param {string} [reason] */
+  close(code, reason) {
+    const close = closeArguments(code, reason);
+    if (__privateGet(this, _state2) >= CLOSING2) return;
+    const wasOpen = __privateGet(this, _state2) === OPEN2;
+    __privateSet(this, _state2, CLOSING2);
+    __privateSet(this, _close, close);
+    if (!wasOpen) return void Promise.resolve().then(() => __privateMethod(this, _SwitchingWebSocket_instances, end_fn2).call(this, 1006, "", "it was closed before it was open"));
+    if (!__privateGet(this, _isLeaving)) __privateMethod(this, _SwitchingWebSocket_instances, closeNow_fn).call(this);
+  }
+};
+_urls = new WeakMap();
+_protocols = new WeakMap();
+_options = new WeakMap();
+_times = new WeakMap();
+_handlers2 = new WeakMap();
+_state2 = new WeakMap();
+_binaryType2 = new WeakMap();
+_protocol2 = new WeakMap();
+_wanted = new WeakMap();
+_epoch = new WeakMap();
+_current = new WeakMap();
+_next = new WeakMap();
+_overlap = new WeakMap();
+_late = new WeakMap();
+_isHolding = new WeakMap();
+_isLeaving = new WeakMap();
+_queue = new WeakMap();
+_queuedBytes = new WeakMap();
+_failures = new WeakMap();
+_notBefore = new WeakMap();
+_close = new WeakMap();
+_timers = new WeakMap();
+_poll = new WeakMap();
+_SwitchingWebSocket_instances = new WeakSet();
+start_fn = async function() {
+  const answer = await ask(__privateGet(this, _options).setup);
+  if (__privateGet(this, _state2) !== CONNECTING2) return;
+  if (answer) __privateMethod(this, _SwitchingWebSocket_instances, take_fn2).call(this, answer);
+  __privateMethod(this, _SwitchingWebSocket_instances, pollAfter_fn).call(this, answer?.pollAfterMs ?? 3e4);
+  __privateMethod(this, _SwitchingWebSocket_instances, open_fn).call(this, __privateGet(this, _wanted), __privateGet(this, _wanted));
+};
+/** The first connection; where it cannot be had, the other kind. @param {Kind} kind @param {Kind} first */
+open_fn = function(kind, first) {
+  let problem = "the connection could not be opened";
+  const leg = __privateMethod(this, _SwitchingWebSocket_instances, leg_fn).call(this, kind, {
+    open: () => {
+      if (__privateGet(this, _state2) !== CONNECTING2) return leg.socket.close(1e3);
+      __privateSet(this, _current, leg);
+      __privateSet(this, _state2, OPEN2);
+      __privateSet(this, _protocol2, leg.socket.protocol);
+      this.dispatchEvent(new Event("open"));
+      __privateMethod(this, _SwitchingWebSocket_instances, reconcile_fn).call(this);
+    },
+    message: (data) => __privateGet(this, _current) === leg && __privateMethod(this, _SwitchingWebSocket_instances, deliver_fn).call(this, data),
+    error: (message) => void (problem = message || problem),
+    close: (event) => {
+      if (__privateGet(this, _current) === leg) return __privateMethod(this, _SwitchingWebSocket_instances, ended_fn).call(this, leg, event);
+      if (__privateGet(this, _state2) !== CONNECTING2) return;
+      if (kind === first) {
+        __privateMethod(this, _SwitchingWebSocket_instances, failed_fn).call(this);
+        __privateMethod(this, _SwitchingWebSocket_instances, open_fn).call(this, other(kind), first);
+      } else __privateMethod(this, _SwitchingWebSocket_instances, end_fn2).call(this, event.code, event.reason, problem);
+    }
+  });
+};
+/**
+ * @param {Kind} kind
+ * @param {{open(): unknown, message(data: string | ArrayBuffer): unknown, error?(message: string): void, close(event: CloseEvent): void}} on
+ * @returns {Leg}
+ */
+leg_fn = function(kind, on) {
+  let socket;
+  if (kind === "sse") {
+    const { token, baseUrl, fetch, headers, credentials, backoff, requestTimeoutMs, maxBufferedBytes, openTimeoutMs } = __privateGet(this, _options);
+    const options = { token, baseUrl, fetch, headers, credentials, backoff, requestTimeoutMs, maxBufferedBytes, openTimeoutMs };
+    socket = new SseWebSocket(__privateGet(this, _urls).sse, __privateGet(this, _protocols), options);
+    socket.addEventListener("transport", (event) => {
+      const answer = told(parsed2(event.data), __privateGet(this, _options).feature);
+      if (answer && __privateGet(this, _state2) < CLOSING2) __privateMethod(this, _SwitchingWebSocket_instances, take_fn2).call(this, answer, Math.random() * __privateGet(this, _times).spreadMs);
+    });
+  } else {
+    const Native = __privateGet(this, _options).WebSocket ?? globalThis.WebSocket;
+    try {
+      socket = new Native(__privateGet(this, _urls).websocket, __privateGet(this, _protocols));
+    } catch {
+      socket = never();
+    }
+  }
+  socket.binaryType = "arraybuffer";
+  const leg = { kind, socket, openedAt: 0, sentAt: 0 };
+  const timer = __privateMethod(this, _SwitchingWebSocket_instances, after_fn).call(this, __privateGet(this, _times).openTimeoutMs, () => socket.readyState === CONNECTING2 && socket.close());
+  socket.addEventListener("open", () => {
+    __privateMethod(this, _SwitchingWebSocket_instances, forget_fn).call(this, timer);
+    leg.openedAt = Date.now();
+    on.open();
+  });
+  socket.addEventListener("message", (event) => on.message(event.data));
+  socket.addEventListener("error", (event) => on.error?.(event.message));
+  socket.addEventListener("close", (event) => {
+    __privateMethod(this, _SwitchingWebSocket_instances, forget_fn).call(this, timer);
+    on.close(event);
+  });
+  return leg;
+};
+// What the flags say ---------------------------------------------------------------------------------------
+pollAfter_fn = function(ms) {
+  clearTimeout(__privateGet(this, _poll));
+  __privateSet(this, _poll, setTimeout(async () => {
+    const answer = await ask(__privateGet(this, _options).setup);
+    if (__privateGet(this, _state2) >= CLOSING2) return;
+    if (answer) __privateMethod(this, _SwitchingWebSocket_instances, take_fn2).call(this, answer);
+    __privateMethod(this, _SwitchingWebSocket_instances, pollAfter_fn).call(this, answer?.pollAfterMs ?? 3e4);
+  }, ms * (0.8 + 0.4 * Math.random())));
+};
+take_fn2 = function(answer, delayMs = 0) {
+  if (answer.epoch < __privateGet(this, _epoch)) return;
+  if (answer.epoch > __privateGet(this, _epoch)) __privateSet(this, _notBefore, 0);
+  __privateSet(this, _epoch, answer.epoch);
+  __privateSet(this, _wanted, answer.transport);
+  if (__privateGet(this, _state2) !== OPEN2) return;
+  if (delayMs) __privateMethod(this, _SwitchingWebSocket_instances, after_fn).call(this, delayMs, () => __privateMethod(this, _SwitchingWebSocket_instances, reconcile_fn).call(this));
+  else __privateMethod(this, _SwitchingWebSocket_instances, reconcile_fn).call(this);
+};
+reconcile_fn = function() {
+  if (__privateGet(this, _state2) !== OPEN2 || !__privateGet(this, _current) || __privateGet(this, _isLeaving)) return;
+  if (__privateGet(this, _next)) {
+    if (__privateGet(this, _next).kind !== __privateGet(this, _wanted)) __privateMethod(this, _SwitchingWebSocket_instances, abandon_fn).call(this);
+    return;
+  }
+  if (__privateGet(this, _current).kind === __privateGet(this, _wanted)) return;
+  const wait = __privateGet(this, _notBefore) - Date.now();
+  if (wait > 0) __privateMethod(this, _SwitchingWebSocket_instances, after_fn).call(this, wait, () => __privateMethod(this, _SwitchingWebSocket_instances, reconcile_fn).call(this));
+  else __privateMethod(this, _SwitchingWebSocket_instances, move_fn).call(this, __privateGet(this, _wanted));
+};
+// Moving ---------------------------------------------------------------------------------------------------
+move_fn = function(kind) {
+  const overlap = __privateSet(this, _overlap, new Overlap(__privateGet(this, _options).identity ?? byContent));
+  const leg = __privateMethod(this, _SwitchingWebSocket_instances, leg_fn).call(this, kind, {
+    open: () => __privateGet(this, _next) === leg && __privateMethod(this, _SwitchingWebSocket_instances, look_fn).call(this, leg, overlap),
+    message: (data) => {
+      if (__privateGet(this, _next) === leg || __privateGet(this, _isLeaving)) overlap.held(data);
+      else if (__privateGet(this, _current) === leg) __privateMethod(this, _SwitchingWebSocket_instances, deliver_fn).call(this, data);
+    },
+    close: (event) => {
+      if (__privateGet(this, _current) === leg) return __privateMethod(this, _SwitchingWebSocket_instances, ended_fn).call(this, leg, event);
+      if (__privateGet(this, _next) !== leg) return;
+      if (__privateGet(this, _isLeaving)) return __privateMethod(this, _SwitchingWebSocket_instances, end_fn2).call(this, event.code, event.reason, "the connection was lost");
+      __privateMethod(this, _SwitchingWebSocket_instances, failed_fn).call(this);
+      __privateMethod(this, _SwitchingWebSocket_instances, abandon_fn).call(this);
+      __privateMethod(this, _SwitchingWebSocket_instances, reconcile_fn).call(this);
+    }
+  });
+  __privateSet(this, _next, leg);
+};
+failed_fn = function() {
+  const bound = Math.min(RETRY.capMs, RETRY.baseMs * 2 ** __privateWrapper(this, _failures)._++);
+  __privateSet(this, _notBefore, Date.now() + bound * (0.5 + 0.5 * Math.random()));
+};
+/** Stay where it is. */
+abandon_fn = function() {
+  const next = __privateGet(this, _next);
+  __privateSet(this, _next, __privateSet(this, _overlap, null));
+  __privateMethod(this, _SwitchingWebSocket_instances, release_fn).call(this);
+  next?.socket.close(1e3);
+};
+/** Whether the present connection can be closed now; else it is looked at again. */
+look_fn = function(next, overlap) {
+  const current = __privateGet(this, _current);
+  if (__privateGet(this, _next) !== next || !current || __privateGet(this, _state2) !== OPEN2) return;
+  const { settleMs, patienceMs, limitMs } = __privateGet(this, _times);
+  const now = Date.now();
+  const since = now - next.openedAt;
+  const isSent = current.socket.bufferedAmount === 0 && now - current.sentAt >= settleMs;
+  const isDone = isSent && since >= settleMs + COPY_MS && overlap.isLevel && !overlap.isAlone(next.openedAt, now, COPY_MS, settleMs);
+  __privateSet(this, _isHolding, since >= patienceMs);
+  if (isDone || since >= limitMs) __privateMethod(this, _SwitchingWebSocket_instances, leave_fn2).call(this, next, current, overlap);
+  else __privateMethod(this, _SwitchingWebSocket_instances, after_fn).call(this, LOOK_MS, () => __privateMethod(this, _SwitchingWebSocket_instances, look_fn).call(this, next, overlap));
+};
+leave_fn2 = function(next, current, overlap) {
+  __privateSet(this, _isHolding, __privateSet(this, _isLeaving, true));
+  const timer = __privateMethod(this, _SwitchingWebSocket_instances, after_fn).call(this, __privateGet(this, _times).closeMs, () => __privateMethod(this, _SwitchingWebSocket_instances, arrive_fn).call(this, next, overlap));
+  current.socket.addEventListener("close", () => {
+    __privateMethod(this, _SwitchingWebSocket_instances, forget_fn).call(this, timer);
+    __privateMethod(this, _SwitchingWebSocket_instances, arrive_fn).call(this, next, overlap);
+  });
+  current.socket.close(1e3);
+};
+arrive_fn = function(next, overlap) {
+  if (__privateGet(this, _next) !== next) return;
+  __privateSet(this, _isLeaving, false);
+  __privateSet(this, _current, next);
+  __privateSet(this, _next, __privateSet(this, _overlap, null));
+  __privateSet(this, _failures, 0);
+  __privateSet(this, _late, { overlap, until: Date.now() + __privateGet(this, _times).lateMs });
+  for (const data of overlap.release()) __privateMethod(this, _SwitchingWebSocket_instances, dispatch_fn).call(this, data);
+  if (next.socket.readyState >= CLOSING2) return;
+  this.dispatchEvent(new CustomEvent("transport", { detail: { transport: next.kind, epoch: __privateGet(this, _epoch) } }));
+  __privateMethod(this, _SwitchingWebSocket_instances, release_fn).call(this);
+  if (__privateGet(this, _close)) __privateMethod(this, _SwitchingWebSocket_instances, closeNow_fn).call(this);
+  else __privateMethod(this, _SwitchingWebSocket_instances, reconcile_fn).call(this);
+};
+/** What was kept goes out. */
+release_fn = function() {
+  __privateSet(this, _isHolding, false);
+  for (const payload of __privateGet(this, _queue).splice(0)) __privateMethod(this, _SwitchingWebSocket_instances, pass_fn).call(this, payload);
+  __privateSet(this, _queuedBytes, 0);
+};
+pass_fn = function(payload) {
+  if (!__privateGet(this, _current)) return;
+  __privateGet(this, _current).sentAt = Date.now();
+  __privateGet(this, _current).socket.send(payload);
+};
+// Frames ---------------------------------------------------------------------------------------------------
+deliver_fn = function(data) {
+  if (__privateGet(this, _overlap)) __privateGet(this, _overlap).old(data, Date.now());
+  else if (__privateGet(this, _late)) {
+    if (Date.now() > __privateGet(this, _late).until) __privateSet(this, _late, null);
+    else if (!__privateGet(this, _late).overlap.late(data)) return;
+  }
+  __privateMethod(this, _SwitchingWebSocket_instances, dispatch_fn).call(this, data);
+};
+dispatch_fn = function(data) {
+  if (__privateGet(this, _state2) !== OPEN2) return;
+  const given = typeof data === "string" || __privateGet(this, _binaryType2) === "arraybuffer" ? data : new Blob([data]);
+  const { protocol, host } = __privateGet(this, _urls)[__privateGet(this, _current)?.kind ?? __privateGet(this, _wanted)];
+  this.dispatchEvent(new MessageEvent("message", { data: given, origin: `${protocol}//${host}` }));
+};
+// Ends -----------------------------------------------------------------------------------------------------
+/** The present connection was closed, by whomever. */
+ended_fn = function(leg, event) {
+  const next = __privateGet(this, _next);
+  if (__privateGet(this, _isLeaving)) return;
+  const isOpen = next?.socket.readyState === OPEN2;
+  if (__privateGet(this, _state2) === OPEN2 && next && isOpen && __privateGet(this, _overlap) && PASSING.has(event.code)) {
+    const now = Date.now();
+    const { settleMs } = __privateGet(this, _times);
+    const isSettled = leg.socket.bufferedAmount === 0 && now - leg.sentAt >= settleMs && now - next.openedAt >= settleMs;
+    if (isSettled) return __privateMethod(this, _SwitchingWebSocket_instances, arrive_fn).call(this, next, __privateGet(this, _overlap));
+  }
+  __privateMethod(this, _SwitchingWebSocket_instances, end_fn2).call(this, event.code, event.reason, event.wasClean ? null : "the connection was lost");
+};
+closeNow_fn = function() {
+  __privateMethod(this, _SwitchingWebSocket_instances, release_fn).call(this);
+  const { code, reason } = __privateGet(this, _close) ?? { code: null, reason: "" };
+  const next = __privateGet(this, _next);
+  __privateSet(this, _next, __privateSet(this, _overlap, null));
+  next?.socket.close(1e3);
+  if (code === null) __privateGet(this, _current)?.socket.close();
+  else __privateGet(this, _current)?.socket.close(code, reason);
+};
+end_fn2 = function(code, reason, error) {
+  if (__privateGet(this, _state2) === CLOSED2) return;
+  __privateSet(this, _state2, CLOSED2);
+  clearTimeout(__privateGet(this, _poll));
+  for (const timer of __privateGet(this, _timers)) clearTimeout(timer);
+  __privateGet(this, _timers).clear();
+  const next = __privateGet(this, _next);
+  __privateSet(this, _next, __privateSet(this, _overlap, null));
+  next?.socket.close(1e3);
+  if (__privateGet(this, _current)?.socket.readyState === OPEN2) __privateGet(this, _current).socket.close(1e3);
+  if (error !== null) this.dispatchEvent(errorEvent(error));
+  this.dispatchEvent(new CloseEventClass("close", { wasClean: error === null, code, reason }));
+};
+after_fn = function(ms, run) {
+  const timer = setTimeout(() => {
+    __privateGet(this, _timers).delete(timer);
+    if (__privateGet(this, _state2) !== CLOSED2) run();
+  }, ms);
+  __privateGet(this, _timers).add(timer);
+  return timer;
+};
+forget_fn = function(timer) {
+  clearTimeout(timer);
+  __privateGet(this, _timers).delete(timer);
+};
+(() => {
+  for (const type of ["open", "message", "error", "close"]) {
+    Object.defineProperty(_SwitchingWebSocket.prototype, `on${type}`, {
+      get() {
+        return __privateGet(this, _handlers2).get(type);
+      },
+      set(value) {
+        __privateGet(this, _handlers2).set(this, type, value);
+      },
+      enumerable: true,
+      configurable: true
+    });
+  }
+  for (const [name, value] of Object.entries({ CONNECTING: CONNECTING2, OPEN: OPEN2, CLOSING: CLOSING2, CLOSED: CLOSED2 })) {
+    Object.defineProperty(_SwitchingWebSocket, name, { value, enumerable: true });
+    Object.defineProperty(_SwitchingWebSocket.prototype, name, { value, enumerable: true });
+  }
+  Object.defineProperty(_SwitchingWebSocket.prototype, Symbol.toStringTag, { value: "WebSocket", configurable: true });
+})();
+var SwitchingWebSocket = _SwitchingWebSocket;
+function never() {
+  const socket = Object.assign(new EventTarget(), { readyState: CONNECTING2, bufferedAmount: 0, extensions: "", protocol: "", close() {
+  } });
+  void Promise.resolve().then(() => {
+    socket.readyState = CLOSED2;
+    socket.dispatchEvent(new CloseEventClass("close", { wasClean: false, code: 1006, reason: "" }));
+  });
+  return socket;
+}
+function fromQuery(url, name) {
+  const token = url.searchParams.get(name);
+  return token ? () => token : void 0;
+}
+function parsed2(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+function copied(data) {
+  if (data instanceof Blob) return data;
+  if (data instanceof ArrayBuffer) return new Uint8Array(data.slice(0));
+  if (ArrayBuffer.isView(data)) return new Uint8Array(data.buffer, data.byteOffset, data.byteLength).slice();
+  return wellFormed(String(data));
+}
+var sizeOf = (payload) => typeof payload === "string" ? utf8Length(payload) : payload instanceof Uint8Array ? payload.byteLength : payload.size;
 export {
   SseWebSocket,
-  index_default as default
+  SwitchingWebSocket,
+  SseWebSocket as default
 };

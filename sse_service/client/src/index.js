@@ -62,6 +62,8 @@ export class SseWebSocket extends EventTarget {
         open: protocol => this.#opened(protocol),
         message: data => this.#received(data),
         acknowledged: bytes => void (this.#buffered -= bytes),
+        // No event of WebSocket: for SwitchingWebSocket, and whoever else wants to know.
+        told: facts => void this.dispatchEvent(new MessageEvent("transport", { data: facts })),
         closing: () => void (this.#state = CLOSING),
         closed: (code, reason, error) => this.#closed(code, reason, error),
       },

@@ -22,9 +22,9 @@ const ANSWER_GRACE_MS = 1000
 const SHORT_MS = 1000
 
 /**
- * closed: exactly once. error: what failed, or null for a clean end.
+ * told: on which transport the user is now, as JSON. closed: exactly once. error: what failed, or null for a clean end.
  * @typedef {{open(protocol: string): void, message(data: string | Uint8Array<ArrayBuffer>): void, acknowledged(bytes: number): void,
- *   closing(): void, closed(code: number, reason: string, error: string | null): void}} Listener
+ *   told(facts: string): void, closing(): void, closed(code: number, reason: string, error: string | null): void}} Listener
  */
 /**
  * @typedef {{url: URL, query: string, protocols: string[], listener: Listener, fetch: typeof globalThis.fetch,
@@ -173,6 +173,7 @@ export class Session {
     try {
       if (event === "rotate") return "turn"
       if (event === "ready") return this.#ready(JSON.parse(data))
+      if (event === "transport") return this.#setup.listener.told(data)
       if (!event || !["text", "binary", "ack", "close"].includes(event)) return
       const number = Number(id ?? NaN)
       if (number <= this.#lastId) return

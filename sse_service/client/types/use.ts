@@ -1,7 +1,7 @@
 /** Checked by tsc, never run: what a user's TypeScript may rely on. */
 
 import { SseWebSocket as Source } from "../src/index.js"
-import { SseWebSocket } from "@ws2sse/client"
+import { SseWebSocket, SwitchingWebSocket } from "@ws2sse/client"
 
 // A place that wants a WebSocket takes the drop-in, the class as well as its objects.
 const implementation: { new (url: string | URL, protocols?: string | string[]): WebSocket } = SseWebSocket
@@ -11,4 +11,6 @@ socket.addEventListener("close", event => event.code + event.reason.length)
 // The declarations are those of the code.
 const same: Pick<SseWebSocket, "url" | "readyState" | "bufferedAmount" | "binaryType" | "send" | "close"> = new Source("wss://example.com")
 
-export { implementation, same, socket }
+const switching: WebSocket = new SwitchingWebSocket({ websocket: "wss://a.example", sse: "https://b.example" }, [], { feature: "chat" })
+
+export { implementation, same, socket, switching }

@@ -19,7 +19,7 @@ async def test_in_node(name: str) -> None:
         node(),
         "--test",
         str(CLIENT / "test" / name),
-        env={**os.environ, "PYTHON": sys.executable, "NODE_OPTIONS": "", "NO_COLOR": "1"},
+        env={**os.environ, "PYTHON": sys.executable, "NODE_OPTIONS": "--experimental-websocket", "NO_COLOR": "1"},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )

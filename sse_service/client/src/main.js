@@ -1,0 +1,2 @@
+export { SseWebSocket, SseWebSocket as default } from "./index.js"
+export { SwitchingWebSocket } from "./switching.js"
