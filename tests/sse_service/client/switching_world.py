@@ -1,9 +1,9 @@
-"""A chat that is on both transports: one room behind a native WebSocket server and behind the service's virtual connections.
+"""A chat that is on both transports: one room behind a native WebSocket server and behind virtual connections.
 
     python switching_world.py        prints {"ws", "sse", "control"} and runs until its input ends
 
-Whoever says something is heard by every connection of the room, whichever transport it came by, as a broadcast of Lambdas
-would have it: each connection gets it a little later than the last, in order. What is said is written down (`heard`), so
+Whoever says something is heard by every connection of the room, whichever transport it came by, as a broadcast of
+Lambdas would have it: each connection gets it a little later than the last, in order. What is said is written down, so
 that a test can tell whether something went up twice, never, or in another order. `ask` is answered to the asking
 connection alone, in parts.
 """
@@ -226,7 +226,7 @@ class World:
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
         self._stack.push_async_callback(runner.cleanup)
-        control = "http://127.0.0.1:{}".format(runner.addresses[0][1])
+        control = f"http://127.0.0.1:{runner.addresses[0][1]}"
 
         settings = Settings(
             jwt_secret=Secret(SECRET),
