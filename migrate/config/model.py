@@ -229,10 +229,10 @@ class Feature:
     order_by: str = _key("Path of the field within which order counts, e.g. roomId.", "")
     sender: str = _key("Path of the sender's name in leaving frames; empty: not told.", "")
     sent_at: str = _key("Path of a leaving frame's own time.", "")
-    to_sender: bool = _key(
-        "Whether the sender's own copy is compared: the SSE service shows a message on every device of its sender, "
-        "the old stack may not.",
-        True,
+    others_only: tuple[str, ...] = _key(
+        "Frames whose sender's own copy is not compared: the SSE service shows a message on every device of its "
+        "sender, the old stack may not.",
+        [],
     )
     ignore: tuple[Ignore, ...] = _key("Fields in which both stacks may differ.", [])
     normalise: tuple[Normalise, ...] = _key("Fields that are brought to one form first.", [])

@@ -18,7 +18,7 @@ __all__ = ["HOLD_S", "Intake", "Taken"]
 
 BATCH = 10
 LONG_POLL_S = 1
-HOLD_S = 0.4
+HOLD_S = 1.5
 MOST = 1000
 # How many receives run one after the other before those that are due are looked for.
 ROUNDS = 20

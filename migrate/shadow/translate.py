@@ -13,7 +13,7 @@ from migrate.config.model import Feature
 from migrate.config.templates import field_of, render, render_path
 from migrate.tee.records import Post, TeeRecord
 
-__all__ = ["Call", "Cause", "Translator", "frame_of", "moment"]
+__all__ = ["Call", "Cause", "Translator", "frame_of", "is_for_others", "moment"]
 
 # What the service's answers and its events call the thing that a request made.
 IDS = ("messageId", "message_id", "run_id", "job_id", "id")
@@ -85,6 +85,7 @@ class Translator:
         if feature.replay is None:
             raise ValueError(feature.name)
         tenant, user = self.tenant_of(record), record.user or ""
+        out = self._posted(feature, record)
         context = {
             "user": user,
             "tenant": tenant,
@@ -92,10 +93,11 @@ class Translator:
             "requestId": record.request_id,
             "connectionId": record.connection_id,
             "at": record.at,
-            "out": self._posted(feature, record),
+            "out": out,
         }
         replay = feature.replay
-        order = field_of(frame, feature.order_by) if feature.order_by else None
+        # What the stack made of the frame knows more: a room that the frame left out, an id that was given to it.
+        order = field_of(out, feature.order_by, field_of(frame, feature.order_by)) if feature.order_by else None
         return Call(
             feature.name,
             replay.method,
@@ -158,7 +160,7 @@ class Translator:
         if feature is None:
             return None
         sender = _sender(feature, frame, cause)
-        if not feature.to_sender and (sender == recipient or (cause is not None and cause.user == recipient)):
+        if is_for_others(feature, frame) and recipient in {sender, cause.user if cause is not None else sender}:
             return None
         return DeliveryRow(
             stack="sse",
@@ -182,6 +184,11 @@ class Translator:
         fields = dict.fromkeys([*IDS, *(feature.id for feature in self._features if feature.id)])
         found = ((name, field_of(frame, name)) for name in fields)
         return [f"{name}={value}" for name, value in found if isinstance(value, str) and value]
+
+
+def is_for_others(feature: Feature, frame: object) -> bool:
+    """Whether the sender's own copy of a frame is left out."""
+    return field_of(frame, feature.frame_type_field) in feature.others_only
 
 
 def frame_of(post: Post) -> Any:

@@ -37,7 +37,7 @@ from migrate.shadow.recorder import Recorder
 from migrate.shadow.replay import Outcome, Replayer
 from migrate.shadow.state import Control, ShadowState
 from migrate.shadow.streams import Streams
-from migrate.shadow.translate import Call, Cause, Translator, frame_of
+from migrate.shadow.translate import Call, Cause, Translator, frame_of, is_for_others
 from migrate.tee.distributor import REFRESH_S
 from migrate.tee.records import TeeRecord
 
@@ -426,7 +426,7 @@ class Worker:
             if not self._is_sampled(person):
                 continue
             sender = row.sender or (known.user if known is not None else "")
-            if not feature.to_sender and sender == person.user:
+            if is_for_others(feature, frame) and sender == person.user:
                 continue
             self._recorder.delivery(
                 replace(

@@ -121,7 +121,7 @@ class Supervisor:
         )
         tee, _, *others = await asyncio.gather(
             asyncio.to_thread(self._install_tee, env, stack["api_id"]),
-            self._start_sse(env, secret),
+            self._start_sse(env, secret, stack["websocket_url"]),
             *(self._deploy(name, env, secret) for name in APPS if name != STACK),
         )
         self._say("SSE service is up")
@@ -210,14 +210,16 @@ class Supervisor:
         """Of the second instance: no table, and so no event, of the first one or of the application is its own."""
         shared = {"SSE_TABLE_PREFIX", "SSE_MESSAGES_TABLE", "SSE_MESSAGES_PARTITION_KEY", "SSE_MESSAGES_TENANT"}
         own = {name: value for name, value in self._sse_environment(env, secret).items() if name not in shared}
-        return {**own, "SSE_TABLE_PREFIX": SHADOW_TABLE_PREFIX}
+        return {**own, "SSE_TABLE_PREFIX": SHADOW_TABLE_PREFIX, "SSE_PAGES": "0"}
 
-    async def _start_sse(self, env: dict[str, str], secret: str) -> None:
+    async def _start_sse(self, env: dict[str, str], secret: str, websocket_url: str) -> None:
         port = self._options.ports["sse"]
+        # The chat page shows, and switches between, both stacks.
+        pages = {"SSE_PAGES_WEBSOCKET_URL": websocket_url, "SSE_PAGES_WEBSOCKET_ROOMS": ",".join(ROOMS)}
         await self._child(
             "sse-service",
             ["-m", "sse_service", "serve", "--host", HOST, "--port", str(port)],
-            self._sse_environment(env, secret),
+            {**self._sse_environment(env, secret), **pages},
             lambda: _until_http(f"http://{HOST}:{port}/readyz"),
         )
 
