@@ -118,7 +118,8 @@ class Scanner:
         name, suffix, text = path.name, path.suffix.lower(), source.text
         shown = self.shown(path)
         if suffix in JS:
-            file = JsFile(text, typescript=suffix in {".ts", ".mts", ".cts"})
+            # Parsed by now, when another module imports it.
+            file = self.project.js(path) or JsFile(text, typescript=suffix in {".ts", ".mts", ".cts"})
             values = JsValues(file, path, self.project)
             hits = [use.hit for use in js_uses(values, self.identity)]
             return hits, _broken(shown, file.broken), _js_exports(values, path)
@@ -130,7 +131,7 @@ class Scanner:
                 broken = broken or file.broken
             return hits, _broken(shown, broken), None
         if suffix in {".py", ".pyi"}:
-            module = PyFile(text)
+            module = self.project.py(path) or PyFile(text)
             py_values = PyValues(module, path, self.project)
             hits = [use.hit for use in py_uses(py_values, self.identity)]
             return hits, _broken(shown, module.broken), _py_exports(py_values, path)

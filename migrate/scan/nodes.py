@@ -43,7 +43,7 @@ def has_errors(root: SgNode) -> bool:
 
     What the parser made up, because it was missing, is a node without text.
     """
-    return root.kind() == "ERROR" or root.find(kind="ERROR") is not None or root.find(regex="^$") is not None
+    return root.kind() == "ERROR" or root.find({"rule": {"any": [{"kind": "ERROR"}, {"regex": "^$"}]}}) is not None
 
 
 def leaves(node: SgNode) -> Iterator[SgNode]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from functools import lru_cache
 from pathlib import Path
@@ -45,8 +46,10 @@ class Project:
         self.root = root.absolute()
         self.js = lru_cache(maxsize=512)(self._js)
         self.py = lru_cache(maxsize=512)(self._py)
+        self._entries = lru_cache(maxsize=4096)(_names_in)
         self._settings = lru_cache(maxsize=1024)(self._settings_of)
         self.tf = lru_cache(maxsize=256)(self._tf)
+        self._py_bases = lru_cache(maxsize=4096)(self._within_and_src)
         self._py_path = lru_cache(maxsize=20_000)(self._find_py)
         self._js_path = lru_cache(maxsize=20_000)(self._find_js)
 
@@ -108,14 +111,20 @@ class Project:
                 [directory if dots == 1 else directory.parents[dots - 2]] if dots - 2 < len(directory.parents) else []
             )
         else:
-            above = self._within(directory)
-            bases = above + [base / "src" for base in above[-1:]]
+            bases = self._py_bases(directory)
+        last = f"{parts[-1]}.py"
         for base in bases:
-            stem = base.joinpath(*parts)
-            for path in (stem.with_name(stem.name + ".py"), stem / "__init__.py"):
-                if path.is_file():
-                    return path
+            # Most names are of packages elsewhere: a directory that holds nothing of that name is not asked further.
+            if not self._entries(base).isdisjoint((parts[0], last)):
+                inner = base.joinpath(*parts[:-1])
+                for path in (inner / last, inner / parts[-1] / "__init__.py"):
+                    if path.is_file():
+                        return path
         return None
+
+    def _within_and_src(self, directory: Path) -> list[Path]:
+        above = self._within(directory)
+        return above + [base / "src" for base in above[-1:]]
 
     def _py(self, path: Path) -> PyFile | None:
         text = _read(path)
@@ -158,6 +167,13 @@ class Project:
             except BrokenError:
                 continue
         return tuple(found)
+
+
+def _names_in(directory: Path) -> frozenset[str]:
+    try:
+        return frozenset(os.listdir(directory))  # noqa: PTH208 - names only
+    except OSError:
+        return frozenset()
 
 
 def _read(path: Path) -> str | None:

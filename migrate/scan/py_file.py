@@ -15,7 +15,11 @@ from migrate.scan.nodes import contains, find_kinds, has_errors, span, up
 
 __all__ = ["PyBinding", "PyFile", "py_string"]
 
-_SCOPES = frozenset({"module", "function_definition", "lambda", "class_definition"})
+_DECLARING = (
+    "import_statement", "import_from_statement", "assignment", "named_expression", "function_definition",
+    "class_definition", "parameters", "lambda_parameters", "as_pattern", "for_statement", "lambda",
+)  # fmt: skip
+_SCOPES = frozenset({"function_definition", "lambda", "class_definition"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +47,24 @@ class PyFile:
         self.text = text
         self._sg = SgRoot(text, "python")
         self.root = self._sg.root()
+        self.denoted: dict[int, frozenset[str]] = {}
+        """What declarations denote, by their identity: worked out once, whichever module asks."""
+        self.denoted_texts: dict[str, frozenset[str]] = {}
+        """The same for expressions as they are written, where that does not depend on the place."""
+
+    @cached_property
+    def _whole(self) -> tuple[int, int]:
+        return 0, len(self.text)
 
     @cached_property
     def broken(self) -> bool:
         """Whether a part could not be parsed."""
         return has_errors(self.root)
+
+    @cached_property
+    def _declaring(self) -> list[tuple[str, SgNode]]:
+        """The nodes that declare names or bound where they are seen, with their kinds, in the order of the text."""
+        return [(node.kind(), node) for node in find_kinds(self.root, *_DECLARING)]
 
     @cached_property
     def bindings(self) -> dict[str, list[PyBinding]]:
@@ -58,12 +75,19 @@ class PyFile:
         return found
 
     @cached_property
+    def inner_names(self) -> frozenset[str]:
+        """Names that are declared somewhere else than at the top."""
+        whole = self._whole
+        return frozenset(name for name, all_of_it in self.bindings.items() if any(b.scope != whole for b in all_of_it))
+
+    @cached_property
     def stars(self) -> list[str]:
         """Modules of `from m import *`."""
         return [
             module.text()
-            for node in self.root.find_all(kind="import_from_statement")
-            if any(child.kind() == "wildcard_import" for child in node.children())
+            for kind, node in self._declaring
+            if kind == "import_from_statement"
+            and any(child.kind() == "wildcard_import" for child in node.children())
             and (module := node.field("module_name")) is not None
         ]
 
@@ -72,7 +96,7 @@ class PyFile:
 
         A class's own names are not seen from inside its methods.
         """
-        if name in {"self", "cls"}:
+        if name in {"self", "cls"} or name not in self.bindings:
             return []
         around = [
             binding
@@ -94,19 +118,14 @@ class PyFile:
 
     @cached_property
     def _class_spans(self) -> frozenset[tuple[int, int]]:
-        return frozenset(span(node) for node in self.root.find_all(kind="class_definition"))
+        return frozenset(span(node) for kind, node in self._declaring if kind == "class_definition")
 
     @cached_property
     def _function_spans(self) -> frozenset[tuple[int, int]]:
-        return frozenset(span(node) for node in find_kinds(self.root, "function_definition", "lambda"))
+        return frozenset(span(node) for kind, node in self._declaring if kind in {"function_definition", "lambda"})
 
     def _declarations(self) -> Iterator[PyBinding]:
-        kinds = (
-            "import_statement", "import_from_statement", "assignment", "named_expression", "function_definition",
-            "class_definition", "parameters", "lambda_parameters", "as_pattern", "for_statement",
-        )  # fmt: skip
-        for node in find_kinds(self.root, *kinds):
-            kind = node.kind()
+        for kind, node in self._declaring:
             if kind == "import_statement":
                 yield from self._import(node)
             elif kind == "import_from_statement":
@@ -130,7 +149,7 @@ class PyFile:
                 target = alias.children()[0] if alias is not None and alias.children() else None
                 if target is not None and target.kind() == "identifier":
                     yield PyBinding(target.text(), "value", self._scope(node), node, node.children()[0])
-            else:
+            elif kind == "for_statement":
                 left = node.field("left")
                 if left is not None and left.kind() == "identifier":
                     yield PyBinding(left.text(), "opaque", self._scope(node), node)
@@ -173,12 +192,13 @@ class PyFile:
                 if name is not None:
                     yield PyBinding(name.text(), "parameter", scope, item, item.field("value"))
             elif kind in {"typed_parameter", "list_splat_pattern", "dictionary_splat_pattern"}:
-                name = item.find(kind="identifier")
+                first = item.child(0)
+                name = first if first is not None and first.kind() == "identifier" else item.find(kind="identifier")
                 if name is not None:
                     yield PyBinding(name.text(), "parameter", scope, item)
 
     def _scope(self, node: SgNode) -> tuple[int, int]:
-        return next((span(a) for a in up(node) if a.kind() in _SCOPES), span(self.root))
+        return next((span(a) for a in up(node) if a.kind() in _SCOPES), self._whole)
 
 
 def py_string(node: SgNode | None) -> str | None:

@@ -27,7 +27,14 @@ _CDK_API = re.compile(r"^aws_cdk\.(?:\w+\.)*WebSocketApi\(\)$")
 _RECONNECT_NAME = re.compile(r"re_?connect", re.IGNORECASE)
 _CLIENT_METHODS = frozenset({"ws_connect", "websocket_connect"})
 _MAKES_CLIENT = re.compile(r"client|resource|session", re.IGNORECASE)
+_METHODS = _CLIENT_METHODS | {
+    "post_to_connection", "delete_connection", "get_connection", "send", "close", "info", "create_api", "update_api",
+    "create_route", "grant_manage_connections", "grant_management_api_access", "add_route", "add_websocket_route",
+    "add_api_websocket_route", "Api",
+}  # fmt: skip
+_SERVER_SOCKETS = frozenset({"fastapi.WebSocket", "starlette.websockets.WebSocket", "fastapi.websockets.WebSocket"})
 _CHALICE = frozenset({"on_ws_connect", "on_ws_message", "on_ws_disconnect"})
+_STRINGS = ("execute-api:", "post_to_connection", "$connect", "$disconnect")
 _LIFE_ROUTES = frozenset({"$connect", "$disconnect"})
 
 
@@ -52,12 +59,15 @@ def py_symbol_of(node: SgNode) -> str:
 
 def py_uses(values: PyValues, identity: StackIdentity) -> list[PyUse]:
     """Every use in a module, in the order of the text."""
+    text = values.file.text
+    lowered = text.lower()
+    # A rule that looks for a word is asked where the word is.
     found = [
         *_calls(values, identity),
         *_classes(values),
-        *_decorators(values),
+        *(_decorators(values) if "websocket" in text or "on_ws_" in text else ()),
         *_parameters(values),
-        *_strings(values),
+        *(_strings(values) if any(word in lowered for word in _STRINGS) else ()),
         *_lambda_events(values),
     ]
     clients = [use for use in found if use.hit.rule == "py-client"]
@@ -79,11 +89,15 @@ def _use(
 
 
 def _calls(values: PyValues, identity: StackIdentity) -> Iterator[PyUse]:
+    makes_managers = "apigatewaymanagementapi" in values.file.text
     for node in values.file.root.find_all(kind="call"):
         function = node.field("function")
         if function is None:
             continue
-        names = values.names(function)
+        text = function.text()
+        names = values.names_of_text(text)
+        if names is None:
+            names = values.names(function)
         rule = next((PY_CALLS[name] for name in sorted(names) if name in PY_CALLS), None)
         if rule is not None:
             use = _use(rule, node, names=names)
@@ -93,9 +107,9 @@ def _calls(values: PyValues, identity: StackIdentity) -> Iterator[PyUse]:
         if cdk is not None:
             yield from _cdk(node, cdk, names, values)
             continue
-        if function.kind() == "attribute":
+        if text.rpartition(".")[2] in _METHODS and function.kind() == "attribute":
             yield from _method(node, function, values, identity)
-        if _MAKES_CLIENT.search(function.text()) and _names_service(node, "apigatewaymanagementapi"):
+        if makes_managers and _MAKES_CLIENT.search(text) and _names_service(node, "apigatewaymanagementapi"):
             yield _use("py-management", node)
 
 
@@ -216,11 +230,8 @@ def _parameters(values: PyValues) -> Iterator[PyUse]:
         inner = kind.children()[0] if kind is not None and kind.children() else None
         if inner is None:
             continue
-        if values.names(inner) & {
-            "fastapi.WebSocket",
-            "starlette.websockets.WebSocket",
-            "fastapi.websockets.WebSocket",
-        }:
+        names = values.names_of_text(inner.text())
+        if (values.names(inner) if names is None else names) & _SERVER_SOCKETS:
             definition = next((a for a in up(node) if a.kind() == "function_definition"), None)
             outer = definition.parent() if definition is not None else None
             if outer is not None and outer.kind() == "decorated_definition" and ".websocket" in outer.text():
@@ -230,7 +241,8 @@ def _parameters(values: PyValues) -> Iterator[PyUse]:
 
 def _strings(values: PyValues) -> Iterator[PyUse]:
     for node in values.file.root.find_all(kind="string"):
-        text = py_string(node)
+        written = node.text().lower()
+        text = py_string(node) if any(word in written for word in _STRINGS) else None
         if text is None:
             continue
         sure = permission(text)

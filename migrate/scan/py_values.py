@@ -5,6 +5,7 @@ Reads other modules only through the loader it is given.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
@@ -18,8 +19,10 @@ from migrate.scan.py_file import PyBinding, PyFile, py_string
 __all__ = ["PyLoader", "PyValues", "arguments", "keyword"]
 
 MAX_DEPTH = 10
+SHALLOW = 4
 MAX_ALTERNATIVES = 8
 _STRING_METHODS = frozenset({"format", "replace", "rstrip", "strip", "lstrip", "lower", "removesuffix", "removeprefix"})
+_DOTTED = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*\Z", re.ASCII)
 _JOINS = frozenset({"urllib.parse.urljoin", "yarl.URL", "str"})
 
 
@@ -58,6 +61,7 @@ class PyValues:
         self.file = file
         self.path = path
         self._loader = loader
+        self._modules: dict[str, PyValues | None] = {}
 
     def names(self, node: SgNode | None, depth: int = 0) -> frozenset[str]:
         """What an expression can denote, as dotted names from the module on."""
@@ -97,6 +101,21 @@ class PyValues:
             return frozenset(f"{name}()" for name in made if not name.endswith(")"))
         return frozenset()
 
+    def names_of_text(self, text: str) -> frozenset[str] | None:
+        """The same for `a.b.c` as it is written, where it means the same wherever it stands in the file; else None.
+
+        Most calls of a file are of a few functions, so that looking at each of them once is a good part of the work.
+        """
+        known = self.file.denoted_texts.get(text)
+        if known is None and _DOTTED.match(text):
+            first, *rest = text.split(".")
+            if first not in self.file.inner_names:
+                names = self._identifier(first, 0, 1 + len(rest))
+                for key in rest:
+                    names = frozenset(found for name in names for found in self._member(name, key, 1))
+                known = self.file.denoted_texts[text] = names
+        return known
+
     def _identifier(self, name: str, offset: int, depth: int) -> frozenset[str]:
         bindings = self.file.lookup_all(name, offset)
         if bindings:
@@ -110,13 +129,20 @@ class PyValues:
     def _binding(self, binding: PyBinding, depth: int) -> frozenset[str]:
         if depth > MAX_DEPTH:
             return frozenset()
-        if binding.kind == "import":
-            if binding.imported:
-                return self._imported(binding.module, binding.imported, depth)
+        if binding.kind == "import" and not binding.imported:
             return frozenset({binding.module})
-        if binding.value is None or binding.kind == "function":
+        if binding.kind != "import" and (binding.value is None or binding.kind == "function"):
             return frozenset()
-        return self.names(binding.value, depth)
+        denoted = self.file.denoted.get(id(binding))
+        if denoted is None:
+            if binding.kind == "import":
+                denoted = self._imported(binding.module, binding.imported, depth)
+            else:
+                denoted = self.names(binding.value, depth)
+            # Not what may have been cut short by the depth it was asked at.
+            if depth <= SHALLOW:
+                self.file.denoted[id(binding)] = denoted
+        return denoted
 
     def _imported(self, module: str, name: str, depth: int) -> frozenset[str]:
         other = self._module(module)
@@ -134,7 +160,7 @@ class PyValues:
 
     def _member(self, name: str, key: str, depth: int) -> frozenset[str]:
         """A member of a named value; of a module of this tree, what it is bound to there."""
-        if not name.endswith(")") and depth <= MAX_DEPTH:
+        if not name.endswith(")") and depth <= MAX_DEPTH and not name.startswith("builtins."):
             other = self._module(name)
             if other is not None:
                 bindings = other.file.lookup_all(key, 0)
@@ -152,8 +178,10 @@ class PyValues:
         )
 
     def _module(self, module: str) -> PyValues | None:
-        loaded = self._loader.py_module(self.path, module)
-        return PyValues(loaded[1], loaded[0], self._loader) if loaded is not None else None
+        if module not in self._modules:
+            loaded = self._loader.py_module(self.path, module)
+            self._modules[module] = PyValues(loaded[1], loaded[0], self._loader) if loaded is not None else None
+        return self._modules[module]
 
     # addresses
 
