@@ -11,6 +11,7 @@ from migrate.cli.compare import compare
 from migrate.cli.down import down
 from migrate.cli.env import env
 from migrate.cli.init import init
+from migrate.cli.phases import phase_app
 from migrate.cli.scan import scan
 from migrate.cli.status import status
 from migrate.cli.token import token
@@ -35,6 +36,8 @@ def _root() -> None:
 for verb in (init, check_config, up, status, down, env, token, compare, scan, codemod):
     app.command()(verb)
 app.add_typer(bridge.app, name="bridge")
+for number in (1, 2, 3):
+    app.add_typer(phase_app(number), name=f"phase{number}")
 app.add_typer(shadow.app, name="shadow")
 
 

@@ -1,0 +1,315 @@
+"""`migrate phase1 | phase2 | phase3`: checklists that prove themselves. until phase 3 (MG13, WL11)"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from migrate.cli.options import JsonOption, StateDirOption
+from migrate.cli.output import err, out, print_json, reports_errors
+from migrate.config import Config, ConfigOption, resolve_config
+from migrate.control.journal import Journal
+from migrate.control.table import ControlTable
+from migrate.errors import GateClosedError, UsageError
+from migrate.phases.model import LANGUAGES, Item, Row, Signature
+from migrate.up.state import DEFAULT_STATE_DIR
+
+__all__ = ["phase_app"]
+
+LangOption = Annotated[str, typer.Option("--lang", help="en, ja or ko.", envvar="MIGRATE_LANG")]
+SourceOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--source", help="Your application's code. [default: the directory of migrate.toml]", show_default=False
+    ),
+]
+ByOption = Annotated[str, typer.Option("--by", help="Who says it.")]
+NoteOption = Annotated[str, typer.Option("--note", help="What they saw, or why.")]
+MARKS = {"done": "[x]", "open": "[ ]", "failing": "[!]", "waived": "[-]"}
+
+
+def phase_app(phase: int) -> typer.Typer:
+    """The commands of one phase."""
+    from migrate.phases.items import PHASES
+
+    app = typer.Typer(help=f"{PHASES[phase]['en']}: the checklist, with evidence gathered now.", no_args_is_help=False)
+
+    @app.callback(invoke_without_command=True)
+    @reports_errors
+    def show(
+        context: typer.Context,
+        config: ConfigOption = None,
+        source: SourceOption = None,
+        lang: LangOption = "en",
+        json_: JsonOption = False,
+        state_dir: StateDirOption = DEFAULT_STATE_DIR,
+    ) -> None:
+        if context.invoked_subcommand is not None:
+            return
+        _show(phase, resolve_config(config, state_dir), source, _language(lang), as_json=json_)
+
+    @app.command()
+    @reports_errors
+    def sign(
+        item: str, by: ByOption, note: NoteOption, config: ConfigOption = None,
+        state_dir: StateDirOption = DEFAULT_STATE_DIR,
+    ) -> None:  # fmt: skip
+        """Say that an item is done which only a person can know.
+
+        Example: migrate phase2 sign support-told --by "Ann Lee" --note "mail of 1 December"
+        """
+        _say(phase, item, "signed", by, note, resolve_config(config, state_dir))
+
+    @app.command()
+    @reports_errors
+    def waive(
+        item: str, by: ByOption, note: NoteOption, config: ConfigOption = None,
+        state_dir: StateDirOption = DEFAULT_STATE_DIR,
+    ) -> None:  # fmt: skip
+        """Say that an item is not needed, and why.
+
+        Example: migrate phase2 waive dashboard --by "Ann Lee" --note "we use our own monitoring"
+        """
+        _say(phase, item, "waived", by, note, resolve_config(config, state_dir))
+
+    @app.command()
+    @reports_errors
+    def withdraw(
+        item: str, by: ByOption, config: ConfigOption = None, state_dir: StateDirOption = DEFAULT_STATE_DIR
+    ) -> None:
+        """Take a signature or a waiver back.
+
+        Example: migrate phase2 withdraw support-told --by "Ann Lee"
+        """
+        _withdraw(phase, item, by, resolve_config(config, state_dir))
+
+    @app.command()
+    @reports_errors
+    def close(
+        by: ByOption, config: ConfigOption = None, source: SourceOption = None, lang: LangOption = "en",
+        state_dir: StateDirOption = DEFAULT_STATE_DIR,
+    ) -> None:  # fmt: skip
+        """Close the phase; refused (exit code 3) while an item is open or failing, with the reasons.
+
+        Example: migrate phase2 close --by "Ann Lee"
+        """
+        _close(phase, by, resolve_config(config, state_dir), source, _language(lang))
+
+    @app.command()
+    @reports_errors
+    def reopen(by: ByOption, config: ConfigOption = None, state_dir: StateDirOption = DEFAULT_STATE_DIR) -> None:
+        """Open a closed phase again.
+
+        Example: migrate phase2 reopen --by "Ann Lee"
+        """
+        _reopen(phase, by, resolve_config(config, state_dir))
+
+    return app
+
+
+def _rows(phase: int, config: Config, source: Path | None) -> tuple[list[Row], ControlTable]:
+    from migrate.phases.collect import Collectors, config_digest, gather
+    from migrate.phases.items import items_of
+    from migrate.phases.judge import judge
+    from migrate.phases.signatures import Signatures
+
+    table = _table(config)
+    now = time.time()
+    root = (source or config.path.parent).resolve()
+    if not root.is_dir():
+        raise UsageError(f"there is no directory {root}", "name your application's code with --source")
+    with err.status("gathering evidence"):
+        evidence = gather(items_of(phase), Collectors(config, table, root, now))
+    signatures = Signatures(table, config.project.name).of(phase)
+    return judge(items_of(phase), evidence, signatures, config_digest(config), now), table
+
+
+def _show(phase: int, config: Config, source: Path | None, language: str, *, as_json: bool) -> None:
+    from migrate.phases.items import PHASES
+    from migrate.phases.judge import blocking, counts
+    from migrate.phases.signatures import Signatures
+    from migrate.phases.texts import text
+
+    rows, table = _rows(phase, config, source)
+    closed = Signatures(table, config.project.name).closed(phase)
+    if as_json:
+        print_json(
+            {
+                "phase": phase,
+                "title": PHASES[phase][language],
+                "config": str(config.path),
+                "closed": None if closed is None else {"by": closed["by"], "at": _time(closed["at"])},
+                "can_close": not blocking(rows),
+                "counts": counts(rows),
+                "items": [_as_json(row, config, language) for row in rows],
+            }
+        )
+        return
+    out.print(PHASES[phase][language], style="bold")
+    if closed is not None:
+        out.print(text("closed", language, {"by": closed["by"], "at": _time(closed["at"])}))
+    group = None
+    for row in rows:
+        if row.item.group is not group:
+            group = row.item.group
+            out.print(f"\n{text(group.value, language)}")
+        out.print(f"  {MARKS[row.status.value]} {row.item.title[language]}  ({row.item.id})")
+        for line in _said(row, language):
+            out.print(f"      {line}")
+        if row.status.value in {"open", "failing"} and row.item.command:
+            out.print(f"      {text('next', language)}: {_command(row.item, config)}")
+    out.print(f"\n{text('counts', language, counts(rows))}")
+    if closed is None and not blocking(rows):
+        out.print(text("can-close", language, {"phase": phase}))
+
+
+def _said(row: Row, language: str) -> list[str]:
+    """What is known of an item, a line each."""
+    from migrate.phases.texts import text
+
+    lines = []
+    if row.evidence is not None:
+        lines.append(text(row.evidence.message, language, row.evidence.values))
+    if row.signature is not None and row.reason != "stale-signature":
+        name = "waived-by" if row.signature.kind == "waived" else "signed"
+        values = {"by": row.signature.by, "at": _time(row.signature.at), "note": row.signature.note}
+        lines.append(text(name, language, values))
+    if row.reason:
+        at = row.signature.at if row.reason == "stale-signature" and row.signature else None
+        at = at if at is not None else row.evidence.taken_at if row.evidence else 0.0
+        lines.append(text(row.reason, language, {"at": _time(at)}))
+    return lines
+
+
+def _as_json(row: Row, config: Config, language: str) -> dict[str, Any]:
+    evidence, signature = row.evidence, row.signature
+    return {
+        "id": row.item.id,
+        "row": row.item.row or None,
+        "group": row.item.group.value,
+        "title": row.item.title[language],
+        "status": row.status.value,
+        "stale": row.is_stale,
+        "said": _said(row, language),
+        "evidence": None
+        if evidence is None
+        else {
+            "state": evidence.state.value,
+            "what": evidence.message,
+            "facts": dict(evidence.values),
+            "taken_at": _time(evidence.taken_at),
+            "digest": evidence.digest,
+        },
+        "signature": None
+        if signature is None
+        else {"kind": signature.kind, "by": signature.by, "note": signature.note, "at": _time(signature.at)},
+        "next": _command(row.item, config) if row.status.value in {"open", "failing"} else None,
+    }
+
+
+def _say(phase: int, name: str, kind: str, by: str, note: str, config: Config) -> None:
+    from migrate.phases.collect import config_digest
+    from migrate.phases.signatures import Signatures
+
+    item = _item(phase, name)
+    by, note = by.strip(), note.strip()
+    if not by or not note:
+        raise UsageError("--by and --note must not be empty", "a signature without a name and a word is none")
+    if kind == "signed" and item.collector:
+        raise UsageError(
+            f"{name} is judged by evidence, and no signature replaces that",
+            f"do what it asks for, or say why not: migrate phase{phase} waive {name} --by NAME --note TEXT",
+        )
+    table = _table(config)
+    with Journal(table).record(
+        f"phase{phase} {'waive' if kind == 'waived' else 'sign'}", {"item": name, "by": by, "note": note}
+    ):
+        Signatures(table, config.project.name).put(
+            phase, name, Signature(kind, by, note, time.time(), config_digest(config))
+        )
+    err.print(f"{name}: {kind} by {by}")
+
+
+def _withdraw(phase: int, name: str, by: str, config: Config) -> None:
+    from migrate.phases.signatures import Signatures
+
+    _item(phase, name)
+    table = _table(config)
+    with Journal(table).record(f"phase{phase} withdraw", {"item": name, "by": by}):
+        Signatures(table, config.project.name).withdraw(phase, name)
+    err.print(f"{name}: withdrawn by {by}")
+
+
+def _close(phase: int, by: str, config: Config, source: Path | None, language: str) -> None:
+    from migrate.phases.collect import config_digest
+    from migrate.phases.judge import blocking
+    from migrate.phases.signatures import Signatures
+    from migrate.phases.texts import text
+
+    if not by.strip():
+        raise UsageError("--by must not be empty", "name who closes the phase")
+    rows, table = _rows(phase, config, source)
+    signatures = Signatures(table, config.project.name)
+    earlier = signatures.closed(phase - 1) if phase > 1 else {}
+    with Journal(table).record(f"phase{phase} close", {"by": by}):
+        if earlier is None:
+            raise GateClosedError(
+                f"phase {phase - 1} is not closed", f"migrate phase{phase - 1} shows what it waits for"
+            )
+        stopping = blocking(rows)
+        if stopping:
+            names = ", ".join(f"{row.item.id} ({text(row.status.value, language)})" for row in stopping)
+            raise GateClosedError(
+                text("blocked", language, {"phase": phase, "items": names}),
+                f"migrate phase{phase} shows the next steps",
+            )
+        kept = [_as_json(row, config, "en") for row in rows]
+        signatures.close(phase, by.strip(), time.time(), config_digest(config), kept)
+    err.print(f"phase {phase} is closed")
+
+
+def _reopen(phase: int, by: str, config: Config) -> None:
+    from migrate.phases.signatures import Signatures
+
+    table = _table(config)
+    with Journal(table).record(f"phase{phase} reopen", {"by": by}):
+        Signatures(table, config.project.name).reopen(phase)
+    err.print(f"phase {phase} is open again")
+
+
+def _item(phase: int, name: str) -> Item:
+    from migrate.phases.items import item_named, items_of
+
+    item = item_named(phase, name)
+    if item is None:
+        raise UsageError(f"phase {phase} has no item {name!r}", f"its items: {_names(items_of(phase))}")
+    return item
+
+
+def _names(items: Sequence[Item]) -> str:
+    return ", ".join(item.id for item in items)
+
+
+def _table(config: Config) -> ControlTable:
+    table = ControlTable(config.client("dynamodb"), config.project.state_table)
+    table.ensure()
+    return table
+
+
+def _command(item: Item, config: Config) -> str:
+    return item.command.format(config=config.path)
+
+
+def _language(name: str) -> str:
+    if name not in LANGUAGES:
+        raise UsageError(f"there is no language {name!r}", f"known are {', '.join(LANGUAGES)}")
+    return name
+
+
+def _time(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,0 +1,212 @@
+"""Checklists: evidence beats words, age counts, a phase with open items cannot be closed. until phase 3"""
+
+from __future__ import annotations
+
+import json
+import string
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+from typer.testing import CliRunner
+
+from migrate.cli import app
+from migrate.config.model import Api, Feature, Project, Settings, Sse, Table
+from migrate.config.write import to_toml
+from migrate.control.journal import Journal
+from migrate.control.table import ControlTable
+from migrate.phases.items import ITEMS, PHASES
+from migrate.phases.judge import blocking, judge
+from migrate.phases.model import LANGUAGES, Evidence, Group, Signature, State, Status
+from migrate.phases.texts import TEXTS
+
+NOW = 1_800_000_000.0
+
+
+def test_the_sixteen_items_of_the_document_are_there_in_its_order() -> None:
+    """WL11: seven for developers, five for infrastructure, four for operations."""
+    rows = [item.row for item in ITEMS if item.row]
+    wanted = [("dev", 7), ("infra", 5), ("ops", 4)]
+    assert sorted(rows) == sorted(f"{name}{number}" for name, count in wanted for number in range(1, count + 1))
+    groups = {"dev": Group.DEVELOPERS, "infra": Group.INFRASTRUCTURE, "ops": Group.OPERATIONS}
+    assert all(item.group is groups[item.row.rstrip(string.digits)] for item in ITEMS if item.row)
+    assert len({item.id for item in ITEMS}) == len(ITEMS)
+
+
+def test_everything_is_said_in_three_languages_with_the_same_values() -> None:
+    """MG13."""
+    for name, texts in {
+        **TEXTS,
+        **{item.id: dict(item.title) for item in ITEMS},
+        **{str(n): p for n, p in PHASES.items()},
+    }.items():
+        assert set(texts) == set(LANGUAGES), name
+        fields = {lang: sorted(f for _, f, _, _ in string.Formatter().parse(text) if f) for lang, text in texts.items()}
+        assert fields["en"] == fields["ja"] == fields["ko"], name
+
+
+ITEM = next(item for item in ITEMS if item.id == "deliveries-compared")
+SIGNED = next(item for item in ITEMS if item.id == "support-told")
+
+
+def _status(item: Any, evidence: Evidence | None, signature: Signature | None = None) -> tuple[Status, bool]:
+    [row] = judge([item], {item.id: evidence} if evidence else {}, {item.id: signature} if signature else {}, "c1", NOW)
+    return row.status, row.is_stale
+
+
+def test_evidence_grows_old_and_words_do_not_replace_it() -> None:
+    done = Evidence(State.DONE, "compared", taken_at=NOW - 60)
+    failing = Evidence(State.FAILING, "compare-failed", taken_at=NOW)
+    signed = Signature("signed", "ann", "looks good", NOW, "c1")
+    assert _status(ITEM, done) == (Status.DONE, False)
+    assert _status(ITEM, replace(done, taken_at=NOW - ITEM.stale_after_s - 1)) == (Status.OPEN, True)
+    assert _status(ITEM, failing, signed) == (Status.FAILING, False)
+    assert _status(ITEM, None, signed) == (Status.OPEN, False)
+    waived = Signature("waived", "ann", "tiny feature", NOW, "c1")
+    assert _status(ITEM, failing, waived) == (Status.WAIVED, False)
+    assert _status(ITEM, failing, replace(waived, config="c0")) == (Status.OPEN, True)
+
+
+def test_a_signature_is_about_the_configuration_it_was_given_for() -> None:
+    signed = Signature("signed", "ann", "mailed", NOW, "c1")
+    assert _status(SIGNED, None) == (Status.OPEN, False)
+    assert _status(SIGNED, None, signed) == (Status.DONE, False)
+    assert _status(SIGNED, None, replace(signed, config="c0")) == (Status.OPEN, True)
+    rows = judge([SIGNED, ITEM], {ITEM.id: Evidence(State.DONE, "compared", taken_at=NOW)}, {}, "c1", NOW)
+    assert [row.item.id for row in blocking(rows)] == ["support-told"]
+
+
+SETTINGS = Settings(
+    project=Project(name="chat", state_table="state"),
+    api=Api(id="abc", stage="prod", region="eu-west-1"),
+    sse=Sse(url=""),
+    tables=(Table(name="connections", role="connections", key="connectionId"),),
+    features=(Feature(name="chat", types=("sendMessage",)), Feature(name="runs", types=("agent_run",))),
+)
+
+
+class Rehearsed:
+    """A directory with a configuration, and AWS."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.config = folder / "migrate.toml"
+        self.config.write_text(to_toml(SETTINGS), encoding="utf-8")
+        self.table = ControlTable(boto3.client("dynamodb", "eu-west-1"), "state")
+
+    def migrate(self, *arguments: str) -> Any:
+        return CliRunner().invoke(app, [*arguments, "--config", str(self.config)])
+
+    def items(self, phase: int, *more: str) -> dict[str, Any]:
+        done = self.migrate(f"phase{phase}", "--json", *more)
+        assert done.exit_code == 0, done.output
+        return {item["id"]: item for item in json.loads(done.stdout)["items"]}
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rehearsed]:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    monkeypatch.chdir(tmp_path)
+    with mock_aws():
+        yield Rehearsed(tmp_path)
+
+
+def test_phase_2_from_nothing_to_closed(project: Rehearsed) -> None:
+    """MG13, WL11: each item becomes done by the thing itself, and only then the phase can be closed."""
+    items = project.items(2)
+    assert {item["status"] for item in items.values()} <= {"open", "done"}
+    assert items["features-moved"]["said"] == ["not at 100 %: chat (0 %), runs (0 %)"]
+    assert items["clients-updated"]["status"] == "done"
+    (project.folder / "app.js").write_text(
+        "const s = new WebSocket('wss://abc.execute-api.eu-west-1.amazonaws.com/prod')\n"
+    )
+    assert project.items(2)["clients-updated"]["status"] == "open"
+    (project.folder / "app.js").unlink()
+
+    for feature in ("chat", "runs"):
+        project.table.put({"pk": "flags", "sk": f"{feature}#*", "percent": 100, "epoch": 1, "salt": "s"})
+        project.table.put(
+            {
+                "pk": f"verdict#{feature}", "sk": "2026", "verdict": "pass", "run_id": "r", "made_at": time.time(),
+                "window": [time.time() - 60, time.time()], "expected": 10, "loss_upper": 0.1, "complete": True,
+                "reasons": [], "digest": "d", "report": "", "actor": "ann",
+            }
+        )  # fmt: skip
+    items = project.items(2)
+    assert items["features-moved"]["status"] == items["deliveries-compared"]["status"] == "done"
+
+    refused = project.migrate("phase2", "close", "--by", "Ann")
+    assert refused.exit_code == 3 and "phase 1 is not closed" in refused.stderr
+    for item in ("errors-reviewed", "docs-updated", "support-told"):
+        assert project.migrate("phase2", "sign", item, "--by", "Ann", "--note", "done").exit_code == 0
+    for phase, names in (
+        (1, ("config-checked", "uses-found", "gate-in-ci", "no-new-uses")),
+        (2, ("sse-implemented", "dashboard", "alarms", "runbook")),
+    ):
+        for item in names:
+            done = project.migrate(f"phase{phase}", "waive", item, "--by", "Ann", "--note", "a test")
+            assert done.exit_code == 0, done.stderr
+        closed = project.migrate(f"phase{phase}", "close", "--by", "Ann")
+        assert closed.exit_code == 0, closed.stderr
+    assert json.loads(project.migrate("phase2", "--json").stdout)["closed"]["by"] == "Ann"
+    actions = [entry.action for entry in Journal(project.table).entries()]
+    assert actions[0] == "phase2 close"
+    assert actions.count("phase2 sign") == 3
+
+    project.config.write_text(to_toml(replace(SETTINGS, sse=Sse(url="https://sse.example.com"))), encoding="utf-8")
+    assert project.items(2)["support-told"]["stale"] is True
+
+
+def test_a_tenant_that_lags_behind_is_not_moved(project: Rehearsed) -> None:
+    for sk, percent in (("chat#*", 100), ("chat#slow", 10), ("runs#*", 100)):
+        project.table.ensure()
+        project.table.put({"pk": "flags", "sk": sk, "percent": percent, "epoch": 1, "salt": "s"})
+    assert project.items(2)["features-moved"]["said"] == ["not at 100 %: chat (10 %)"]
+
+
+def test_phase_3_looks_at_aws_itself(project: Rehearsed) -> None:
+    """WL11: rows, resources and log groups as they are."""
+    dynamodb = boto3.client("dynamodb", "eu-west-1")
+    dynamodb.create_table(
+        TableName="connections", BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": "connectionId", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "connectionId", "KeyType": "HASH"}],
+    )  # fmt: skip
+    dynamodb.put_item(TableName="connections", Item={"connectionId": {"S": "c1"}})
+    items = project.items(3)
+    assert items["tables-swept"]["said"] == ["rows are left in connections"]
+    assert items["resources-gone"]["said"] == ["still there: table connections"]
+    dynamodb.delete_table(TableName="connections")
+    items = project.items(3)
+    assert items["tables-swept"]["status"] == items["resources-gone"]["status"] == "done"
+    assert items["api-plan"]["said"] == ["there is no plan yet"]
+
+
+@pytest.mark.parametrize(("lang", "title"), [("ja", "ランブックの更新"), ("ko", "런북 업데이트")])
+def test_other_languages(project: Rehearsed, lang: str, title: str) -> None:
+    assert project.items(2, "--lang", lang)["runbook"]["title"] == title
+    shown = project.migrate("phase2", "--lang", lang)
+    assert shown.exit_code == 0 and title in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["phase2", "--lang", "fr"], "there is no language 'fr'"),
+        (["phase2", "sign", "suport-told", "--by", "Ann", "--note", "x"], "has no item 'suport-told'"),
+        (["phase2", "sign", "support-told", "--by", " ", "--note", "x"], "must not be empty"),
+        (["phase2", "sign", "clients-updated", "--by", "Ann", "--note", "x"], "is judged by evidence"),
+        (["phase2", "--source", "nowhere"], "there is no directory"),
+    ],
+)
+def test_a_mistake_is_one_clear_error(project: Rehearsed, arguments: list[str], says: str) -> None:
+    done = project.migrate(*arguments)
+    assert done.exit_code == 2
+    assert says in done.stderr
