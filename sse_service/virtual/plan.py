@@ -23,7 +23,7 @@ from sse_service.connections.limits import ConnectionLimits
 from sse_service.connections.selection import SelectionExpression, select_route_key
 from sse_service.connections.throttle import TokenBucket
 
-__all__ = ["LAMBDA", "PYTHON", "ApiPlan", "RoutePlan", "target_of"]
+__all__ = ["LAMBDA", "PYTHON", "ApiPlan", "RoutePlan", "plan_route", "target_of"]
 
 PYTHON = "python:"
 LAMBDA = "lambda:"
@@ -53,6 +53,26 @@ class RoutePlan:
     problem: str = ""
 
 
+def plan_route(
+    key: str, route: Route, stage: StageSettings, limits: ConnectionLimits, bucket: TokenBucket | None
+) -> RoutePlan:
+    """What is to be done for a route, with the stage's variables filled in."""
+    integration = route.integration
+    target, uri, problem = None, "", ""
+    timeout_s = limits.integration_s
+    if integration is None:
+        problem = "the route has no integration"
+    else:
+        timeout_s = max(MIN_TIMEOUT_S, min(integration.timeout_s, timeout_s))
+        uri = substitute_stage_variables(integration.uri, stage.variables)
+        if integration.type in (IntegrationType.AWS, IntegrationType.AWS_PROXY):
+            try:
+                target = target_of(uri)
+            except DefinitionError as error:
+                problem = str(error)
+    return RoutePlan(key, route, integration, target, uri, timeout_s, bucket, problem)
+
+
 class ApiPlan:
     """An API's routes as they are served. region: of the method ARN that authorizers are given."""
 
@@ -62,10 +82,11 @@ class ApiPlan:
         self.api = api
         self.stage = stage
         self.region = region
-        self._limits = limits
         self._now_s = now_s
         self._expression = SelectionExpression(api.route_selection)
-        self.plans = {key: self._plan(key, route) for key, route in api.routes.items()}
+        self.plans = {
+            key: plan_route(key, route, stage, limits, self._bucket(key)) for key, route in api.routes.items()
+        }
         connect = self.plans.get(CONNECT)
         self.connect_bucket = connect.bucket if connect else self._bucket(CONNECT)
 
@@ -91,22 +112,6 @@ class ApiPlan:
     def problems(self) -> list[str]:
         """One line for each route that can only fail."""
         return [f"route {key}: {plan.problem}" for key, plan in self.plans.items() if plan.problem]
-
-    def _plan(self, key: str, route: Route) -> RoutePlan:
-        integration = route.integration
-        target, uri, problem = None, "", ""
-        timeout_s = self._limits.integration_s
-        if integration is None:
-            problem = "the route has no integration"
-        else:
-            timeout_s = max(MIN_TIMEOUT_S, min(integration.timeout_s, timeout_s))
-            uri = substitute_stage_variables(integration.uri, self.stage.variables)
-            if integration.type in (IntegrationType.AWS, IntegrationType.AWS_PROXY):
-                try:
-                    target = target_of(uri)
-                except DefinitionError as error:
-                    problem = str(error)
-        return RoutePlan(key, route, integration, target, uri, timeout_s, self._bucket(key), problem)
 
     def _bucket(self, key: str) -> TokenBucket | None:
         throttle = self.stage.throttle(key)

@@ -10,11 +10,9 @@ import time
 from dataclasses import dataclass, replace
 
 from migrate.local.gateway.accesslog import AccessLog
-from migrate.local.gateway.calls import IntegrationCaller
 from migrate.local.gateway.connection import BUSY, Connection
-from migrate.local.gateway.errors import FailureKind, IntegrationFailureError
 from migrate.local.gateway.metrics import Metrics
-from migrate.local.gateway.stage import RoutePlan, Stage
+from migrate.local.gateway.stage import Stage
 from sse_service.connections import frames
 from sse_service.connections.authorizer import Grant, evaluate_failure, evaluate_result, identity_sources_present
 from sse_service.connections.definition import (
@@ -40,6 +38,9 @@ from sse_service.connections.frames import GatewayError, Refusal, error_frame
 from sse_service.connections.integration import Accept, ProxyResponse, judge_connect, message_for_client
 from sse_service.connections.lifecycle import CloseStatus, State
 from sse_service.connections.limits import ConnectionLimits
+from sse_service.virtual.calls import Caller
+from sse_service.virtual.errors import CallError, FailureKind
+from sse_service.virtual.plan import RoutePlan
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +70,7 @@ def new_trace_id() -> str:
 class FlowContext:
     """What the flows share."""
 
-    caller: IntegrationCaller
+    caller: Caller
     metrics: Metrics
     access_log: AccessLog
     limits: ConnectionLimits
@@ -136,10 +137,10 @@ class ConnectFlow:
         try:
             function = lambda_arn(substitute_stage_variables(authorizer.uri, facts.stage_variables))
             result = await self._context.caller.invoke(function, event, self._context.limits.integration_s)
-        except (DefinitionError, IntegrationFailureError) as error:
+        except (DefinitionError, CallError) as error:
             self.detail = f"authorizer: {error}"
             return frames.AUTHORIZER_FAILED
-        if result.function_error is not None:
+        if result.failed:
             return evaluate_failure(result.payload)
         max_bytes = self._context.limits.authorizer_result_bytes
         return evaluate_result(result.payload, arn, max_bytes=max_bytes)
@@ -157,7 +158,7 @@ class ConnectFlow:
         started = time.perf_counter()
         try:
             response = await self._context.caller.call(plan, event)
-        except IntegrationFailureError as error:
+        except CallError as error:
             self.detail = error.detail
             metrics.add("ExecutionError", self._stage, CONNECT)
             return _CONNECT_FAILURES[error.kind]
@@ -219,7 +220,7 @@ class MessageFlow:
         detail = None
         try:
             response = await self._context.caller.call(plan, event)
-        except IntegrationFailureError as error:
+        except CallError as error:
             status, detail = _CONNECT_FAILURES[error.kind].status, error.detail
             metrics.add("ExecutionError", stage, plan.key)
             timed_out = error.kind is FailureKind.TIMEOUT
@@ -290,7 +291,7 @@ async def run_disconnect(context: FlowContext, connection: Connection, status: C
         event = disconnect_event(facts, status, request_id=request_id, now_ms=epoch_ms())
         try:
             response = await context.caller.call(plan, event)
-        except IntegrationFailureError as error:
+        except CallError as error:
             outcome, detail = _CONNECT_FAILURES[error.kind].status, error.detail
             context.metrics.add("ExecutionError", stage, DISCONNECT)
         except Exception:

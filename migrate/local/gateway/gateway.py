@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from migrate.local.gateway.accesslog import AccessLog
-from migrate.local.gateway.calls import IntegrationCaller
+from migrate.local.gateway.calls import LocalFunctions
 from migrate.local.gateway.connection import Connection
 from migrate.local.gateway.control_plane import ControlPlaneReader
 from migrate.local.gateway.definitions import DefinitionStore
@@ -33,6 +33,7 @@ from migrate.local.usage import Usage
 from sse_service.connections import frames
 from sse_service.connections.lifecycle import CloseCause, CloseStatus
 from sse_service.connections.limits import AWS_LIMITS
+from sse_service.virtual.calls import Caller
 
 HEALTH_PATH = ["_gateway", "health"]
 BACKLOG = 1024
@@ -90,7 +91,7 @@ class LocalGateway:
         self.report_unclean_close = self.settings.report_unclean_close
         self._access_log = AccessLog(enabled=self.settings.access_log, stream=log_stream)
         self._metrics = Metrics(metrics_url, region, self.settings.metrics_interval_s, usage)
-        self._caller = IntegrationCaller(invoker)
+        self._caller = Caller(LocalFunctions(invoker))
         self._context = FlowContext(
             self._caller, self._metrics, self._access_log, self.limits, self.settings.account_id
         )
