@@ -19,38 +19,74 @@ __all__ = ["PublishProtocol"]
 _PUBLISH = b"POST " + PATH + b" HTTP/1.1\r\n"
 
 
+class Answers:
+    """What is to be written of one iteration of the loop, in one go at its end (see fanout)."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[PublishProtocol, bytes] = {}
+
+    def soon(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Called before a publish, so that answers are not behind the deliveries that it causes."""
+        if not self._waiting:
+            loop.call_soon(self._write)
+
+    def add(self, protocol: PublishProtocol, answer: bytes) -> None:
+        self._waiting[protocol] = answer
+        protocol.is_answered = False
+
+    def write_now(self, protocol: PublishProtocol) -> None:
+        """Something else is about to happen on this connection."""
+        protocol.is_answered = True
+        answer = self._waiting.pop(protocol)
+        if not protocol.transport.is_closing():
+            protocol.transport.write(answer)
+
+    def _write(self) -> None:
+        waiting, self._waiting = self._waiting, {}
+        for protocol, answer in waiting.items():
+            protocol.is_answered = True
+            if not protocol.transport.is_closing():
+                protocol.transport.write(answer)
+
+
 class PublishProtocol(StreamProtocol):
     """`quick` is set in a subclass by server.make_server.
 
-    held: a plain publish whose body is on its way; the application knows nothing of it.
+    held: a plain publish whose body is on its way; the application knows nothing of it. is_answered: no answer of ours
+    waits to be written.
     """
 
-    __slots__ = ("held", "in_message", "is_refused", "raw_head", "used_at")
+    __slots__ = ("held", "in_message", "is_answered", "is_refused", "raw_head", "used_at")
 
     quick: ClassVar[QuickPublish]
+    answers: ClassVar[Answers]
     held: tuple[Head, list[bytes]] | None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self.held = None
         self.raw_head = b""
         self.is_refused = self.in_message = False
+        self.is_answered = True
         self.used_at = 0.0
         super().connection_made(transport)
 
     # A request that came in one piece, behind a head whose bytes were seen before ----------------------
 
     def data_received(self, data: bytes) -> None:
+        if not self.is_answered:
+            self.answers.write_now(self)  # a pipelined request
         if self.in_message or not data.startswith(_PUBLISH):
             super().data_received(data)
             return
         end = data.find(b"\r\n\r\n") + 4
         head = self.quick.heads.get(data[:end])
         if head is not None and len(data) - end == head.body_bytes and self._is_turn():
+            self.answers.soon(self.loop)
             answer = self.quick.answer(head, data[end:], self.server_state.default_headers)
             if answer is not None:
                 self.server_state.total_requests += 1
                 self.used_at = self.loop.time()
-                self.transport.write(answer)
+                self.answers.add(self, answer)
                 if self.timeout_keep_alive_task is None:
                     self._wait_for_next(self.timeout_keep_alive)
                 return
@@ -115,6 +151,8 @@ class PublishProtocol(StreamProtocol):
         self.on_response_complete()
 
     def shutdown(self) -> None:
+        if not self.is_answered:
+            self.answers.write_now(self)
         self._let_go()
         super().shutdown()
 

@@ -25,7 +25,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from sse_service.api.quick import QuickPublish
-from sse_service.publish_uvicorn import PublishProtocol
+from sse_service.publish_uvicorn import Answers, PublishProtocol
 from sse_service.services import Services
 from sse_service.settings import Settings
 from sse_service.sockets import listen
@@ -118,7 +118,8 @@ def make_server(app: FastAPI, settings: Settings) -> StreamServer:
     services: Services = app.state.services
     protocol: type[PortableProtocol] = PortableProtocol
     if settings.transport == "auto":
-        protocol = type("Protocol", (PublishProtocol,), {"__slots__": (), "quick": QuickPublish(services)})
+        own = {"__slots__": (), "quick": QuickPublish(services), "answers": Answers()}
+        protocol = type("Protocol", (PublishProtocol,), own)
     config = uvicorn.Config(
         app,
         http=protocol,

@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from sse_service.api.quick import QuickPublish
+from sse_service.publish_uvicorn import Answers
 from sse_service.settings import Settings
 
 pytestmark = pytest.mark.integration
@@ -261,3 +263,34 @@ async def test_nothing_is_accepted_that_the_path_operation_refuses(
         assert [e._replace(id=e.id, time=0.0)[1:] for e in mine] == [e._replace(time=0.0)[1:] for e in theirs]
         both += 1
     assert both > 10
+
+
+class _Connection:
+    """As much of a protocol as `Answers` uses."""
+
+    def __init__(self) -> None:
+        self.is_answered, self.is_closing, self.written = True, False, b""
+        self.transport: Any = SimpleNamespace(is_closing=lambda: self.is_closing, write=self._write)
+
+    def _write(self, data: bytes) -> None:
+        self.written += data
+
+
+async def test_answers_wait_for_the_end_of_the_iteration_and_for_nothing_else() -> None:
+    """What follows on a connection never overtakes its answer, and who has gone is left alone."""
+    answers, loop = Answers(), asyncio.get_running_loop()
+    plain, pipelined, gone = made = [_Connection() for _ in range(3)]
+    for number, one in enumerate(made):
+        answers.soon(loop)
+        answers.add(one, b"%d" % number)  # type: ignore[arg-type]  # stands for a protocol
+    assert not any(one.is_answered or one.written for one in made)
+    answers.write_now(pipelined)  # type: ignore[arg-type]
+    pipelined.written += b" next"
+    gone.is_closing = True
+    await asyncio.sleep(0)
+    assert [one.written for one in made] == [b"0", b"1 next", b""]
+    assert all(one.is_answered for one in (plain, pipelined))
+    answers.soon(loop)
+    answers.add(plain, b"+")  # type: ignore[arg-type]
+    await asyncio.sleep(0)
+    assert plain.written == b"0+", "and again"
