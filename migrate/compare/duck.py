@@ -45,7 +45,7 @@ class DuckEngine:
 
     dialect: Dialect = DuckDB()
 
-    def __init__(self, memory: str = "1000MB", threads: int | None = None) -> None:
+    def __init__(self, memory: str = "1400MB", threads: int | None = None) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="migrate-compare-"))
         self.folder.chmod(0o700)
         self._db = duckdb.connect(":memory:")

@@ -105,7 +105,7 @@ def compare_records(
     if stop > start and span.rows:
         island_s = max(3 * options.settle_s, 30.0)
         for name, select in steps(
-            engine.dialect, rules, span.where, start=start, stop=stop, island_s=island_s
+            engine.dialect, rules, span.where, start=start, stop=stop, island_s=island_s, baseline=span.baseline
         ):  # fmt: skip
             on_step(f"comparing ({name})")
             engine.table(name, select)
@@ -148,6 +148,10 @@ class _Extent:
     last: float
     rows: Mapping[str, Mapping[str, int]]
     notes: tuple[str, ...]
+
+    @property
+    def baseline(self) -> bool:
+        return any(row.get("baseline") for row in self.rows.values())
 
 
 def _extent(engine: Engine, rules: Sequence[Rules], options: Options) -> _Extent:
@@ -205,47 +209,50 @@ class _Counts:
         self._bucket = f"least(cast(floor((t - {start}) / {width}) as bigint), {BUCKETS - 1})"
         self.flaws: list[str] = []
 
+    def _rows(self, select: str) -> list[tuple[Any, ...]]:
+        return _with_names(self._engine.rows(select), 0, list(self._facts))
+
     def fill(self) -> int:
         """Returns how many deliveries were outside the judged time."""
-        rows = self._engine.rows
+        rows = self._rows
         inside, bucket = self._inside, self._bucket
         for feature, place, both, changed in rows(f"""
-select feature, {bucket}, count(*), sum(case when l_c <> s_c then 1 else 0 end)
+select fid, {bucket}, count(*), sum(case when l_c <> s_c then 1 else 0 end)
 from pairs where l_ok = 1 and s = 1 and {inside} group by 1, 2"""):
             facts = self._facts[feature]
             facts.both[int(place)] = facts.both.get(int(place), 0) + int(both)
             if changed:
                 facts.changed[int(place)] = int(changed)
         for feature, place, count in rows(f"""
-select feature, {bucket}, count(*) from (select p.feature, p.t from repaired as r
+select fid, {bucket}, count(*) from (select p.fid, p.t from repaired as r
   join pairs as p on p.k = r.k and p.occ = r.occ where r.side = 's') as x where {inside} group by 1, 2"""):
             facts = self._facts[feature]
             facts.both[int(place)] = facts.both.get(int(place), 0) + int(count)
             facts.changed[int(place)] = facts.changed.get(int(place), 0) + int(count)
         for feature, place, kind, stack, blame, count in rows(f"""
-select feature, {bucket}, kind, stack, blame, count(*) from found group by 1, 2, 3, 4, 5"""):
+select fid, {bucket}, kind, stack, blame, count(*) from found group by 1, 2, 3, 4, 5"""):
             if stack == "baseline":
                 continue
             self._facts[feature].found.append(Found(kind, stack, blame, int(place), int(count)))
-        for feature, blame, count in rows("select feature, blame, count(*) from late group by 1, 2"):
+        for feature, blame, count in rows("select fid, blame, count(*) from late group by 1, 2"):
             self._facts[feature].late[blame] = int(count)
         self._messages()
         self._noise()
         self._latency()
-        [(edge,)] = rows(f"select count(*) from pairs where not ({inside})")
+        [(edge,)] = self._engine.rows(f"select count(*) from pairs where not ({inside})")
         return int(edge)
 
     def _messages(self) -> None:
-        for feature, count in self._engine.rows(f"""
-select feature, count(distinct mk) from pairs where l_ok = 1 and {self._inside} group by 1"""):
+        for feature, count in self._rows(f"""
+select fid, count(distinct mk) from pairs where l_ok = 1 and {self._inside} group by 1"""):
             self._facts[feature].messages = int(count)
-        for feature, count in self._engine.rows("""
-select feature, count(distinct mk) from found where kind = 'missing' and blame = 'sse' group by 1"""):
+        for feature, count in self._rows("""
+select fid, count(distinct mk) from found where kind = 'missing' and blame = 'sse' group by 1"""):
             self._facts[feature].messages_lost = min(int(count), self._facts[feature].messages)
 
     def _noise(self) -> None:
-        for feature, seen, differ in self._engine.rows(f"""
-select p.feature, count(*), sum(case when b = 0 and q.k is null then 1 else 0 end) from pairs as p
+        for feature, seen, differ in self._rows(f"""
+select p.fid, count(*), sum(case when b = 0 and q.k is null then 1 else 0 end) from pairs as p
 join (select rh, min(b_at) as since, max(b_at) as until from pairs where b = 1 group by rh) as c on c.rh = p.rh
 left join repaired as q on q.k = p.k and q.occ = p.occ and q.side = 'b'
 where l_ok = 1 and dup = '' and t between c.since and c.until and {self._inside} group by 1"""):
@@ -255,9 +262,9 @@ where l_ok = 1 and dup = '' and t between c.since and c.until and {self._inside}
         columns = {"legacy": "l_at - l_sent", "sse": "s_at - s_sent", "difference": "s_at - s_sent - (l_at - l_sent)"}
         for name, value in columns.items():
             bins: dict[str, dict[int, int]] = {}
-            for feature, edge, count in self._engine.rows(f"""
-select feature, cast(floor(v / {BIN_S}) as bigint), count(*) from (
-  select feature, {value} as v from pairs where l_ok = 1 and s = 1 and {self._inside}) as x
+            for feature, edge, count in self._rows(f"""
+select fid, cast(floor(v / {BIN_S}) as bigint), count(*) from (
+  select fid, {value} as v from pairs where l_ok = 1 and s = 1 and {self._inside}) as x
 where v between -{LONGEST_S} and {LONGEST_S} group by 1, 2"""):
                 bins.setdefault(feature, {})[int(edge)] = int(count)
             for feature, found in bins.items():
@@ -297,27 +304,42 @@ class _Evidence:
         self._width = width
         self._facts = facts
 
+    def _rows(self, column: int, select: str) -> list[tuple[Any, ...]]:
+        return _with_names(self._engine.rows(select), column, list(self._facts))
+
     def fill(self, limit: int) -> tuple[list[Offence], int]:
         """Returns the offences to show and how many there are in all."""
         inside = f"t between {self._start} and {self._stop}"
-        changed = self._engine.rows(f"""
-select k, k as other_k, feature, t, 's', l_at, s_at from pairs where l_ok = 1 and s = 1 and l_c <> s_c and {inside}
-union all select r.k, r.other_k, p.feature, p.t, 's', p.l_at, o.s_at from repaired as r
+        changed = self._rows(
+            2,
+            f"""
+select k, k as other_k, fid, t, 's', l_at, s_at from pairs where l_ok = 1 and s = 1 and l_c <> s_c and {inside}
+union all select r.k, r.other_k, p.fid, p.t, 's', p.l_at, o.s_at from repaired as r
   join pairs as p on p.k = r.k and p.occ = r.occ join pairs as o on o.k = r.other_k and o.occ = r.other_occ
-  where r.side = 's' and p.{inside} limit {EXAMINED}""")
-        noisy = self._engine.rows(f"""
-select k, k as other_k, feature, t, 'b', l_at, b_at from pairs where l_ok = 1 and b = 1 and l_c <> b_c and {inside}
-union all select r.k, r.other_k, p.feature, p.t, 'b', p.l_at, o.b_at from repaired as r
+  where r.side = 's' and p.{inside} limit {EXAMINED}""",
+        )
+        noisy = self._rows(
+            2,
+            f"""
+select k, k as other_k, fid, t, 'b', l_at, b_at from pairs where l_ok = 1 and b = 1 and l_c <> b_c and {inside}
+union all select r.k, r.other_k, p.fid, p.t, 'b', p.l_at, o.b_at from repaired as r
   join pairs as p on p.k = r.k and p.occ = r.occ join pairs as o on o.k = r.other_k and o.occ = r.other_occ
-  where r.side = 'b' and p.{inside} limit {EXAMINED}""")
-        wrong = self._engine.rows(f"""
-select k, feature, t, l_at, s_at, kind, stack, blame, detail from (
+  where r.side = 'b' and p.{inside} limit {EXAMINED}""",
+        )
+        wrong = self._rows(
+            1,
+            f"""
+select k, fid, t, l_at, s_at, kind, stack, blame, detail from (
   select *, row_number() over (partition by kind, stack, blame order by t, k, occ) as nth from found
   where kind <> 'ghost' and stack <> 'baseline' and blame in ('sse', 'legacy', 'capture')) as f
-where nth <= {limit} order by t""")
-        late = self._engine.rows(f"""
-select k, feature, t, t, s_at, 'reordered', blame, blame, seconds from late where blame <> 'noise' order by t, k
-limit {limit}""")
+where nth <= {limit} order by t""",
+        )
+        late = self._rows(
+            1,
+            f"""
+select k, fid, t, t, s_at, 'reordered', blame, blame, seconds from late where blame <> 'noise' order by t, k
+limit {limit}""",
+        )
         keys = {row[0] for row in (*changed, *noisy, *wrong, *late)} | {row[1] for row in (*changed, *noisy)}
         rows = self._payloads(keys)
         offences = self._changed(changed, noisy, rows, limit)
@@ -342,10 +364,8 @@ limit {limit}""")
         self._engine.table("wanted", f"select * from (values {', '.join(f'({key})' for key in wanted)}) as w (k)")
         names = ("feature", "tenant", "recipient", "sender", "stream", "message_id", "cause", "payload")
         columns = ("k", "stack", "at", *names)
-        found = self._engine.rows(f"""
-select k, stack, "at", feature, tenant, recipient, sender, stream,
-  message_id, cause, payload from ({keyed(self._engine.dialect, self._rules_list, self._where)}) as r
-where k in (select k from wanted)""")
+        rows = keyed(self._engine.dialect, self._rules_list, self._where, "select k from wanted")
+        found = self._engine.rows(f'select k, stack, "at", {", ".join(names)} from ({rows}) as r')
         return {(row[0], row[1], row[2]): dict(zip(columns, row, strict=True)) for row in found}
 
     def _changed(
@@ -406,6 +426,11 @@ where k in (select k from wanted)""")
         if left is None or right is None:
             return {}
         return differing_fields(self._rules[feature], _parsed(left["payload"]), _parsed(right["payload"]))
+
+
+def _with_names(rows: Sequence[tuple[Any, ...]], column: int, names: Sequence[str]) -> list[tuple[Any, ...]]:
+    """Rows with the feature's name instead of its place among the rules."""
+    return [(*row[:column], names[int(row[column])], *row[column + 1 :]) for row in rows]
 
 
 def _parsed(payload: str) -> Any:

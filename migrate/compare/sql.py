@@ -41,18 +41,24 @@ def _cases(rules: Sequence[Rules], expression: dict[str, str]) -> str:
     return f"case feature {whens} end"
 
 
-def keyed(dialect: Dialect, rules: Sequence[Rules], where: str) -> str:
+def keyed(dialect: Dialect, rules: Sequence[Rules], where: str, of: str = "") -> str:
     """Deliveries with their identities.
 
     k: this message at this recipient (content: all equal ones). c: content. mk: this message at everybody. og: the
-    stream in which order counts. sh: that of one sender. rh: recipient. ch: the entering frame.
+    stream in which order counts. sh: that of one sender. rh: recipient. ch: the entering frame. fid: the feature's
+    place among the rules.
+
+    Args:
+        of: a query of the k that are wanted; only these rows are worked out further.
     """
     body = _cases(rules, {one.feature: dialect.body(one) for one in rules})
     ids = {one.feature: f"coalesce(message_id, {dialect.text(one.id)})" if one.by_id else "null" for one in rules}
+    places = _cases(rules, {one.feature: str(place) for place, one in enumerate(rules)})
     h = dialect.hash
+    only = f"where k in ({of})" if of else ""
     return f"""
-select stack, feature, tenant, recipient, sender, stream, message_id, cause, seq, sent_at, "at", outcome,
-  connection_id, payload,
+select k, stack, feature, tenant, recipient, sender, stream, message_id, cause, seq, sent_at, "at", outcome,
+  connection_id, payload, fid,
   {h("recipient")} as rh, {h("feature", "tenant", "recipient", "stream")} as og,
   {h("feature", "tenant", "recipient", "stream", "sender")} as sh,
   {h("coalesce(cause, '')")} as ch, case when cause is null then 0 else 1 end as caused,
@@ -60,32 +66,44 @@ select stack, feature, tenant, recipient, sender, stream, message_id, cause, seq
   {h("body")} as c,
   case when identity is null then {h("feature", "tenant", "sender", "body")}
     else {h("feature", "tenant", "identity")} end as mk,
-  case when identity is null then {h("feature", "tenant", "recipient", "stream", "body")}
-    else {h("feature", "tenant", "recipient", "identity")} end as k,
   case when recipient = sender then 1 else 0 end as own
-from (select *, {body} as body, {_cases(rules, ids)} as identity from deliveries where {where}) as d"""
+from (select *, case when identity is null then {h("feature", "tenant", "recipient", "stream", "body")}
+    else {h("feature", "tenant", "recipient", "identity")} end as k
+  from (select *, {body} as body, {_cases(rules, ids)} as identity, {places} as fid
+    from deliveries where {where}) as d) as d {only}"""
 
 
-def steps(dialect: Dialect, rules: Sequence[Rules], where: str, *, start: float, stop: float, island_s: float) -> Steps:
+def steps(
+    dialect: Dialect,
+    rules: Sequence[Rules],
+    where: str,
+    *,
+    start: float,
+    stop: float,
+    island_s: float,
+    baseline: bool = True,
+) -> Steps:
     """The tables to make, in order.
 
     Args:
         where: condition over deliveries: features, tenant, time with its margins.
         start, stop: messages of this time are judged, epoch seconds.
         island_s: equal frames further apart are counted apart, seconds.
+        baseline: whether there are deliveries of a second legacy consumer.
     """
-    rows = keyed(dialect, rules, where)
+    columns = _columns(baseline=baseline, by_id=any(one.by_id for one in rules))
+    more_than_one = "select k from grouped where n_l > 1 or n_s > 1 or n_b > 1"
     return [
         ("sends", _sends(dialect)),
-        ("grouped", _grouped(rows)),
-        ("many", _many(rows)),
-        ("pairs", _pairs(island_s)),
+        ("grouped", _grouped(keyed(dialect, rules, where), columns)),
+        ("many", _many(keyed(dialect, rules, where, more_than_one))),
+        ("pairs", _pairs(island_s, columns)),
         (
             "odd",
             "select *, case when s = 0 then 'sse' when l_ok = 0 then 'legacy' else '' end as lacking "
             "from pairs where l_ok = 0 or s = 0 or dup <> ''",
         ),
-        ("repaired", _repaired("s") + " union all " + _repaired("b")),
+        ("repaired", _repaired("s") + (" union all " + _repaired("b") if baseline else "")),
         ("found", _found(start, stop)),
         ("late", _late(start, stop)),
     ]
@@ -106,17 +124,25 @@ def _on(stack: str, value: str) -> str:
     return f"min(case when stack = '{stack}' then {value} end)"
 
 
-_COLUMNS = f"""min(feature) as feature, min(rh) as rh, min(mk) as mk, min(byid) as byid, min(own) as own,
-  coalesce({_on("legacy", "og")}, min(og)) as og, coalesce({_on("legacy", "sh")}, min(sh)) as sh,
-  {_on("legacy", '"at"')} as l_at, {_on("sse", '"at"')} as s_at, {_on("baseline", '"at"')} as b_at,
-  {_on("legacy", "sent_at")} as l_sent, {_on("sse", "sent_at")} as s_sent,
-  {_on("legacy", "c")} as l_c, {_on("sse", "c")} as s_c, {_on("baseline", "c")} as b_c"""
+def _columns(*, baseline: bool, by_id: bool) -> str:
+    """What is known of a message at a recipient from its rows; what cannot be there is not looked for."""
+    none = "cast(null as double)"
+    c = {"l_c": "legacy", "s_c": "sse", "b_c": "baseline"}
+    contents = ", ".join(
+        f"{_on(stack, 'c') if by_id else 'cast(null as bigint)'} as {name}" for name, stack in c.items()
+    )
+    return f"""min(fid) as fid, min(rh) as rh, min(mk) as mk, min(byid) as byid, min(own) as own, min(og) as og,
+  min(sh) as sh, {_on("legacy", '"at"')} as l_at, {_on("sse", '"at"')} as s_at,
+  {_on("baseline", '"at"') if baseline else none} as b_at,
+  {_on("legacy", "sent_at")} as l_sent, {_on("sse", "sent_at")} as s_sent, {contents}"""
+
+
 _CAUSE = "coalesce(min(case when stack = 'legacy' and caused = 1 then ch end), min(case when caused = 1 then ch end))"
 
 
-def _grouped(rows: str) -> str:
+def _grouped(rows: str, columns: str) -> str:
     return f"""
-select k, {_COLUMNS}, {_CAUSE} as ch,
+select k, {columns}, {_CAUSE} as ch,
   sum(case when stack = 'legacy' then 1 else 0 end) as n_l, sum(case when stack = 'sse' then 1 else 0 end) as n_s,
   sum(case when stack = 'baseline' then 1 else 0 end) as n_b,
   {_flag("stack = 'legacy' and outcome = 'ok'")} as l_ok, {_flag("stack = 'legacy' and outcome = 'gone'")} as l_gone
@@ -126,16 +152,16 @@ from ({rows}) as r group by k"""
 def _many(rows: str) -> str:
     # What one frame brought to several connections of a user, or took several attempts, is one delivery.
     return f"""
-select k, stack, ch, copy, min(caused) as caused, min(feature) as feature, min(rh) as rh, min(mk) as mk,
+select k, stack, ch, copy, min(caused) as caused, min(fid) as fid, min(rh) as rh, min(mk) as mk,
   min(byid) as byid, min(own) as own, min(og) as og, min(sh) as sh, min("at") as "at", min(sent_at) as sent_at,
   min(c) as c, {_flag("outcome = 'ok'")} as ok, {_flag("outcome = 'gone'")} as gone
 from (select *, row_number() over (partition by k, stack, ch, conn, outcome order by "at", seq) as copy
-  from ({rows}) as r where k in (select k from grouped where n_l > 1 or n_s > 1 or n_b > 1)) as c
+  from ({rows}) as r) as c
 group by k, stack, ch, copy"""
 
 
-def _pairs(island_s: float) -> str:
-    columns = "k, occ, feature, rh, mk, byid, own, og, sh, l_at, s_at, b_at, l_sent, s_sent, l_c, s_c, b_c, ch"
+def _pairs(island_s: float, columns: str) -> str:
+    names = "k, occ, fid, rh, mk, byid, own, og, sh, l_at, s_at, b_at, l_sent, s_sent, l_c, s_c, b_c, ch"
     return f"""
 with broken as (
   select *, case when byid = 0 and "at" - lag("at") over (partition by k order by "at") > {island_s} then 1 else 0 end
@@ -151,18 +177,18 @@ numbered as (
       over (partition by k, island) as l_again
   from islands),
 paired as (
-  select k, island * 1000000 + nth as occ, max(i_l) as i_l, max(i_s) as i_s, max(l_again) as l_again, {_COLUMNS},
+  select k, island * 1000000 + nth as occ, max(i_l) as i_l, max(i_s) as i_s, max(l_again) as l_again, {columns},
     {_CAUSE} as ch, nth, {_flag("stack = 'legacy'")} as l, {_flag("stack = 'sse'")} as s,
     {_flag("stack = 'baseline'")} as b, {_flag("stack = 'legacy' and ok = 1")} as l_ok,
     {_flag("stack = 'legacy' and gone = 1")} as l_gone
   from numbered group by k, island, nth)
-select {columns}, coalesce(l_at, b_at, s_at) as t, l, s, b, l_ok, l_gone,
+select {names}, coalesce(l_at, b_at, s_at) as t, l, s, b, l_ok, l_gone,
   case when l = 0 and s = 1 and (i_l > 0 or (byid = 1 and nth > 1)) then 's'
     when l = 1 and s = 0 and ((byid = 1 and nth > 1) or nth > i_l - l_again) then 'l'
     when l = 0 and s = 0 and (i_l > 0 or i_s > 0) then 'b' else '' end as dup
 from paired
 union all
-select k, 0 as occ, feature, rh, mk, byid, own, og, sh, l_at, s_at, b_at, l_sent, s_sent, l_c, s_c, b_c, ch,
+select k, 0 as occ, fid, rh, mk, byid, own, og, sh, l_at, s_at, b_at, l_sent, s_sent, l_c, s_c, b_c, ch,
   coalesce(l_at, b_at, s_at) as t, n_l as l, n_s as s, n_b as b, l_ok, l_gone, '' as dup
 from grouped where n_l <= 1 and n_s <= 1 and n_b <= 1"""
 
@@ -236,7 +262,7 @@ judged as (
   left join covered as c on c.rh = o.rh
   left join on_legacy as m on m.mk = o.mk
   left join members as g on g.og = o.og)
-select k, occ, feature, mk, t, l_at, s_at,
+select k, occ, fid, mk, t, l_at, s_at,
   case when dup <> '' then 'duplicate' when s = 0 and l_ok = 0 and l = 1 then 'ghost'
     when s = 0 or l = 1 then 'missing' when why is not null or b = 1 or replayed = 1 or (meant = 1 and own = 0)
     then 'missing' else 'extra' end as kind,
@@ -279,15 +305,17 @@ def _late(start: float, stop: float) -> str:
     by_sender = f"over (partition by sh order by l_at {before})"
     by_room = f"over (partition by og order by l_at {apart})"
     return f"""
-select k, occ, feature, mk, l_at as t, s_at,
+select k, occ, fid, mk, l_at as t, s_at,
   case when b_at < newest_b then 'noise' when l_sent < newest_sent then 'legacy' else 'sse' end as blame,
   newest_s - s_at as seconds
 from (
-  select k, occ, feature, mk, l_at, s_at, b_at, l_sent,
+  select k, occ, fid, mk, l_at, s_at, b_at, l_sent,
     case when s_at < max(s_at) {by_sender} then 1 else 0 end as sender_late,
     case when s_at < max(s_at) {by_room} then 1 else 0 end as room_late,
     greatest(coalesce(max(s_at) {by_sender}, 0), coalesce(max(s_at) {by_room}, 0)) as newest_s,
     greatest(coalesce(max(b_at) {by_sender}, 0), coalesce(max(b_at) {by_room}, 0)) as newest_b,
     greatest(coalesce(max(l_sent) {by_sender}, 0), coalesce(max(l_sent) {by_room}, 0)) as newest_sent
-  from pairs where l_ok = 1 and s = 1) as w
+  from pairs where l_ok = 1 and s = 1 and og in (
+    select og from (select og, s_at - lag(s_at) over (partition by og order by l_at) as step from pairs
+      where l_ok = 1 and s = 1) as x where step < 0)) as w
 where (sender_late = 1 or room_late = 1) and l_at between {start} and {stop}"""
