@@ -1,0 +1,57 @@
+"""`migrate rollback`: everybody of a feature back to WebSocket, at once. until phase 3 (MG9)"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from migrate.cli.options import JsonOption, StateDirOption
+from migrate.cli.output import out, print_json, reports_errors
+from migrate.config import ConfigOption, resolve_config
+from migrate.control.flags import EVERY_TENANT, Flags
+from migrate.control.journal import Journal
+from migrate.control.table import ControlTable
+from migrate.errors import UsageError
+from migrate.up.state import DEFAULT_STATE_DIR
+
+__all__ = ["rollback"]
+
+
+@reports_errors
+def rollback(
+    feature: Annotated[str, typer.Argument(help="A feature of the configuration.", metavar="FEATURE")],
+    tenant: Annotated[str | None, typer.Option(help="Only this tenant. [default: all, also those with a flag]")] = None,
+    note: Annotated[str, typer.Option(help="Why; kept in the journal and the flag.")] = "",
+    config: ConfigOption = None,
+    json_: JsonOption = False,
+    state_dir: StateDirOption = DEFAULT_STATE_DIR,
+) -> None:
+    """Bring everybody of a feature back to WebSocket now: no gate, no lock, no question; a run under way ends.
+
+    Example: migrate rollback chat
+    """
+    settings = resolve_config(config, state_dir)
+    table = ControlTable(settings.client("dynamodb"), settings.project.state_table)
+    flags = Flags(table)
+    if not flags.of(feature):
+        settings.feature(feature)  # a feature that was taken out of the file can still be brought back
+    if tenant is not None and (not tenant.strip() or tenant == EVERY_TENANT):
+        raise UsageError(f"{tenant!r} is no tenant", "leave --tenant out for all of them")
+    arguments = {"feature": feature, **({"tenant": tenant} if tenant else {}), **({"note": note} if note else {})}
+    with Journal(table).record("rollback", arguments) as entry:
+        before = {name: flag.percent for name, flag in flags.of(feature).items()}
+        written = flags.back(feature, tenant, note)
+        entry.note(from_percent=before, epochs={flag.tenant: flag.epoch for flag in written})
+    if json_:
+        print_json(
+            {
+                "feature": feature,
+                "flags": [{"tenant": flag.tenant, "percent": flag.percent, "epoch": flag.epoch} for flag in written],
+                "from_percent": before,
+            }
+        )
+        return
+    for flag in written:
+        who = "every tenant" if flag.tenant == EVERY_TENANT else flag.tenant
+        out.print(f"{feature} ({who}): {before.get(flag.tenant, before.get(EVERY_TENANT, 0.0)):g} % -> 0 %")

@@ -1,0 +1,133 @@
+"""Asks what the gates are about: the last verdict, the service's metrics, the hooks. until phase 3"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import time
+from collections.abc import Callable
+
+import httpx
+
+from migrate.compare.verdicts import last_verdict
+from migrate.config import Config
+from migrate.control.table import ControlTable
+from migrate.cutover.budget import Counts, Share, Window, read_counts
+from migrate.cutover.gates import HOOK, Gate, State, budget_gate, comparison_gates
+
+__all__ = ["Evidence"]
+
+HOOK_S = 30.0
+WATCH_HOOK_S = 4.0
+METRICS_S = 2.0
+MISSES = 2
+"""So many answers may be missing before a service counts as away: one may be lost on the way."""
+
+
+class Evidence:
+    """Gates of one feature.
+
+    Args:
+        tenant: the only one that is moved, or None.
+        clock: epoch seconds.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        table: ControlTable,
+        feature: str,
+        tenant: str | None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._config = config
+        self._table = table
+        self._feature = feature
+        self._tenant = tenant
+        self._clock = clock
+        self._window = Window()
+        self._missed = 0
+        self.streams = 0
+        """Streams open on the instance that was asked last."""
+
+    def before(self, percent: float) -> list[Gate]:
+        """Every gate, before users move to `percent`."""
+        return [*self.known(), *self._hooks("before", percent, HOOK_S)]
+
+    def known(self) -> list[Gate]:
+        """Every gate but the hooks."""
+        verdict = last_verdict(self._table, self._feature, self._tenant)
+        gates = comparison_gates(verdict, self._config.gates, self._clock())
+        counts = self._counts()
+        if isinstance(counts, Counts):
+            share = self._window.add(self._clock(), counts)
+            # Without a window of its own yet: what the instance has seen since it began.
+            counted: Share | str = share if share.total else Share(counts.total, counts.failed, "since it started")
+        else:
+            counted = counts
+        return [*gates, budget_gate(counted, self._config.gates.error_budget)]
+
+    def while_over(self, percent: float) -> list[Gate]:
+        """Every gate, while users are over. Takes a few seconds at most."""
+        verdict = last_verdict(self._table, self._feature, self._tenant)
+        gates = comparison_gates(verdict, self._config.gates, self._clock())
+        counts = self._counts()
+        budget = self._config.gates.error_budget
+        if isinstance(counts, Counts):
+            self._missed = 0
+            gates.append(budget_gate(self._window.add(self._clock(), counts), budget))
+        else:
+            self._missed += 1
+            if self._missed >= MISSES:
+                gates.append(budget_gate(counts, budget))
+        return [*gates, *self._hooks("while", percent, WATCH_HOOK_S)]
+
+    def _counts(self) -> Counts | str:
+        url = self._config.sse.url
+        if not url:
+            return "sse.url is not set"
+        try:
+            answer = httpx.get(f"{url}/metrics", timeout=METRICS_S, trust_env=False)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            return f"{url}/metrics does not answer ({type(error).__name__})"
+        if answer.status_code != httpx.codes.OK:
+            return f"{url}/metrics answered HTTP {answer.status_code}"
+        counts = read_counts(answer.text)
+        self.streams = counts.streams
+        return counts
+
+    def _hooks(self, when: str, percent: float, timeout_s: float) -> list[Gate]:
+        return [self._hook(command, when, percent, timeout_s) for command in self._config.gates.hooks]
+
+    def _hook(self, command: str, when: str, percent: float, timeout_s: float) -> Gate:
+        """Run one. It is told what this is about by its environment."""
+        about = {
+            "MIGRATE_FEATURE": self._feature,
+            "MIGRATE_TENANT": self._tenant or "",
+            "MIGRATE_PERCENT": f"{percent:g}",
+            "MIGRATE_WHEN": when,
+        }
+        try:
+            done = subprocess.run(
+                shlex.split(command),
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=timeout_s,
+                env={**os.environ, **about},
+                cwd=self._config.path.parent,
+            )
+        except (OSError, ValueError, subprocess.TimeoutExpired) as error:
+            why = "took too long" if isinstance(error, subprocess.TimeoutExpired) else f"did not start: {error}"
+            return Gate(HOOK, State.SHUT, f"{_name(command)} {why}", breaks=True)
+        if done.returncode == 0:
+            return Gate(HOOK, State.OPEN, _name(command))
+        said = (done.stderr.strip() or done.stdout.strip()).splitlines()
+        why = f": {said[-1][:200]}" if said else ""
+        return Gate(HOOK, State.SHUT, f"{_name(command)} vetoes (exit code {done.returncode}){why}", breaks=True)
+
+
+def _name(command: str) -> str:
+    """Its first word: arguments may hold what is nobody's business."""
+    return command.split(maxsplit=1)[0] if command.strip() else "an empty hook"

@@ -1,0 +1,100 @@
+"""What has to hold before users move, and while they are over. Pure: facts in, gates out. until phase 3
+
+Before a step every gate must be open. While users are over, a gate is broken only by what says that something is wrong:
+a comparison that failed, an error budget that is used up, a service that does not answer, a hook that vetoes. A
+comparison that has grown old stops the next step; it brings nobody back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from migrate.compare.verdicts import StoredVerdict
+from migrate.config.model import Gates
+from migrate.cutover.budget import Share
+from migrate.errors import GateClosedError, InconclusiveError
+
+__all__ = ["BUDGET", "CAPTURE", "COMPARISON", "HOOK", "Gate", "State", "budget_gate", "comparison_gates", "demand"]
+
+COMPARISON, CAPTURE, BUDGET, HOOK = "comparison", "capture", "error-budget", "hook"
+MIN_REQUESTS = 20
+"""Below so many requests a share says nothing, unless the failures alone are more than a few."""
+MIN_FAILURES = 3
+
+
+class State(StrEnum):
+    OPEN = "open"
+    SHUT = "shut"
+    UNSURE = "unsure"
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """breaks: whether this brings users back who are over already."""
+
+    name: str
+    state: State
+    reason: str
+    breaks: bool = False
+
+
+def comparison_gates(verdict: StoredVerdict | None, gates: Gates, now: float) -> list[Gate]:
+    """The last comparison passed, on enough and recent deliveries, over a complete capture."""
+    if verdict is None:
+        return [Gate(COMPARISON, State.UNSURE, "nothing was compared: `migrate compare` stores a verdict")]
+    age_s = verdict.age_s(now)
+    if verdict.verdict == "fail":
+        why = "; ".join(verdict.reasons) or "see its report"
+        first = Gate(COMPARISON, State.SHUT, f"the last comparison failed: {why}", breaks=True)
+    elif verdict.verdict != "pass":
+        first = Gate(COMPARISON, State.UNSURE, "the last comparison was inconclusive: " + "; ".join(verdict.reasons))
+    elif verdict.expected < gates.min_samples:
+        first = Gate(
+            COMPARISON,
+            State.UNSURE,
+            f"{verdict.expected} deliveries were compared, gates.min_samples is {gates.min_samples}",
+        )
+    elif verdict.loss_upper > gates.max_loss:
+        first = Gate(
+            COMPARISON,
+            State.SHUT,
+            f"up to {verdict.loss_upper:.4%} may be lost, gates.max_loss is {gates.max_loss:.4%}",
+            breaks=True,
+        )
+    elif age_s > gates.fresh_s:
+        first = Gate(
+            COMPARISON, State.UNSURE, f"what was compared is {age_s:.0f} s old, gates.fresh_s is {gates.fresh_s:.0f}"
+        )
+    else:
+        first = Gate(COMPARISON, State.OPEN, f"passed on {verdict.expected} deliveries, {max(0.0, age_s):.0f} s ago")
+    if verdict.complete or not gates.complete_capture:
+        return [first, Gate(CAPTURE, State.OPEN, "complete" if verdict.complete else "incomplete, which is allowed")]
+    return [first, Gate(CAPTURE, State.SHUT, "the capture that was compared is incomplete")]
+
+
+def budget_gate(share: Share | str, budget: float) -> Gate:
+    """share: of failed requests; a text: why it is not known."""
+    if isinstance(share, str):
+        return Gate(BUDGET, State.SHUT, share, breaks=True)
+    said = f"{share.failed} of {share.total} requests failed {share.over}"
+    if share.total and share.failed / share.total > budget:
+        if share.total >= MIN_REQUESTS or share.failed >= MIN_FAILURES:
+            return Gate(BUDGET, State.SHUT, f"{said}, gates.error_budget is {budget:.3%}", breaks=True)
+        return Gate(BUDGET, State.OPEN, f"{said}: too few to say")
+    return Gate(BUDGET, State.OPEN, said)
+
+
+def demand(gates: Sequence[Gate], without: Sequence[str] = ()) -> None:
+    """Raises: GateClosedError, InconclusiveError: a gate is not open and was not left out by name."""
+    closed = [gate for gate in gates if gate.state is not State.OPEN and gate.name not in without]
+    if not closed:
+        return
+    text = "; ".join(f"{gate.name}: {gate.reason}" for gate in closed)
+    names = " ".join(f"--without-gate {gate.name}" for gate in closed)
+    if any(gate.state is State.SHUT for gate in closed):
+        raise GateClosedError(f"nobody is moved: {text}", "mend it, then run the command again")
+    raise InconclusiveError(
+        f"nobody is moved: {text}", f"run `migrate compare`; or leave the gate out and say why: {names} --note TEXT"
+    )
