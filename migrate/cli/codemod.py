@@ -215,8 +215,11 @@ def _summary(done: list[FileRewrite], problems: list[tuple[str, str]], changed: 
     if counts["rewritten"]:
         texts = "".join(one.text_after for one in changed)
         if JS_PACKAGE in texts:
-            err.print(f"hint: add {JS_PACKAGE} to package.json", highlight=False)
+            err.print(
+                f"hint: add {JS_PACKAGE} to package.json: docs/guides/client-migration.md says where it is",
+                highlight=False,
+            )
         if PY_MODULE in texts:
-            err.print(f"hint: add {PY_MODULE} to the requirements", highlight=False)
+            err.print("hint: add ws2sse[client] to the requirements", markup=False, highlight=False)
     if changed and not write:
         err.print("hint: --write writes the files", highlight=False)

@@ -31,7 +31,7 @@ __all__ = ["JsDocument", "reason_to_leave", "rewrite_to_dropin"]
 _W3C = frozenset({"global#WebSocket", "undici#WebSocket", "websocket#w3cwebsocket"})
 _WS = frozenset({"ws#default", "ws#WebSocket", "isomorphic-ws#default", "isomorphic-ws#WebSocket"})
 _CONSTANTS = frozenset({"CONNECTING", "OPEN", "CLOSING", "CLOSED"})
-_MARK = f"can go: {JS_CLASS} reconnects by itself; a close with 1006 means that messages were lost"
+_MARK = f"can go, but for 1006: {JS_CLASS} resumes by itself; 1006 says that it could not, and messages may be lost"
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from migrate.scan.rules import RULES
 __all__ = ["rewrite_python"]
 
 _NAMES = PY_FUNCTIONS | PY_EXCEPTIONS
-_MARK = f"can go: {PY_MODULE} reconnects by itself; ConnectionClosed means that messages were lost"
+_MARK = f"can go, but for ConnectionClosedError: {PY_MODULE} resumes by itself; that says that it could not"
 
 
 @dataclass(frozen=True, slots=True)
