@@ -123,18 +123,7 @@ class Event(NamedTuple):
 
     @classmethod
     def of(cls, draft: Draft, tenant: str, event_id: EventId) -> Event:
-        return cls(
-            event_id,
-            tenant,
-            draft.topic,
-            draft.type,
-            draft.data,
-            draft.time,
-            draft.origin,
-            draft.key,
-            draft.until,
-            draft.exclude,
-        )
+        return cls(event_id, tenant, *draft)  # the other fields are a draft's, in its order
 
     def is_over(self, now: float) -> bool:
         """Is its short life over at `now` (UNIX seconds)?"""

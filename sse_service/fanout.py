@@ -34,24 +34,24 @@ class Seats:
     Most topics are a user's own with one stream, so one alone needs no table.
     """
 
-    __slots__ = ("_alone", "_direct", "_others", "_steady", "topic")
+    __slots__ = ("_direct", "_others", "_steady", "alone", "topic")
 
     def __init__(self, topic: str) -> None:
         self.topic = topic
-        self._alone: Subscriber | None = None
+        self.alone: Subscriber | None = None
         self._direct: dict[int, Subscriber] | None = None
         self._steady: dict[Subscriber, Send] | None = None
         self._others: dict[Subscriber, None] | None = None
 
     def __len__(self) -> int:
-        if self._alone is not None:
+        if self.alone is not None:
             return 1
         return sum(len(part) for part in (self._direct, self._steady, self._others) if part)
 
     def __iter__(self) -> Iterator[Subscriber]:
         """As they are now, whatever happens to them meanwhile."""
-        if self._alone is not None:
-            return iter((self._alone,))
+        if self.alone is not None:
+            return iter((self.alone,))
         found: list[Subscriber] = []
         if self._direct:
             found += self._direct.values()
@@ -63,11 +63,11 @@ class Seats:
 
     def add(self, writer: Subscriber) -> None:
         if not self:
-            self._alone = writer
+            self.alone = writer
             return
-        if self._alone is not None:
-            self._enter(self._alone)
-            self._alone = None
+        if self.alone is not None:
+            self._enter(self.alone)
+            self.alone = None
         self._enter(writer)
 
     def _enter(self, writer: Subscriber) -> None:
@@ -85,8 +85,8 @@ class Seats:
             self._others[writer] = None
 
     def remove(self, writer: Subscriber) -> None:
-        if self._alone is writer:
-            self._alone = None
+        if self.alone is writer:
+            self.alone = None
         elif writer.direct_fd >= 0:
             if self._direct is not None:
                 self._direct.pop(writer.direct_fd, None)
@@ -257,7 +257,9 @@ class TopicIndex:
         mixed: dict[Subscriber, tuple[Audience, ...]] = {}
         for audience in by_audience:
             topic, exclude = audience
-            for writer in self._seats[topic]:
+            seats = self._seats[topic]
+            # A chat is a topic of one stream for most events.
+            for writer in (seats.alone,) if seats.alone is not None else seats:
                 if exclude and writer.user == exclude:
                     continue
                 first = alone.setdefault(writer, audience)

@@ -103,8 +103,7 @@ class TenantFeed:
                 self.flush()
                 self._part(event.event.topic, change.room)
         if self.writers:
-            now = self._clock()
-            self._fresh.extend([event for event in new if not event.event.is_over(now)])
+            self._fresh += [event for event in new if not event.event.until or not event.event.is_over(self._clock())]
             self._schedule_flush(self)
 
     def now(self) -> float:

@@ -91,15 +91,24 @@ class Buckets(Generic[K]):
         """
         if not self.per_s:
             return 0.0
-        tokens, then = self._buckets.pop(key, (float(self.burst), now))
-        tokens = min(float(self.burst), tokens + max(0.0, now - then) * self.per_s)
-        missing = min(cost, self.burst) - tokens
+        buckets, burst = self._buckets, self.burst
+        known = buckets.get(key)
+        tokens = float(burst)
+        if known is not None:
+            before, then = known
+            if now > then:
+                before += (now - then) * self.per_s
+            if before < tokens:
+                tokens = before
+            buckets.move_to_end(key)
+        missing = (cost if cost < burst else burst) - tokens
         if missing <= 0:
             tokens -= cost
-        self._buckets[key] = (tokens, now)
-        if len(self._buckets) > self._max_keys:
-            self._buckets.popitem(last=False)
-        self._forget_full(now)
+        buckets[key] = (tokens, now)
+        if len(buckets) > 1:  # the one that was just paid from stays
+            if len(buckets) > self._max_keys:
+                buckets.popitem(last=False)
+            self._forget_full(now)
         return missing / self.per_s if missing > 0 else 0.0
 
     def _forget_full(self, now: float) -> None:

@@ -77,8 +77,7 @@ class RecentEvents:
         if events[0].event.id.seq != self.end + 1:
             raise ValueError(f"event {events[0].event.id.seq} does not follow {self.end}")
         self._events.extend(events)
-        for event in events:
-            self._bytes += event.cost
+        self._bytes += sum([event.cost for event in events]) if len(events) > 1 else events[0].cost
         while self._bytes > self.max_bytes and len(self._events) - self._skip > 1:
             self._bytes -= self._events[self._skip].cost
             self._skip += 1

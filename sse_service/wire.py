@@ -52,8 +52,13 @@ def frame(event_id: str, event_type: str, data: str, retry_ms: int | None = None
 
 
 def event_frame(event: Event) -> bytes:
-    """The frame of an event on a user's stream."""
-    return frame(str(event.id), event.type, event.data)
+    """The frame of an event on a user's stream. Raises ValueError as `frame` does."""
+    (epoch, seq), kind, data = event.id, event.type, event.data
+    text = f"id: {epoch}-{seq}\nevent: {kind}\ndata: {data}\n\n"
+    # All fields in one look: there are the line breaks of the frame and no others.
+    if text.count("\n") != 4 or "\r" in text or "\0" in text or not kind or not data:
+        return frame(f"{epoch}-{seq}", kind, data)
+    return text.encode()
 
 
 def envelope_frame(event: Event) -> bytes:

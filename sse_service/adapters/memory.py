@@ -65,11 +65,11 @@ class MemoryEventLog:
     def append_now(self, tenant: str, drafts: Sequence[Draft], batch_id: str = "") -> Batch:
         log = self._of(tenant)
         first, now = log.end + 1, self._clock()
-        events = tuple([Event.of(draft, tenant, EventId(log.epoch, first + i)) for i, draft in enumerate(drafts)])
-        for event in events:
-            log.events.append(event)
-            log.appended_at.append(now)
-            log.size += _cost(event)
+        epoch = log.epoch
+        events = tuple([Event.of(draft, tenant, EventId(epoch, seq)) for seq, draft in enumerate(drafts, first)])
+        log.events += events
+        log.appended_at += [now] * len(events)
+        log.size += sum([_cost(event) for event in events])
         if batch_id:
             log.batch_ids[first] = batch_id
         self._trim(log, now)

@@ -39,8 +39,6 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 # What `json.loads` calls between two regular expressions for white space around the text.
 _scan: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
 
-_PLAIN = frozenset({"topic", "type", "data", "origin"})
-_NEEDED = frozenset({"topic", "type", "data"})
 # Each of them changes how a request is read or answered.
 _UNUSUAL = frozenset(
     {b"expect", b"transfer-encoding", b"connection", b"upgrade", b"content-encoding", b"origin", b"x-user-id"}
@@ -158,9 +156,12 @@ class QuickPublish:
         return drafts
 
     def _draft(self, principal: Principal, item: Any, now: float) -> Draft | None:
-        if type(item) is not dict or not (item.keys() >= _NEEDED and item.keys() <= _PLAIN):
+        if type(item) is not dict:
             return None
-        topic, kind, origin = item["topic"], item["type"], item.get("origin", "")
+        topic, kind, origin = item.get("topic"), item.get("type"), item.get("origin", "")
+        # All that it needs, and nothing else.
+        if "data" not in item or len(item) != (4 if "origin" in item else 3):
+            return None
         if type(topic) is not str or type(kind) is not str or type(origin) is not str:
             return None
         if not _is_type(kind) or ("origin" in item and not _is_origin(origin)):
