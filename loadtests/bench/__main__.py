@@ -5,10 +5,17 @@ from __future__ import annotations
 import json
 import sys
 
-from loadtests.bench import compare, gateway, legacy, sse, up
+from loadtests.bench import compare, gateway, legacy, sse, tee, up
 from loadtests.bench.report import provenance
 
-BENCHMARKS = {"compare": compare.run, "gateway": gateway.run, "legacy": legacy.run, "sse": sse.run, "up": up.run}
+BENCHMARKS = {
+    "compare": compare.run,
+    "gateway": gateway.run,
+    "legacy": legacy.run,
+    "sse": sse.run,
+    "tee": tee.run,
+    "up": up.run,
+}
 
 
 def main(names: list[str]) -> int:

@@ -86,6 +86,9 @@ def stop(
     now: Annotated[
         bool, typer.Option("--now", help="The kill switch: replay nothing more, not even what is under way.")
     ] = False,
+    all_readers: Annotated[
+        bool, typer.Option("--all-readers", help="Take the tee off even if the bridge reads it: nothing crosses then.")
+    ] = False,
     state_dir: StateDirOption = DEFAULT_STATE_DIR,
     json_: JsonOption = False,
 ) -> None:
@@ -101,13 +104,13 @@ def stop(
 
     found, state = resolve_config(config, state_dir), StateDir(state_dir)
     told = ShadowState(control_table(found), found.project.name)
-    with _journal(found, "shadow stop", {"now": now}) as entry:
+    with _journal(found, "shadow stop", {"now": now, "all_readers": all_readers}) as entry:
         control = told.control()
         running = control is not None and control.state not in ("stopped",)
         if control is not None and running:
             # First nobody copies any more, then what was copied is worked on to its end.
             told.tell(replace(control, state="stopped" if now else "stopping"))
-        removed = unhook(found)
+        removed = unhook(found, everybody=all_readers)
         if control is not None and running:
             _wait(found, lambda status: not status.get("alive"), END_S, state)
             told.tell(replace(control, state="stopped"))
@@ -121,6 +124,7 @@ def stop(
         return
     if removed is None:
         err.print("the run is over; the tee stays, since the bridge reads it as well")
+        err.print("hint: when no bridge is used any more, `migrate shadow stop --all-readers` takes it off")
     else:
         err.print(f"the run is over; the tee is off {len(changed)} functions")
     for name, fields in different.items():

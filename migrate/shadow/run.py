@@ -69,11 +69,18 @@ def change(config: Config, state: State, **settings: float) -> Control:
     return control
 
 
-def unhook(config: Config) -> RemovedTee | None:
-    """Take this reader away, and the tee as well when nobody else reads; None while somebody does."""
+def unhook(config: Config, *, everybody: bool = False) -> RemovedTee | None:
+    """Take this reader away, and the tee as well when nobody else reads; None while somebody does.
+
+    Args:
+        everybody: take the other readers away, too.
+    """
     tee_state = TeeState(control_table(config), config.api.id)
     tee_state.remove(CONSUMER)
-    if tee_state.consumers():
+    others = tee_state.consumers()
+    if others and not everybody:
         return None
+    for consumer in others:
+        tee_state.remove(consumer.name)
     functions, _ = teed_functions(config)
     return remove_tee(config.client, functions, tee_state)
