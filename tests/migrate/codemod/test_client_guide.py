@@ -1,4 +1,7 @@
-"""docs/guides/client-migration.md: each "before" becomes its "after" by `migrate codemod`, and both are valid. until phase 3"""
+"""docs/guides/client-migration.md: each "before" becomes its "after" by `migrate codemod`; both are programs.
+
+until phase 3
+"""
 
 from __future__ import annotations
 

@@ -7,6 +7,9 @@ import os
 import re
 import shutil
 import subprocess
+import sys
+import tarfile
+import zipfile
 from pathlib import Path
 
 from client_support import CLIENT, node
@@ -65,3 +68,41 @@ def test_the_package_gives_what_it_lists() -> None:
         assert (CLIENT / path).is_file()
     assert "dependencies" not in package  # the parser is inside
     assert package["engines"] == {"node": ">=20"}
+
+
+PACKAGE = {"dist/sse-websocket.js", "types/index.d.ts", "package.json", "README.md"}
+
+
+def test_the_wheel_brings_the_package(tmp_path: Path) -> None:
+    """Whoever installs the service has the client at hand, and nothing of what npm fetched for building it."""
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)],
+        cwd=CLIENT.parents[1],
+        check=True,
+        capture_output=True,
+        timeout=100,
+    )
+    (wheel,) = tmp_path.glob("*.whl")
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert {f"sse_service/client/{name}" for name in PACKAGE} <= names
+    assert not [name for name in names if "node_modules" in name]
+
+
+def test_npm_packs_it(tmp_path: Path) -> None:
+    """What `npm install` of the archive puts there works by its name, from JavaScript without a build."""
+    npm = shutil.which("npm")
+    assert npm, "no npm on PATH"
+    env = {**os.environ, "npm_config_cache": str(tmp_path / "cache"), "npm_config_offline": "true"}
+    pack = [npm, "pack", str(CLIENT), "--pack-destination", str(tmp_path), "--ignore-scripts"]
+    subprocess.run(pack, cwd=tmp_path, env=env, check=True, capture_output=True, timeout=60)
+    (archive,) = tmp_path.glob("*.tgz")
+    with tarfile.open(archive) as packed:
+        assert {name.removeprefix("package/") for name in packed.getnames()} == PACKAGE
+        packed.extractall(tmp_path, filter="data")
+    home = tmp_path / "node_modules" / "@ws2sse"
+    home.mkdir(parents=True)
+    (tmp_path / "package").rename(home / "client")
+    script = tmp_path / "use.mjs"
+    script.write_text('import { SseWebSocket } from "@ws2sse/client"\nconsole.log(SseWebSocket.OPEN)\n')
+    done = subprocess.run([node(), str(script)], capture_output=True, text=True, check=True, timeout=30)
+    assert done.stdout == "1\n"
