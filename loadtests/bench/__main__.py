@@ -1,14 +1,18 @@
-"""`make bench`, or `python -m loadtests.bench gateway`: every benchmark, or the ones named."""
+"""`make bench`, or `python -m loadtests.bench gateway`: every benchmark, or the ones named.
+
+`sse:one,chat`: these parts of a benchmark that has parts.
+"""
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 
 from loadtests.bench import compare, gateway, legacy, sse, tee, up
 from loadtests.bench.report import provenance
 
-BENCHMARKS = {
+BENCHMARKS: dict[str, Callable[[], None]] = {
     "compare": compare.run,
     "gateway": gateway.run,
     "legacy": legacy.run,
@@ -19,14 +23,25 @@ BENCHMARKS = {
 
 
 def main(names: list[str]) -> int:
-    unknown = [name for name in names if name not in BENCHMARKS]
-    if unknown:
-        sys.stderr.write(f"error: no benchmark {unknown[0]!r}\nhint: one of {', '.join(BENCHMARKS)}\n")
-        return 2
+    chosen = [name.partition(":") for name in names or BENCHMARKS]
+    for name, has_parts, parts in chosen:
+        if name not in BENCHMARKS:
+            return _refuse(f"no benchmark {name!r}", f"one of {', '.join(BENCHMARKS)}")
+        known = sse.PARTS if name == "sse" else ()
+        if has_parts and not set(parts.split(",")) <= set(known):
+            return _refuse(f"{name} has no part {parts!r}", f"sse:PART,PART with {', '.join(sse.PARTS)}")
     print(json.dumps(provenance(), indent=2))
-    for name in names or BENCHMARKS:
-        BENCHMARKS[name]()
+    for name, has_parts, parts in chosen:
+        if has_parts:
+            sse.run(parts.split(","))
+        else:
+            BENCHMARKS[name]()
     return 0
+
+
+def _refuse(what: str, hint: str) -> int:
+    sys.stderr.write(f"error: {what}\nhint: {hint}\n")
+    return 2
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from loadtests.bench.sse_dynamodb import measure_dynamodb
 from loadtests.bench.sse_peers import FLOOR, NCHAN, PLAIN, PORTABLE, SERVICE, Target, find_nchan, serve
 from loadtests.bench.sse_storm import measure_storm
 
-__all__ = ["run"]
+__all__ = ["PARTS", "run"]
 
 ROUNDS = 3
 FAN_OUT = {"subscribers": 1000, "channels": 1}
@@ -26,29 +27,42 @@ CHAT = {"subscribers": 1000, "channels": 1000, "inflight": 16}
 Found = dict[str, list[dict[str, Any]]]
 
 # Name -> options of the load client, and the servers it is for with the messages each can do in a few seconds.
+ONE, MANY, STEADY, SINGLE, BATCHES = "one", "many", "steady", "chat", "batches"
+ONE_AWAKE, SINGLE_AWAKE = "one-awake", "chat-awake"
 SCENARIOS: dict[str, tuple[dict[str, Any], dict[str, int]]] = {
-    "one in flight": (
+    ONE: (
         {**FAN_OUT, "inflight": 1},
         {FLOOR: 600, SERVICE: 500, PORTABLE: 300, NCHAN: 300, PLAIN: 60},
     ),
-    "16 in flight": (
+    MANY: (
         {**FAN_OUT, "inflight": 16},
         {FLOOR: 600, SERVICE: 2000, PORTABLE: 1500, NCHAN: 300, PLAIN: 100},
     ),
-    "50 a second": (
+    STEADY: (
         {**FAN_OUT, "inflight": 8, "rate": 50},
         {FLOOR: 150, SERVICE: 150, PORTABLE: 150, NCHAN: 150},
     ),
-    "chat": (CHAT, {FLOOR: 40_000, SERVICE: 20_000, PORTABLE: 3_000, NCHAN: 20_000, PLAIN: 5_000}),
-    "chat in batches of 64": ({**CHAT, "inflight": 4, "batch": 64}, {SERVICE: 60_000}),
+    SINGLE: (CHAT, {FLOOR: 40_000, SERVICE: 20_000, PORTABLE: 3_000, NCHAN: 20_000, PLAIN: 5_000}),
+    BATCHES: ({**CHAT, "inflight": 4, "batch": 64}, {SERVICE: 60_000}),
+    # What it costs a server to wake its client is left out (sse_load.c).
+    ONE_AWAKE: (
+        {**FAN_OUT, "inflight": 1, "awake": 1},
+        {FLOOR: 600, SERVICE: 500, PORTABLE: 300, NCHAN: 300},
+    ),
+    SINGLE_AWAKE: ({**CHAT, "awake": 1}, {FLOOR: 40_000, SERVICE: 20_000, NCHAN: 20_000}),
 }
 IDLE = {"subscribers": 5000, "idle": 15}
 IDLE_SERVERS = (SERVICE, PORTABLE, NCHAN)
+PARTS = (*SCENARIOS, "idle", "storm", "dynamodb")
 
 
-def run() -> None:
-    """Measure, print tables, keep the figures. Without a compiler it says so and does nothing."""
+def run(parts: Collection[str] = PARTS) -> None:
+    """Measure, print tables, keep the figures. Without a compiler it says so and does nothing.
+
+    parts: of PARTS.
+    """
     began = time.monotonic()
+    result: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         try:
@@ -59,16 +73,19 @@ def run() -> None:
         left_out = find_nchan()
         if left_out:
             print(f"\nsse: {left_out}")
-        scenarios = {name: _measure(name, programs, folder, not left_out) for name in SCENARIOS}
-        idle = {
-            server: [_idle(server, programs, folder)] for server in IDLE_SERVERS if not (left_out and server == NCHAN)
+        scenarios = result["scenarios"] = {
+            name: _measure(name, programs, folder, not left_out) for name in SCENARIOS if name in parts
         }
         _show_fan_out(scenarios)
         _show_chat(scenarios)
-        _show_idle(idle)
-        storm = measure_storm(programs, folder)
-        dynamodb = measure_dynamodb(folder)
-    result = {"scenarios": scenarios, "idle": idle, "storm": storm, "dynamodb": dynamodb}
+        if "idle" in parts:
+            servers = [server for server in IDLE_SERVERS if not (left_out and server == NCHAN)]
+            result["idle"] = {server: [_idle(server, programs, folder)] for server in servers}
+            _show_idle(result["idle"])
+        if "storm" in parts:
+            result["storm"] = measure_storm(programs, folder)
+        if "dynamodb" in parts:
+            result["dynamodb"] = measure_dynamodb(folder)
     print(f"  took {time.monotonic() - began:.0f} s, kept in {save('sse', result)}")
 
 
@@ -110,46 +127,55 @@ def _median(rounds: list[dict[str, Any]], name: str) -> float:
 
 
 def _show_fan_out(scenarios: dict[str, Found]) -> None:
-    table = Table(
-        f"1,000 subscribers of one topic, medians of {ROUNDS}",
-        "server", "1 in flight: deliveries/s", "CPU us", "of the limit", "16 in flight: deliveries/s", "CPU us",
-        "50/s: p50 ms", "p99 ms",
-    )  # fmt: skip
-    one, many, steady = scenarios["one in flight"], scenarios["16 in flight"], scenarios["50 a second"]
-    limit = _median(one[FLOOR], "cpu_us_per_delivery")
-    for server, rounds in one.items():
-        cpu = _median(rounds, "cpu_us_per_delivery")
-        latency = (
-            [f"{_median(steady[server], name):.1f}" for name in ("p50_ms", "p99_ms")] if server in steady else ["-"] * 2
-        )
-        table.add(
-            server, f"{_median(rounds, 'deliveries_per_s'):,.0f}", f"{cpu:.2f}", f"{cpu / limit:.2f}x",
-            f"{_median(many[server], 'deliveries_per_s'):,.0f}", f"{_median(many[server], 'cpu_us_per_delivery'):.2f}",
-            *latency,
+    for name, title in (
+        (ONE, "1 in flight"),
+        (ONE_AWAKE, "1 in flight, a client that never sleeps"),
+        (MANY, "16 in flight"),
+        (STEADY, "50 a second"),
+    ):
+        if name not in scenarios:
+            continue
+        found = scenarios[name]
+        table = Table(
+            f"1,000 subscribers of one topic, {title}, medians of {ROUNDS}",
+            "server", "deliveries/s", "CPU us each", "of the limit", "p50 ms", "p99 ms",
         )  # fmt: skip
-    table.show()
-    if NCHAN in one:
-        _ratio("1 in flight, deliveries/s against nchan", one, "deliveries_per_s")
-        _ratio("16 in flight, deliveries/s against nchan", many, "deliveries_per_s")
-        _ratio("50 a second, p99 against nchan", steady, "p99_ms")
+        limit = _median(found[FLOOR], "cpu_us_per_delivery")
+        for server, rounds in found.items():
+            cpu = _median(rounds, "cpu_us_per_delivery")
+            table.add(
+                server, f"{_median(rounds, 'deliveries_per_s'):,.0f}", f"{cpu:.2f}", f"{cpu / limit:.2f}x",
+                f"{_median(rounds, 'p50_ms'):.1f}", f"{_median(rounds, 'p99_ms'):.1f}",
+            )  # fmt: skip
+        table.show()
+        if name == STEADY:
+            _ratio("p99 against nchan", found, "p99_ms")
+        else:
+            _ratio("deliveries/s against nchan", found, "deliveries_per_s")
+            _ratio("CPU against nchan", found, "cpu_us_per_delivery")
 
 
 def _show_chat(scenarios: dict[str, Found]) -> None:
-    chat = scenarios["chat"]
+    titles = {SINGLE: "", BATCHES: ", batches of 64", SINGLE_AWAKE: ", a client that never sleeps"}
+    if not titles.keys() & scenarios.keys():
+        return
     table = Table(
         f"chat: 1,000 topics of one subscriber, 16 publishers, medians of {ROUNDS}",
         "server",
         "messages/s",
         "CPU us each",
     )
-    for name, found in (("", chat), (", batches of 64", scenarios["chat in batches of 64"])):
-        for server, rounds in found.items():
+    for name, title in titles.items():
+        for server, rounds in scenarios.get(name, {}).items():
             rate, cpu = _median(rounds, "deliveries_per_s"), _median(rounds, "cpu_us_per_delivery")
-            table.add(server + name, f"{rate:,.0f}", f"{cpu:.1f}")
+            table.add(server + title, f"{rate:,.0f}", f"{cpu:.1f}")
     table.show()
-    if NCHAN in chat:
-        _ratio("one by one, messages/s against nchan", chat, "deliveries_per_s")
-        batches = {**scenarios["chat in batches of 64"], NCHAN: chat[NCHAN]}
+    for name, title in ((SINGLE, "one by one"), (SINGLE_AWAKE, "one by one, a client that never sleeps")):
+        if name in scenarios:
+            _ratio(f"{title}, messages/s against nchan", scenarios[name], "deliveries_per_s")
+            _ratio(f"{title}, CPU against nchan", scenarios[name], "cpu_us_per_delivery")
+    if BATCHES in scenarios and NCHAN in scenarios.get(SINGLE, {}):
+        batches = {**scenarios[BATCHES], NCHAN: scenarios[SINGLE][NCHAN]}
         _ratio("in batches against nchan one by one", batches, "deliveries_per_s")
 
 
@@ -171,6 +197,8 @@ def _show_idle(idle: Found) -> None:
 
 
 def _ratio(what: str, found: Found, name: str) -> None:
+    if NCHAN not in found:
+        return
     peer = _median(found[NCHAN], name)
     shown = [
         f"{server} {_median(found[server], name) / peer:.2f}x" for server in (SERVICE, PORTABLE) if server in found

@@ -3,6 +3,10 @@
  * One thread, epoll. It opens subscribers, waits until each has its answer, publishes over keep-alive
  * connections (closed loop, or at a fixed rate), checks every delivery, and prints one JSON object.
  *
+ * With --awake it looks again instead of sleeping while it publishes. On a virtual machine a sleeping client's core is
+ * halted, and waking it is work of the server's (an interrupt to another processor, several microseconds): a server
+ * that is a little slower than the client pays that for each delivery, a faster one for none. Real clients are elsewhere.
+ *
  * A payload is "q=<number>;t=<nanoseconds>;" and padding. At a fixed rate the time is the one at which the
  * message was due, so a server that stalls cannot hide it. Every loop ends at --timeout.
  *
@@ -28,7 +32,7 @@
 enum { MAX_SUBSCRIBERS = 20000, MAX_PUBLISHERS = 256, REQUEST_BYTES = 1 << 20, READ_BYTES = 1 << 18, ANSWER_BYTES = 1 << 18 };
 
 static int port, subscribers = 100, channels = 1, messages = 100, inflight = 1, batch = 1, payload_bytes = 200;
-static int at_once = 64, expect_each = 0, pid = 0;
+static int at_once = 64, expect_each = 0, pid = 0, awake = 0;
 static double rate = 0, idle_s = 0, timeout_s = 60, settle_s = 0.5;
 static const char *sub_path = "/", *pub_path = "/", *item = "{p}", *open_text = "", *close_text = "";
 static const char *sub_header = "", *pub_header = "", *tokens_file = NULL;
@@ -408,6 +412,7 @@ static struct publisher crowd[MAX_PUBLISHERS];
 static int next_message, acknowledged, refused_publishes, redials;
 static uint64_t began_at, last_answer;
 static bool publishing;
+static uint64_t nothing_to_do; /* nanoseconds */
 
 static void want(int i, uint32_t events, int how) {
     struct epoll_event event = {.events = events, .data.u32 = (uint32_t)i};
@@ -521,9 +526,11 @@ static void turn(uint64_t longest_ns) {
     for (int i = 0; i < count; i++) publisher_event((int)events[i].data.u32, events[i].events);
     uint64_t due = publish_due();
     if (due < longest_ns) longest_ns = due;
-    if (count) longest_ns = 0;
+    if (count || (publishing && awake)) longest_ns = 0;
+    uint64_t looked_at = publishing && awake && !count ? now_ns() : 0;
     struct timespec wait = {(time_t)(longest_ns / 1000000000u), (long)(longest_ns % 1000000000u)};
     count = epoll_pwait2(epoll_fd, events, 64, &wait, NULL);
+    if (looked_at && !count) nothing_to_do += now_ns() - looked_at;
     for (int i = 0; i < count; i++) {
         if (events[i].data.u32 == UINT32_MAX) continue; /* publishers have something; next turn */
         struct subscriber *s = &all[events[i].data.u32];
@@ -551,7 +558,7 @@ static void arguments(int argc, char **argv) {
         {"rate", 1, 0, 'r'},    {"payload", 1, 0, 'y'},    {"idle", 1, 0, 'i'},    {"tokens", 1, 0, 't'},
         {"header", 1, 0, 'h'},  {"pub-header", 1, 0, 'H'}, {"item", 1, 0, 'I'},    {"open", 1, 0, 'o'},
         {"close", 1, 0, 'e'},   {"pid", 1, 0, 'd'},        {"expect", 1, 0, 'x'},  {"timeout", 1, 0, 'T'},
-        {"at-once", 1, 0, 'a'}, {"settle", 1, 0, 'S'},     {0, 0, 0, 0}};
+        {"at-once", 1, 0, 'a'}, {"settle", 1, 0, 'S'},     {"awake", 1, 0, 'w'},   {0, 0, 0, 0}};
     for (int option; (option = getopt_long(argc, argv, "", known, NULL)) != -1;) switch (option) {
         case 'P': port = atoi(optarg); break;
         case 's': sub_path = optarg; break;
@@ -574,6 +581,7 @@ static void arguments(int argc, char **argv) {
         case 'x': expect_each = atoi(optarg); break;
         case 'T': timeout_s = atof(optarg); break;
         case 'a': at_once = atoi(optarg); break;
+        case 'w': awake = atoi(optarg); break;
         case 'S': settle_s = atof(optarg); break;
         default: exit(2);
         }
@@ -646,7 +654,8 @@ int main(int argc, char **argv) {
     double client = (double)(self_after.ru_utime.tv_sec - self_before.ru_utime.tv_sec) +
                     (double)(self_after.ru_stime.tv_sec - self_before.ru_stime.tv_sec) +
                     (double)(self_after.ru_utime.tv_usec - self_before.ru_utime.tv_usec +
-                             self_after.ru_stime.tv_usec - self_before.ru_stime.tv_usec) / 1e6;
+                             self_after.ru_stime.tv_usec - self_before.ru_stime.tv_usec) / 1e6 - (double)nothing_to_do / 1e9;
+    if (client < 0) client = 0;
     int diverging = 0; /* subscribers of one channel must have seen one order */
     for (int i = channels; i < subscribers && !expect_each; i++)
         if (all[i].phase == BODY && all[i % channels].phase == BODY && all[i].order != all[i % channels].order) diverging++;
