@@ -199,7 +199,12 @@ def status(
         ("lost", "records lost before they came"),
     ):
         out.print(f"  {text:32} {worker.get(key, view.get(key, 0))}")
-    for key, text in (("throttled", "held back"), ("problem", "problem"), ("faults", "faults on purpose")):
+    for key, text in (
+        ("throttled", "held back"),
+        ("untapped", "functions without the tee"),
+        ("problem", "problem"),
+        ("faults", "faults on purpose"),
+    ):
         if worker.get(key):
             err.print(f"{text}: {worker[key]}")
     if view["state"] in ("running", "paused") and not worker["alive"]:
@@ -224,8 +229,7 @@ def _change(config: str | None, state_dir: Path, to: Any, **settings: float) -> 
 
 
 def _view(config: Config) -> dict[str, Any]:
-    from migrate.shadow.run import teed_functions
-    from migrate.shadow.service import CONSUMER, control_table
+    from migrate.shadow.service import CONSUMER, control_table, teed_functions
     from migrate.shadow.state import ShadowState
     from migrate.tee.consumers import TeeState
     from migrate.tee.install import is_installed

@@ -31,6 +31,7 @@ class Taken:
     record: TeeRecord
     receipt: str
     due: float
+    is_noted: bool = False
 
     @property
     def key(self) -> tuple[str, str, int]:

@@ -9,29 +9,12 @@ from typing import Any
 
 from migrate.config import Config
 from migrate.errors import UsageError
-from migrate.shadow.service import CONSUMER, control_table
+from migrate.shadow.service import CONSUMER, control_table, teed_functions
 from migrate.shadow.state import Control, ShadowState, State
 from migrate.tee.consumers import TeeState, consumer_queue
-from migrate.tee.install import RemovedTee, TeeSettings, functions_of_api, install_tee, remove_tee
+from migrate.tee.install import RemovedTee, install_tee, remove_tee
 
-__all__ = ["begin", "change", "teed_functions", "unhook"]
-
-
-def teed_functions(config: Config) -> tuple[list[str], TeeSettings]:
-    """The functions to copy: those behind the API's routes, and those that answer without a route."""
-    behind = functions_of_api(config.client("apigatewayv2"), config.api.id)
-    answering = [one.name for one in config.functions if one.role == "answer"]
-    lambda_ = config.client("lambda")
-    arns = []
-    for name in answering:
-        try:
-            arns.append(str(lambda_.get_function_configuration(FunctionName=name)["FunctionArn"]))
-        except lambda_.exceptions.ResourceNotFoundException:
-            raise UsageError(
-                f"{config.path}: there is no function {name!r}", "correct its name in [[functions]]"
-            ) from None
-    settings = TeeSettings(frozenset(arns), config.identity.user or "userId", config.identity.tenant or "tenantId")
-    return sorted({*behind, *arns}), settings
+__all__ = ["begin", "change", "unhook"]
 
 
 def begin(config: Config) -> tuple[Control, dict[str, Any]]:

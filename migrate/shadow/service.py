@@ -10,6 +10,7 @@ import re
 import signal
 import socket
 import time
+from functools import partial
 from pathlib import Path
 
 from botocore.config import Config as BotoConfig
@@ -26,9 +27,9 @@ from migrate.shadow.state import ShadowState
 from migrate.shadow.worker import Worker
 from migrate.tee.consumers import TeeState, consumer_queue
 from migrate.tee.distributor import Distributor
-from migrate.tee.install import QUEUE_NAME
+from migrate.tee.install import QUEUE_NAME, TeeSettings, functions_of_api, is_installed
 
-__all__ = ["CONSUMER", "control_table", "serve"]
+__all__ = ["CONSUMER", "control_table", "functions_without_tee", "serve", "teed_functions"]
 
 CONSUMER = "shadow"
 # Renewed every third of it; a worker that was killed is followed by the next one after this and the lock's skew.
@@ -40,6 +41,30 @@ log = logging.getLogger("migrate.shadow")
 def control_table(config: Config) -> ControlTable:
     """The team's state table of a configuration."""
     return ControlTable(config.client("dynamodb"), config.project.state_table)
+
+
+def teed_functions(config: Config) -> tuple[list[str], TeeSettings]:
+    """The functions to copy: those behind the API's routes, and those that answer without a route."""
+    behind = functions_of_api(config.client("apigatewayv2"), config.api.id)
+    answering = [one.name for one in config.functions if one.role == "answer"]
+    lambda_ = config.client("lambda")
+    arns = []
+    for name in answering:
+        try:
+            arns.append(str(lambda_.get_function_configuration(FunctionName=name)["FunctionArn"]))
+        except lambda_.exceptions.ResourceNotFoundException:
+            raise UsageError(
+                f"{config.path}: there is no function {name!r}", "correct its name in [[functions]]"
+            ) from None
+    settings = TeeSettings(frozenset(arns), config.identity.user or "userId", config.identity.tenant or "tenantId")
+    return sorted({*behind, *arns}), settings
+
+
+def functions_without_tee(config: Config) -> list[str]:
+    """Those of them whose handler is not the tee's."""
+    lambda_ = config.client("lambda")
+    functions, _ = teed_functions(config)
+    return [name for name in functions if not is_installed(lambda_, name)]
 
 
 async def serve(config: Config, directory: Path) -> None:
@@ -86,7 +111,8 @@ async def serve(config: Config, directory: Path) -> None:
         intake = Intake(sqs, consumer_queue(sqs, config.api.id, CONSUMER), faults)
         writer = DeliveryWriter(records, control.run_id, f"shadow-{name}")
         place = directory / f"{config.project.name}.places.json"
-        await Worker(config, control, state, intake, Recorder(writer), place, faults).run(stop)
+        untapped = partial(functions_without_tee, config)
+        await Worker(config, control, state, intake, Recorder(writer), place, faults, untapped).run(stop)
 
 
 def _lock(held: contextlib.ExitStack, table: ControlTable, project: str, owner: str) -> None:

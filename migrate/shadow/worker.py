@@ -16,7 +16,7 @@ import os
 import socket
 import time
 from collections import OrderedDict, deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,7 @@ SAVE_S = 1.0
 # What a stream brings is written once it is known what caused it, or after so long.
 CAUSE_S = 3.0
 LANES = 32
+CHECK_S = 30.0
 KEPT_CAUSES = 200_000
 # What entered within the first moments may not have reached this reader's queue.
 BEGIN_S = 2 * REFRESH_S
@@ -77,6 +78,7 @@ class Worker:
         recorder: the rows.
         place: file in which it keeps the streams' places.
         faults: see there.
+        untapped: names the functions that should have the tee and have not.
     """
 
     def __init__(
@@ -88,7 +90,11 @@ class Worker:
         recorder: Recorder,
         place: Path,
         faults: Faults,
+        untapped: Callable[[], list[str]] = list,
     ) -> None:
+        self._untapped = untapped
+        self._untapped_since: float | None = None
+        self._tapped_at = time.time()
         self._config = config
         self._control = control
         self._state = state
@@ -111,6 +117,7 @@ class Worker:
         self._lag_s = 0.0
         self._looked_up: dict[str, float] = {}
         self._problem = ""
+        self._missing_tee = ""
         self._saved: dict[Person, str] = {}
         self._dynamodb = config.client("dynamodb")
 
@@ -138,6 +145,7 @@ class Worker:
             tasks: list[asyncio.Task[None]] = [
                 asyncio.create_task(self._keep_looking(ended)),
                 asyncio.create_task(self._keep_writing()),
+                asyncio.create_task(self._keep_checking()),
                 asyncio.create_task(self._work()),
             ]
             stopping = asyncio.create_task(stop.wait())
@@ -159,6 +167,9 @@ class Worker:
         now = time.time()
         self._write_pending(everything=True)
         self._tell_paused(now)
+        # At the end of a run the tee is taken off on purpose; then the records say what came.
+        if not self._is_ending:
+            self._tell_untapped(now)
         if over:
             for person, since in self._offline.items():
                 self._recorder.span(Span("gap", None, person.user, since, now, "was not connected"))
@@ -169,6 +180,10 @@ class Worker:
         self._recorder.close()
         with contextlib.suppress(MigrateError):
             self._state.say({**self.status(), "ended": True})
+
+    @property
+    def _is_ending(self) -> bool:
+        return self._control.state in ("stopping", "stopped")
 
     @property
     def _limit(self) -> float:
@@ -210,6 +225,30 @@ class Worker:
                     return
             await asyncio.sleep(LOOK_S)
 
+    async def _keep_checking(self) -> None:
+        """Notice a deployment that has put a function's own handler back: nothing of it comes here any more."""
+        while True:
+            try:
+                missing = [] if self._is_ending else await asyncio.to_thread(self._untapped)
+            except Exception as error:  # not to be asked just now
+                log.warning("the functions could not be looked at: %s", type(error).__name__)
+            else:
+                now = time.time()
+                if missing and self._untapped_since is None:
+                    self._untapped_since = self._tapped_at
+                    log.warning("the tee is not on %s", ", ".join(missing))
+                elif not missing:
+                    self._tell_untapped(now)
+                    self._tapped_at = now
+                self._missing_tee = ", ".join(name.rpartition(":")[2] for name in missing)
+            await asyncio.sleep(CHECK_S)
+
+    def _tell_untapped(self, now: float) -> None:
+        if self._untapped_since is not None:
+            reason = "the tee was not on every function"
+            self._recorder.span(Span("incomplete", None, None, self._untapped_since, now, reason))
+            self._untapped_since = None
+
     def _obey(self, control: Control) -> None:
         now = time.time()
         if control.state == "paused" and self._paused_since is None:
@@ -245,6 +284,7 @@ class Worker:
             "sample_percent": self._percent,
             "max_per_s": self._limit,
             "throttled": self._replayer.reason if hasattr(self, "_replayer") else "",
+            "untapped": self._missing_tee,
             "problem": self._problem or (self._streams.problem if hasattr(self, "_streams") else ""),
             "faults": ",".join(f"{name}={number}" for name, number in self._faults.wanted.items()),
         }
@@ -323,7 +363,9 @@ class Worker:
         # Losses, and who came: before anything that was delivered to them is looked at.
         came = []
         for taken in batch:
-            self._lost(self._capture.seen(taken.record, time.monotonic()))
+            if not taken.is_noted:
+                taken.is_noted = True
+                self._lost(self._capture.seen(taken.record, time.monotonic()))
             came += self._note_people(taken.record)
         await self._streams.open([person for person in came if self._is_sampled(person)])
         replays = [found for taken in batch if (found := await self._entered(taken)) is not None]
@@ -443,6 +485,8 @@ class Worker:
         now = time.monotonic()
         if now - self._looked_up.get(connection_id, float("-inf")) < 60:
             return None
+        if len(self._looked_up) > KEPT_CAUSES:
+            self._looked_up.clear()
         self._looked_up[connection_id] = now
         for table in self._config.tables:
             if table.role != "connections" or not table.user or table.sort_key or table.map_attribute:
