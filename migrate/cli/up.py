@@ -196,6 +196,7 @@ def show_up(info: dict[str, Any]) -> None:
 Both stacks are up after {info["ready_after_s"]:.1f} s.
 
   live page     {info["dashboard_url"]}
+  chat page     {info["sse_url"]}/chat   (sign in with a token, see below)
   WebSocket     {websocket}{others}
   SSE + REST    {info["sse_url"]}   (API: {info["sse_url"]}/docs)
   local AWS     {info["aws_endpoint_url"]}

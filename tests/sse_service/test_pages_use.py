@@ -14,7 +14,7 @@ from playwright.async_api import Page, expect
 
 from sse_service.settings import Settings
 
-from .pages_support import Tabs, choose, chromium, live, say, shot, texts, tokens, until_texts
+from .pages_support import Tabs, choose, chromium, live, say, shot, switch, texts, tokens, until, until_texts
 
 pytestmark = [pytest.mark.integration, pytest.mark.browser]
 
@@ -292,8 +292,6 @@ async def test_development_sign_in(start_service: Any, settings: Settings, tabs:
     await choose(page, "#main")
     await say(page, "hello")
     await until_texts(page, ["hello"])
-    from .pages_support import switch
-
     await switch(page, "drop-in")
     await say(page, "over the drop-in")
     await until_texts(page, ["hello", "over the drop-in"])
@@ -331,7 +329,7 @@ async def test_dc5_a_picture_goes_to_the_other_side(with_bucket: Any, tabs: Tabs
         await until_texts(tab, ["lunch"])
         picture = tab.get_by_role("img", name="점심.png")
         await expect(picture).to_have_count(1)
-        await tab.wait_for_function("document.querySelector('#log img').naturalWidth === 1")
+        await until(tab, "document.querySelector('#log img').naturalWidth === 1")
     href = await bob.locator("#log a.picture").get_attribute("href")
     assert href is not None
     async with httpx.AsyncClient() as client:

@@ -34,7 +34,13 @@ export class Api {
   }
 
   async ask(method, path, body) {
-    const headers = await this.credentials()
+    let headers
+    try {
+      headers = await this.credentials()
+    } catch {
+      // Whoever gives tokens is away, as the service may be: asked again later.
+      throw new ApiError(0, "there is no token at this moment")
+    }
     if (body !== undefined) headers["content-type"] = "application/json"
     let answer
     try {

@@ -60,6 +60,7 @@ async function enter() {
 function leaveChat() {
   chat?.stop()
   chat = null
+  entries.clear()
   shown = null
 }
 
@@ -114,6 +115,7 @@ function begin(who) {
     .loadList()
     .catch(() => {})
     .then(() => {
+      if (shown) return
       const wanted = decodeURIComponent(location.hash.slice(1))
       const found = chat.store.conversations.get(wanted)
       if (found) void open(found)
@@ -123,6 +125,7 @@ function begin(who) {
   window.chat = chat
 }
 
+const entries = new Map()
 let isListDue = false
 function list() {
   if (isListDue) return
@@ -138,33 +141,54 @@ function drawList() {
   const place = shown && !shown.isDraft ? `#${encodeURIComponent(shown.id)}` : ""
   if (place && location.hash !== place) history.replaceState(null, "", place)
   $("nobody").hidden = all.length > 0
-  const focused = document.activeElement?.dataset?.conversation
-  $("list").replaceChildren(
-    ...all.map(conversation => {
-      const { last, unread } = conversation
-      const item = element("li")
-      const button = element("button", "entry", undefined, { type: "button" })
-      button.dataset.conversation = conversation.id
-      if (conversation === shown) button.setAttribute("aria-current", "true")
-      const text = element("span", "who")
-      const title = element("bdi", "title", conversation.title)
-      const kind = last?.attachment && !last.text ? "Picture or file" : (last?.text ?? "No messages yet")
-      text.append(title, element("span", "last quiet", last ? `${last.mine ? "You: " : ""}${kind}` : kind))
-      const side = element("span", "aside")
-      if (last) side.append(element("time", "quiet", brief(last.at)))
-      if (unread) {
-        side.append(element("span", "unread", unread > 99 ? "99+" : String(unread), { "aria-hidden": "true" }))
-        side.append(element("span", "hidden", `, ${unread} unread`))
-      }
-      button.append(element("span", `face ${hue(conversation.title)}`, initial(conversation.title), { "aria-hidden": "true" }), text, side)
-      button.addEventListener("click", () => void open(conversation))
-      item.append(button)
-      return item
-    }),
-  )
-  if (focused) $("list").querySelector(`[data-conversation="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true })
+  const items = all.map(entryOf)
+  for (const [conversation, item] of entries) {
+    if (!items.includes(item)) entries.delete(conversation)
+  }
+  // Elements that stay where they are keep the focus, and a press that is under way.
+  const now = [...$("list").children]
+  if (items.length !== now.length || items.some((item, at) => item !== now[at])) {
+    const focused = document.activeElement
+    $("list").replaceChildren(...items)
+    if ($("list").contains(focused)) focused.focus({ preventScroll: true })
+  }
   const { unread } = chat.store
   document.title = unread ? `(${unread > 99 ? "99+" : unread}) Chat` : "Chat"
+}
+
+/** The line of a conversation in the list, as it is now. */
+function entryOf(conversation) {
+  let item = entries.get(conversation)
+  if (!item) {
+    item = element("li")
+    const made = element("button", "entry", undefined, { type: "button" })
+    made.addEventListener("click", () => void open(conversation))
+    item.append(made)
+    entries.set(conversation, item)
+  }
+  const { last, unread } = conversation
+  const button = item.firstChild
+  button.toggleAttribute("aria-current", conversation === shown)
+  if (conversation === shown) button.setAttribute("aria-current", "true")
+  const said = last?.attachment && !last.text ? "Picture or file" : (last?.text ?? "No messages yet")
+  const state = JSON.stringify([conversation.title, said.slice(0, 200), last?.mine, last && brief(last.at), unread])
+  if (button.dataset.state === state) return item
+  button.dataset.state = state
+  const text = element("span", "who")
+  const title = element("bdi", "title", conversation.title)
+  text.append(title, element("span", "last quiet", `${last?.mine ? "You: " : ""}${said.slice(0, 200)}`))
+  const side = element("span", "aside")
+  if (last) side.append(element("time", "quiet", brief(last.at)))
+  if (unread) {
+    side.append(element("span", "unread", unread > 99 ? "99+" : String(unread), { "aria-hidden": "true" }))
+    side.append(element("span", "hidden", `, ${unread} unread`))
+  }
+  button.replaceChildren(
+    element("span", `face ${hue(conversation.title)}`, initial(conversation.title), { "aria-hidden": "true" }),
+    text,
+    side,
+  )
+  return item
 }
 
 let isLoading = false
@@ -195,8 +219,9 @@ async function older() {
   const first = conversation.messages[0]
   try {
     await chat.older(conversation)
-    if (conversation !== shown) return
-    if (isFirst) {
+    if (conversation !== shown) {
+      // Another one was chosen meanwhile, and waits for its turn.
+    } else if (isFirst) {
       log.show(conversation.messages)
       showPending()
     } else log.older(conversation.messages.slice(0, conversation.messages.indexOf(first)))
