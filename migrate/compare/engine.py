@@ -410,6 +410,7 @@ limit {limit}""",
             elif len(offences) < limit:
                 detail = ", ".join(name for name in fields if name not in facts.noise_fields)
                 offences.append(_offence("changed", "sse", "sse", feature, t, detail, left, right, fields))
+        offences = self._who_changed(offences)
         for feature, by in quiet.items():
             facts = self._facts[feature]
             # Where more differ than were looked at, the share is carried over.
@@ -419,6 +420,17 @@ limit {limit}""",
                 facts.changed[place] = facts.changed.get(place, 0) - taken
                 facts.changed_noise += taken
         return offences
+
+    def _who_changed(self, offences: Sequence[Offence]) -> list[Offence]:
+        """Blames the stack whose values are not the ones of the entering frame, where that has the field. Either way
+        the stacks differ, which fails.
+        """
+        causes = sorted({one.cause for one in offences if one.cause})
+        if not causes:
+            return list(offences)
+        listed = ", ".join(literal(cause) for cause in causes)
+        sent = dict(self._engine.rows(f"select request_id, payload from send_rows where request_id in ({listed})"))
+        return [replace(one, blame=_not_as_sent(one, _parsed(sent.get(one.cause, "null")))) for one in offences]
 
     def _fields(
         self, feature: str, left: Mapping[str, Any] | None, right: Mapping[str, Any] | None
@@ -431,6 +443,17 @@ limit {limit}""",
 def _with_names(rows: Sequence[tuple[Any, ...]], column: int, names: Sequence[str]) -> list[tuple[Any, ...]]:
     """Rows with the feature's name instead of its place among the rules."""
     return [(*row[:column], names[int(row[column])], *row[column + 1 :]) for row in rows]
+
+
+def _not_as_sent(one: Offence, frame: Any) -> str:
+    if not isinstance(frame, Mapping):
+        return one.blame
+    wrong = set()
+    for path, values in one.fields.items():
+        name = path.rpartition(".")[2]
+        if name in frame and frame[name] in values:
+            wrong |= {stack for stack, value in zip(("legacy", "sse"), values, strict=True) if value != frame[name]}
+    return wrong.pop() if len(wrong) == 1 else one.blame
 
 
 def _parsed(payload: str) -> Any:

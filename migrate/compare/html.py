@@ -38,7 +38,8 @@ svg{width:100%;height:auto;background:var(--card);border-radius:.5rem}svg text{f
 .v-fill{fill:var(--line)}.key{display:inline-block;width:1.2em;height:.7em;margin-right:.3em}
 details{background:var(--card);border:1px solid var(--line);border-radius:.5rem;margin:.5rem 0;padding:.5rem .8rem}
 summary{cursor:pointer;overflow-wrap:anywhere}.both{display:grid;grid-template-columns:1fr 1fr;gap:.8rem}
-@media(max-width:40rem){.both{grid-template-columns:1fr}}pre{margin:.3rem 0;padding:.5rem;background:var(--bg);
+@media(max-width:40rem){.both{grid-template-columns:1fr}svg text{font-size:20px}}
+pre{margin:.3rem 0;padding:.5rem;background:var(--bg);
 border:1px solid var(--line);border-radius:.3rem;white-space:pre-wrap;overflow-wrap:anywhere;font-size:.85rem}
 mark{background:var(--mark);color:inherit;outline:1px solid var(--bad)}.tag{border:1px solid currentColor;
 border-radius:.3rem;padding:0 .4em;font-size:.85em}:focus-visible{outline:3px solid var(--sse)}
@@ -211,7 +212,7 @@ def _offence(one: Offence, *, first: bool) -> str:
 
 def _payload(text: str | None, fields: Mapping[str, tuple[Any, Any]], side: int) -> str:
     if text is None:
-        return "<pre>not delivered</pre>"
+        return "<pre>nothing that belongs to it</pre>"
     lines = _pretty("", parsed(text), 0, {path for path, both in fields.items() if both[side] is not ...})
     absent = [path for path, both in fields.items() if both[side] is ...]
     lines += [f"<mark>{_text(path)} is not there</mark>" for path in absent]
