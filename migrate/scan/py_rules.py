@@ -33,6 +33,7 @@ _METHODS = _CLIENT_METHODS | {
     "add_api_websocket_route", "Api",
 }  # fmt: skip
 _SERVER_SOCKETS = frozenset({"fastapi.WebSocket", "starlette.websockets.WebSocket", "fastapi.websockets.WebSocket"})
+_FIRST = re.compile(r"[A-Za-z_]\w*(?=[.]|\Z)", re.ASCII)
 _CHALICE = frozenset({"on_ws_connect", "on_ws_message", "on_ws_disconnect"})
 _STRINGS = ("execute-api:", "post_to_connection", "$connect", "$disconnect")
 _LIFE_ROUTES = frozenset({"$connect", "$disconnect"})
@@ -95,6 +96,10 @@ def _calls(values: PyValues, identity: StackIdentity) -> Iterator[PyUse]:
         if function is None:
             continue
         text = function.text()
+        first = _FIRST.match(text)
+        method = text.rpartition(".")[2]
+        if first is not None and method not in _METHODS and not makes_managers and values.is_dull(first.group()):
+            continue
         names = values.names_of_text(text)
         if names is None:
             names = values.names(function)
@@ -107,7 +112,7 @@ def _calls(values: PyValues, identity: StackIdentity) -> Iterator[PyUse]:
         if cdk is not None:
             yield from _cdk(node, cdk, names, values)
             continue
-        if text.rpartition(".")[2] in _METHODS and function.kind() == "attribute":
+        if method in _METHODS and function.kind() == "attribute":
             yield from _method(node, function, values, identity)
         if makes_managers and _MAKES_CLIENT.search(text) and _names_service(node, "apigatewaymanagementapi"):
             yield _use("py-management", node)

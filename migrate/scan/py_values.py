@@ -6,6 +6,7 @@ Reads other modules only through the loader it is given.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
@@ -22,6 +23,7 @@ MAX_DEPTH = 10
 SHALLOW = 4
 MAX_ALTERNATIVES = 8
 _STRING_METHODS = frozenset({"format", "replace", "rstrip", "strip", "lstrip", "lower", "removesuffix", "removeprefix"})
+_DULL = sys.stdlib_module_names - {"functools", "importlib", "urllib", "os"}
 _DOTTED = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*\Z", re.ASCII)
 _JOINS = frozenset({"urllib.parse.urljoin", "yarl.URL", "str"})
 
@@ -62,6 +64,7 @@ class PyValues:
         self.path = path
         self._loader = loader
         self._modules: dict[str, PyValues | None] = {}
+        self._dull: dict[str, bool] = {}
 
     def names(self, node: SgNode | None, depth: int = 0) -> frozenset[str]:
         """What an expression can denote, as dotted names from the module on."""
@@ -100,6 +103,24 @@ class PyValues:
                 )
             return frozenset(f"{name}()" for name in made if not name.endswith(")"))
         return frozenset()
+
+    def is_dull(self, name: str) -> bool:
+        """Whether nothing that a rule asks for can hang on a name, wherever it stands in the file.
+
+        So it is for parameters, loop variables and functions of the file, for builtins, and for most of the standard
+        library; without a look at the tree, so that most calls cost next to nothing.
+        """
+        known = self._dull.get(name)
+        if known is None:
+            bindings = self.file.bindings.get(name, ())
+            known = self._dull[name] = not (self.file.stars and not bindings) and all(map(self._is_dull, bindings))
+        return known
+
+    def _is_dull(self, binding: PyBinding) -> bool:
+        if binding.kind == "import":
+            top = binding.module.partition(".")[0]
+            return top in _DULL and self._module(top) is None
+        return binding.value is None or binding.kind == "function"
 
     def names_of_text(self, text: str) -> frozenset[str] | None:
         """The same for `a.b.c` as it is written, where it means the same wherever it stands in the file; else None.
