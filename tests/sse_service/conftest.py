@@ -22,6 +22,8 @@ from sse_service.server import StreamServer, listen, make_server
 from sse_service.settings import Secret, Settings
 from sse_service.testing import Frame, SseReader, make_token
 
+from .task_policy import TaskPolicy, is_called_by_the_service
+
 SECRET = "a-key-for-tests-only-0123456789abcdef"
 WAIT_S = 10.0
 
@@ -52,6 +54,32 @@ def moto_url() -> Iterator[str]:
         host, port = server.get_host_and_port()
         yield f"http://{host}:{port}"
         server.stop()
+
+
+@pytest.fixture(scope="session")
+def refused_calls() -> Iterator[list[str]]:
+    """Calls of the service to AWS that the template's policy would not permit."""
+    from aiobotocore.client import AioBaseClient
+
+    policy, refused = TaskPolicy(), list[str]()
+    whole = AioBaseClient._make_api_call
+
+    async def checked(client: Any, operation: str, arguments: dict[str, Any]) -> Any:
+        if is_called_by_the_service():
+            refused.extend(policy.refusals(client.meta.service_model.service_name, operation, arguments))
+        return await whole(client, operation, arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(AioBaseClient, "_make_api_call", checked)
+        yield refused
+
+
+@pytest.fixture(autouse=True)
+def only_what_the_template_permits(refused_calls: list[str]) -> Iterator[None]:
+    """Whatever a test makes the service do must be in sse_service/deploy/data.yaml."""
+    del refused_calls[:]
+    yield
+    assert sorted(set(refused_calls)) == []
 
 
 @pytest.fixture

@@ -314,7 +314,7 @@ async def test_sq4_messages_name_tenant_and_user_and_fifo_ones_their_group(start
         await dynamo.connect()
         registry = QueueRegistry(dynamo, f"{cluster.config.table_prefix}-user-queues", "silent", time.time)
         attributes = {"FifoQueue": "true"} if end else {}
-        url = await sqs.make(f"{cluster.config.table_prefix}-silent{end}", attributes)
+        url = await sqs.make(f"{cluster.config.table_prefix}-instance-silent{end}", attributes)
         slot = await registry.claim_slot()
         assert await registry.renew(slot, url)
         broker: Any = one.broker

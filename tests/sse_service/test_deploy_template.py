@@ -10,41 +10,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from sse_service.adapters.dynamodb import table_specs
 from sse_service.profiles import JITTER, PROFILES
 from sse_service.settings import Secret, Settings, unknown_variables
 
 from .programs import program
+from .task_policy import DEPLOY, load_template
 
 ROOT = Path(__file__).parents[2]
-DEPLOY = ROOT / "sse_service" / "deploy"
 TEMPLATES = sorted(DEPLOY.glob("*.yaml"))
 EXPRESS_STOP_TIMEOUT_S = 30
 """ECS's default, which Express Mode does not let one change. Source: ECS API reference, ContainerDefinition."""
 
 
-class _Loader(yaml.SafeLoader):
-    """CloudFormation's tags as what stands behind them."""
-
-
-def _tagged(loader: _Loader, suffix: str, node: yaml.Node) -> Any:
-    if isinstance(node, yaml.ScalarNode):
-        value: Any = loader.construct_scalar(node)
-    elif isinstance(node, yaml.SequenceNode):
-        value = loader.construct_sequence(node, deep=True)
-    else:
-        value = loader.construct_mapping(node, deep=True)
-    return {suffix: value}
-
-
-_Loader.add_multi_constructor("!", _tagged)
-
-
-def template(name: str) -> dict[str, Any]:
-    loaded: dict[str, Any] = yaml.load((DEPLOY / name).read_text(), _Loader)
-    return loaded
+template = load_template
 
 
 def resources(name: str, kind: str) -> dict[str, dict[str, Any]]:

@@ -46,7 +46,7 @@ class Queue:
 
 
 async def make_queue(sqs: Sqs, *, fifo: bool = False, visibility_s: int = 1) -> Queue:
-    name, end = f"ingest-{uuid.uuid4().hex}", ".fifo" if fifo else ""
+    name, end = f"t{uuid.uuid4().hex}-ingest", ".fifo" if fifo else ""
     kind = {"FifoQueue": "true"} if fifo else {}
     dead_url = await sqs.make(f"{name}-dead{end}", kind)
     arn = (await sqs.attributes(dead_url))["QueueArn"]
