@@ -199,6 +199,15 @@ def _as_json(done: list[FileRewrite], problems: list[tuple[str, str]], write: bo
     }
 
 
+def _has_package(path: Path) -> bool:
+    """Whether the nearest package.json above a file names the client."""
+    for folder in path.absolute().parents:
+        manifest = folder / "package.json"
+        if manifest.is_file():
+            return f'"{JS_PACKAGE}"' in manifest.read_text(encoding="utf-8", errors="replace")
+    return False
+
+
 def _summary(done: list[FileRewrite], problems: list[tuple[str, str]], changed: list[FileRewrite], write: bool) -> None:
     for path, detail in problems:
         err.print(f"{path}: left as it is ({detail})", markup=False, highlight=False)
@@ -214,7 +223,7 @@ def _summary(done: list[FileRewrite], problems: list[tuple[str, str]], changed: 
     )
     if counts["rewritten"]:
         texts = "".join(one.text_after for one in changed)
-        if JS_PACKAGE in texts:
+        if any(JS_PACKAGE in one.text_after and not _has_package(one.path) for one in changed):
             err.print(
                 f"hint: add {JS_PACKAGE} to package.json: docs/guides/client-migration.md says where it is",
                 highlight=False,

@@ -57,3 +57,15 @@ def test_both_are_programs(language: str, before: str, options: str, after: str,
         assert node, "no Node.js on PATH"
         checked = subprocess.run([node, "--check", str(file)], capture_output=True, text=True, timeout=30)
         assert checked.returncode == 0, checked.stderr
+
+
+@pytest.mark.parametrize(
+    ("manifest", "is_said"), [(None, True), ("{}", True), ('{"x": {"@ws2sse/client": "1"}}', False)]
+)
+def test_the_package_is_asked_for_where_it_is_missing(manifest: str | None, is_said: bool, tmp_path: Path) -> None:
+    if manifest is not None:
+        (tmp_path / "package.json").write_text(manifest)
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "chat.mjs").write_text(PAIRS[0][1])
+    done = CliRunner().invoke(app, ["codemod", str(tmp_path), "--host", "chat.example.com"])
+    assert ("add @ws2sse/client to package.json" in done.output) is is_said
