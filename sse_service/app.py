@@ -280,7 +280,10 @@ def create_app(settings: Settings, backends: Backends | None = None, clock: Cloc
                 await keys.close()
 
     # A redirect would repeat the URL with its query in a header; a path with one slash too many is not there.
-    app = Outermost(title="sse-service", version="1", lifespan=lifespan, redoc_url=None, redirect_slashes=False)
+    # No page of the framework: it loads its scripts from elsewhere. /openapi.json is what tools read.
+    app = Outermost(
+        title="sse-service", version="1", lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False
+    )
     app.state.services = services
     problems.install(app)
     app.add_middleware(NoTokenInUrl)

@@ -13,17 +13,12 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Collection, Mapping
 from typing import Any, Literal
-from urllib.parse import quote
 
 from sse_service.adapters.dynamodb import ConditionFailedError, Dynamo, Item
+from sse_service.events import key_part
 from sse_service.ports import Cursor, Job
 
 __all__ = ["DynamoInbox", "DynamoJobs"]
-
-
-def _plain(part: str) -> str:
-    """A part of a key that cannot contain the separator `#`."""
-    return quote(part, safe="@.:+-_")
 
 
 class DynamoInbox:
@@ -71,11 +66,11 @@ class DynamoInbox:
 
 
 def _last(tenant: str, conversation_id: str) -> Item:
-    return {"pk": {"S": f"LAST#{_plain(tenant)}#{conversation_id}"}, "sk": {"S": "ACTIVITY"}}
+    return {"pk": {"S": f"LAST#{key_part(tenant)}#{conversation_id}"}, "sk": {"S": "ACTIVITY"}}
 
 
 def _read(tenant: str, user: str, conversation_id: str) -> Item:
-    return {"pk": {"S": f"READ#{_plain(tenant)}#{_plain(user)}"}, "sk": {"S": conversation_id}}
+    return {"pk": {"S": f"READ#{key_part(tenant)}#{key_part(user)}"}, "sk": {"S": conversation_id}}
 
 
 def _cursor(item: Item) -> Cursor:
@@ -132,7 +127,7 @@ class DynamoJobs:
 
 
 def _job_key(tenant: str, kind: str, job_id: str) -> Item:
-    return {"pk": {"S": f"JOB#{_plain(tenant)}#{kind}"}, "sk": {"S": job_id}}
+    return {"pk": {"S": f"JOB#{key_part(tenant)}#{kind}"}, "sk": {"S": job_id}}
 
 
 def _facts(job: Job) -> Item:

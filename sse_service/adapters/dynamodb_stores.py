@@ -15,10 +15,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
-from urllib.parse import quote
 
 from sse_service.adapters.dynamodb import ConditionFailedError, Dynamo, Item
 from sse_service.errors import UnavailableError
+from sse_service.events import key_part
 from sse_service.ports import Attachment, Claim, Conversation, Message
 
 __all__ = ["DynamoClaims", "DynamoConversations", "DynamoMessages"]
@@ -33,11 +33,6 @@ MAX_TRANSACTION = 100
 def _seconds(timestamp_us: int) -> str:
     """Decimal text; DynamoDB numbers have 38 digits, so nothing is rounded."""
     return f"{timestamp_us // MICRO}.{timestamp_us % MICRO:06d}"
-
-
-def _plain(part: str) -> str:
-    """A part of a key that cannot contain the separator `#`."""
-    return quote(part, safe="@.:+-_")
 
 
 class SharedMessages:
@@ -113,7 +108,7 @@ class DynamoMessages:
         return True
 
     def _partition(self, tenant: str, conversation_id: str) -> str:
-        return conversation_id if self._is_shared else f"{_plain(tenant)}#{conversation_id}"
+        return conversation_id if self._is_shared else f"{key_part(tenant)}#{conversation_id}"
 
     def _key(self, tenant: str, conversation_id: str, timestamp_us: int) -> Item:
         return {
@@ -295,7 +290,7 @@ class DynamoConversations:
         answer = await self._dynamo.call(
             "get_item",
             TableName=self._table,
-            Key=_row(f"CONV#{_plain(tenant)}#{conversation_id}", "META"),
+            Key=_row(f"CONV#{key_part(tenant)}#{conversation_id}", "META"),
             ConsistentRead=True,
         )
         item = answer.get("Item")
@@ -307,9 +302,9 @@ class DynamoConversations:
         # The first part makes it; META comes along with every part, so that none of them depends on another.
         for at in range(0, max(1, len(people)), MAX_TRANSACTION - 2):
             part = people[at : at + MAX_TRANSACTION - 2]
-            rows = [f"USER#{_plain(tenant)}#{_plain(user)}" for user in part]
+            rows = [f"USER#{key_part(tenant)}#{key_part(user)}" for user in part]
             if conversation.is_open:
-                rows.append(f"OPEN#{_plain(tenant)}")
+                rows.append(f"OPEN#{key_part(tenant)}")
             await self._dynamo.transact(
                 [
                     {"Update": self._widened(tenant, conversation, part)},
@@ -336,7 +331,7 @@ class DynamoConversations:
             values[":participants"] = {"SS": people}
         return {
             "TableName": self._table,
-            "Key": _row(f"CONV#{_plain(tenant)}#{conversation.conversation_id}", "META"),
+            "Key": _row(f"CONV#{key_part(tenant)}#{conversation.conversation_id}", "META"),
             "UpdateExpression": expression,
             "ExpressionAttributeNames": names,
             "ExpressionAttributeValues": values,
@@ -345,7 +340,7 @@ class DynamoConversations:
     async def remove(self, tenant: str, conversation_id: str, user: str) -> Conversation | None:
         update = {
             "TableName": self._table,
-            "Key": _row(f"CONV#{_plain(tenant)}#{conversation_id}", "META"),
+            "Key": _row(f"CONV#{key_part(tenant)}#{conversation_id}", "META"),
             "UpdateExpression": "DELETE #participants :user ADD #former :user, #removals :one",
             "ConditionExpression": "contains(#participants, :name)",
             "ExpressionAttributeNames": {
@@ -355,14 +350,14 @@ class DynamoConversations:
             },
             "ExpressionAttributeValues": {":user": {"SS": [user]}, ":one": {"N": "1"}, ":name": {"S": user}},
         }
-        row = {"TableName": self._table, "Key": _row(f"USER#{_plain(tenant)}#{_plain(user)}", conversation_id)}
+        row = {"TableName": self._table, "Key": _row(f"USER#{key_part(tenant)}#{key_part(user)}", conversation_id)}
         with contextlib.suppress(ConditionFailedError):  # removed before, or there is no such conversation
             await self._dynamo.transact([{"Update": update}, {"Delete": row}])
         return await self.get(tenant, conversation_id)
 
     async def of_user(self, tenant: str, user: str) -> frozenset[str]:
         mine, everybodys = await asyncio.gather(
-            self._ids(f"USER#{_plain(tenant)}#{_plain(user)}"), self._ids(f"OPEN#{_plain(tenant)}")
+            self._ids(f"USER#{key_part(tenant)}#{key_part(user)}"), self._ids(f"OPEN#{key_part(tenant)}")
         )
         return mine | everybodys
 

@@ -17,10 +17,10 @@ from typing import Any
 from sse_service.auth import Principal
 from sse_service.chat.answer import Answer, AnswerIds
 from sse_service.chat.frames import pieces
-from sse_service.chat.publishing import Publishing, plain
+from sse_service.chat.publishing import Publishing
 from sse_service.chat.sending import Sending, Sent
 from sse_service.errors import ConflictError, RequestError, ResponderFailedError
-from sse_service.events import Draft, EventId, user_topic
+from sse_service.events import Draft, EventId, key_part, user_topic
 from sse_service.metrics import Metrics
 from sse_service.once import Once
 from sse_service.ports import Claim, Clock, Conversation
@@ -199,7 +199,7 @@ class Answers:
 
         async def tell(part: str, facts: dict[str, object]) -> None:
             # Message ids may be chosen by clients: the key names whose it is.
-            key = f"answer:{plain(principal.user)}:{part}:{sent.message_id}"
+            key = f"answer:{key_part(principal.user)}:{part}:{sent.message_id}"
             kind, now = str(facts["type"]), self._clock()
             draft = Draft(user_topic(principal.user), kind, compact_json(facts), now, "rest", key)
             await self._publishing.tell(principal.tenant, draft, since)
@@ -248,7 +248,7 @@ class _Record:
     def __init__(self, once: Once, principal: Principal, key: str, sent: Sent) -> None:
         self._once = once
         self._owner = uuid.uuid4().hex
-        self._name = f"ANSWER#{plain(principal.tenant)}#{plain(principal.user)}#{key}" if key else ""
+        self._name = f"ANSWER#{key_part(principal.tenant)}#{key_part(principal.user)}#{key}" if key else ""
         self._facts = {"messageId": sent.message_id, "after": sent.event_id}
         self._is_open = False
         self._holder: asyncio.Task[None] | None = None

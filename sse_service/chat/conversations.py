@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from urllib.parse import quote
 
 from sse_service.auth import SCOPE_PUBLISH, Principal
 from sse_service.chat.addresses import direct_id, is_direct, is_support, support_id
@@ -16,6 +15,7 @@ from sse_service.events import (
     Topic,
     check_conversation_id,
     check_name,
+    key_part,
     tenant_topic,
     user_topic,
 )
@@ -213,7 +213,7 @@ class Conversations:
         saved = await self._store.remove(tenant, conversation_id, user) or known
         if user in saved.former:
             data = {"type": LEFT_TYPE, "conversationId": conversation_id, "open": saved.is_open}
-            key = f"left:{quote(user, safe='')}:{saved.removals}:{conversation_id}"
+            key = f"left:{key_part(user)}:{saved.removals}:{conversation_id}"
             await self._tell(tenant, [(user_topic(user), LEFT_TYPE, data, key)])
         return saved
 
@@ -229,7 +229,7 @@ class Conversations:
             tenant,
             # Quoted: a user "a" with conversation "b:c" is not the user "a:b" with conversation "c".
             [
-                (topic, CONVERSATION_TYPE, data, f"conversation:{quote(who, safe='')}:{again}{saved.conversation_id}")
+                (topic, CONVERSATION_TYPE, data, f"conversation:{key_part(who)}:{again}{saved.conversation_id}")
                 for topic, who in told
             ],
         )

@@ -17,9 +17,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sse_service.auth import Principal
-from sse_service.chat.publishing import Publishing, plain
+from sse_service.chat.publishing import Publishing
 from sse_service.errors import ConflictError, NotFoundError, ResponderFailedError, UnavailableError
-from sse_service.events import Draft, Topic, check_key, check_name, tenant_topic, user_topic
+from sse_service.events import Draft, Topic, check_key, check_name, key_part, tenant_topic, user_topic
 from sse_service.metrics import Metrics
 from sse_service.ports import Clock, Job, JobStore
 from sse_service.responder import Feature, Output, Respond, check_output, run
@@ -159,7 +159,7 @@ class Jobs:
 
     async def tell(self, tenant: str, kind: JobKind, job: Job) -> None:
         facts = shown(kind, job)
-        key = f"job:{kind.feature}:{plain(job.id)}:{job.index}:{job.status}"
+        key = f"job:{kind.feature}:{key_part(job.id)}:{job.index}:{job.status}"
         draft = Draft(kind.topic(tenant, job.user), kind.event_type, compact_json(facts), self._clock(), "rest", key)
         await self._publishing.tell(tenant, draft)
 

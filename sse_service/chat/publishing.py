@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
-from urllib.parse import quote
 
 from sse_service.auth import SCOPE_PUBLISH, Principal, require_publishable
 from sse_service.errors import InvalidInputError, TooLargeError
@@ -18,6 +17,7 @@ from sse_service.events import (
     check_event_type,
     check_key,
     check_name,
+    key_part,
     parse_topic,
 )
 from sse_service.once import Lease, Once
@@ -26,7 +26,7 @@ from sse_service.publisher import Published, Publisher
 from sse_service.wire import compact_json
 from sse_service.work import PATIENCE_S, patiently
 
-__all__ = ["EventIn", "Publishing", "in_turns", "plain"]
+__all__ = ["EventIn", "Publishing", "in_turns"]
 
 T = TypeVar("T")
 
@@ -47,11 +47,6 @@ class EventIn:
     ensure: tuple[str, bool] | None = None
     exclude_user: str = ""
     ttl_s: float = 0.0
-
-
-def plain(part: str) -> str:
-    """A part of a key that cannot contain the separator `#`."""
-    return quote(part, safe="@.:+-_")
 
 
 class Publishing:
@@ -123,7 +118,7 @@ class Publishing:
         if not keyed:
             return await self.publisher.publish(tenant, drafts)
         facts = {"after": str(await self.publisher.tail(tenant))}
-        names = {key: f"EVENT#{plain(tenant)}#{key}" for key in keyed}
+        names = {key: f"EVENT#{key_part(tenant)}#{key}" for key in keyed}
         async with self._once.lease() as lease:
             claims = await self._claim_all(lease, names, facts)
             todo: list[Draft] = []

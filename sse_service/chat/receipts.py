@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import quote
 
 from sse_service.auth import Principal
 from sse_service.chat.conversations import Conversations
 from sse_service.chat.frames import message_frame, read_frame
 from sse_service.chat.publishing import Publishing, in_turns
 from sse_service.chat.sending import RESPONDER_NAME
-from sse_service.events import Draft, room_topic
+from sse_service.events import Draft, key_part, room_topic
 from sse_service.ports import Clock, Conversation, Cursor, InboxStore, Message, MessageStore
 from sse_service.wire import compact_json
 
@@ -65,7 +64,7 @@ class Receipts:
         count = await self._count(principal, conversation, cursor.previous_us, cursor.up_to_us)
         frame = read_frame(conversation, user, cursor.up_to_us, count)
         if count:
-            key = f"read:{quote(user, safe='')}:{cursor.up_to_us}:{name}"
+            key = f"read:{key_part(user)}:{cursor.up_to_us}:{name}"
             draft = Draft(room_topic(name), "read", compact_json(frame), self._clock(), "rest", key)
             await self._publishing.publish_once(tenant, [draft])
         return frame

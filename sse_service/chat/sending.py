@@ -18,9 +18,9 @@ from sse_service.auth import Principal
 from sse_service.chat.addresses import is_direct
 from sse_service.chat.conversations import Conversations
 from sse_service.chat.frames import MICRO, chat_message_frame, id_frame, message_frame
-from sse_service.chat.publishing import Publishing, plain
+from sse_service.chat.publishing import Publishing
 from sse_service.errors import InvalidInputError, TooLargeError, UnavailableError
-from sse_service.events import Draft, EventId, check_key, check_name, room_topic
+from sse_service.events import Draft, EventId, check_key, check_name, key_part, room_topic
 from sse_service.once import Lease, Once
 from sse_service.ports import Attachment, Clock, Conversation, InboxStore, Message, MessageStore
 from sse_service.wire import compact_json
@@ -174,7 +174,7 @@ class Sending:
                     "id": str(published.id),
                 }
 
-            record = f"IDEMPOTENCY#{plain(tenant)}#{plain(sender)}#{key}"
+            record = f"IDEMPOTENCY#{key_part(tenant)}#{key_part(sender)}#{key}"
             result, was_done = await self._once.run(record, facts, work)
         except UnavailableError as error:
             raise UnavailableError(

@@ -12,11 +12,10 @@ import re
 import uuid
 from collections.abc import Collection
 from dataclasses import dataclass
-from urllib.parse import quote
 
 from sse_service.auth import Principal
 from sse_service.errors import ConflictError, InvalidInputError, NotConfiguredError, NotFoundError, TooLargeError
-from sse_service.events import check_name
+from sse_service.events import check_name, key_part
 from sse_service.ports import Attachment, Message, PresignedPost, UploadStore
 
 __all__ = ["Permission", "Uploads"]
@@ -59,7 +58,7 @@ class Uploads:
 
     def _key(self, tenant: str, owner: str, upload_id: str) -> str:
         # Quoted, so that no name reaches into another's folder; "." and ".." are names as well.
-        parts = (quote(part, safe="@+-_").replace(".", "%2E") for part in (tenant, owner))
+        parts = (key_part(part).replace(".", "%2E") for part in (tenant, owner))
         return self._prefix + "/".join((*parts, upload_id))
 
     async def permit(self, principal: Principal, content_type: str, size: int) -> Permission:

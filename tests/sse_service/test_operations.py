@@ -217,3 +217,10 @@ async def test_keepalive_is_one_of_two(memory_api: Any) -> None:
     assert answer.status_code == 400 and answer.json()["field"] == "keepalive"
     forged = {"events": [{"topic": "user:ann", "type": "keepalive", "data": 1}]}
     assert (await memory_api.post("/api/events", "w", forged, scope="events:publish")).status_code == 400
+
+
+async def test_no_page_of_the_service_loads_anything_from_elsewhere(memory_api: Any) -> None:
+    """The framework's /docs gets its scripts from a public network of copies."""
+    for path in ("/docs", "/redoc", "/docs/oauth2-redirect"):
+        assert (await memory_api.client.get(path)).status_code == 404
+    assert (await memory_api.client.get("/openapi.json")).status_code == 200
