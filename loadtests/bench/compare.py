@@ -79,8 +79,8 @@ where case when s.stack = 'sse' and hash(m, r) % 10000 = 0 then false
             path.write_bytes(json.dumps(header).encode() + b"\n" + raw)
 
 
-def _timed(*arguments: str) -> tuple[float, float, str]:
-    """Seconds, peak memory in MB, standard output."""
+def _timed(*arguments: str) -> tuple[float, float, float, str]:
+    """Seconds, seconds of CPU, peak memory in MB, standard output."""
     read, write = os.pipe()
     began = time.perf_counter()
     process = subprocess.Popen(arguments, stdout=write, stderr=subprocess.PIPE)
@@ -93,14 +93,16 @@ def _timed(*arguments: str) -> tuple[float, float, str]:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode not in (0, 3):
         raise RuntimeError(f"{arguments[2:5]}: {said[-500:]}")
-    return time.perf_counter() - began, usage.ru_maxrss / 1024, text
+    seconds = time.perf_counter() - began
+    return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, text
 
 
 def run() -> None:
     """Compare three sizes as Parquet and one as JSON lines."""
     table = Table(
         "comparison of recorded deliveries",
-        "deliveries", "files", "MB", "compare s", "peak MB", "read s", "ratio", "million/s", "verdict",
+        "deliveries", "files", "MB", "compare s", "CPU s", "peak MB", "read s", "read CPU s", "ratio of CPU",
+        "million/s",
     )  # fmt: skip
     results: list[dict[str, object]] = []
     with tempfile.TemporaryDirectory() as name:
@@ -112,22 +114,22 @@ def run() -> None:
             _make(run_directory / "deliveries", size, suffix)
             on_disk = sum(path.stat().st_size for path in (run_directory / "deliveries").iterdir()) / 1e6
             files = str(run_directory / "deliveries" / f"*.{suffix}")
-            read_s, _, _ = _timed(sys.executable, "-c", READ, suffix, files)
-            seconds, memory, text = _timed(
+            read_s, read_cpu, _, _ = _timed(sys.executable, "-c", READ, suffix, files)
+            seconds, cpu, memory, text = _timed(
                 sys.executable, "-m", "migrate", "compare", "--config", str(config), "--records", str(run_directory),
                 "--json", "--no-save",
             )  # fmt: skip
-            report = json.loads(text)
-            counts = report["features"]["chat"]["counts"]
+            counts = json.loads(text)["features"]["chat"]["counts"]
             if not counts["missing_sse"] or not counts["duplicate_sse"] or counts["extra_sse"] or counts["changed"]:
                 raise RuntimeError(f"the comparison is wrong: {counts}")
             results.append(
-                {"deliveries": size, "files": suffix, "mb": on_disk, "compare_s": seconds, "peak_mb": memory,
-                 "read_s": read_s, "counts": counts}
+                {"deliveries": size, "files": suffix, "mb": on_disk, "compare_s": seconds, "compare_cpu_s": cpu,
+                 "peak_mb": memory,
+                 "read_s": read_s, "read_cpu_s": read_cpu, "counts": counts}
             )  # fmt: skip
             table.add(
-                f"{size:,}", suffix, f"{on_disk:,.0f}", f"{seconds:.1f}", f"{memory:,.0f}", f"{read_s:.2f}",
-                f"{seconds / read_s:.1f}", f"{size / seconds / 1e6:.2f}", report["verdict"],
+                f"{size:,}", suffix, f"{on_disk:,.0f}", f"{seconds:.1f}", f"{cpu:.1f}", f"{memory:,.0f}",
+                f"{read_s:.2f}", f"{read_cpu:.2f}", f"{cpu / read_cpu:.1f}", f"{size / seconds / 1e6:.2f}",
             )  # fmt: skip
             for path in (run_directory / "deliveries").iterdir():
                 path.unlink()

@@ -300,7 +300,8 @@ def _late(start: float, stop: float) -> str:
     Within one sender whatever the distance, between senders when more than a moment apart. Where legacy itself is out
     of the order of the messages' own times, it is legacy's fault; where the baseline has SSE's order, it is noise.
     """
-    before = "rows between unbounded preceding and 1 preceding"
+    # What was posted in the same tick has no order.
+    before = "range between unbounded preceding and 0.000001 preceding"
     apart = f"range between unbounded preceding and {CONCURRENT_S} preceding"
     by_sender = f"over (partition by sh order by l_at {before})"
     by_room = f"over (partition by og order by l_at {apart})"
