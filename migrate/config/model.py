@@ -290,6 +290,21 @@ class Cleanup:
     get_connection_per_s: float = _key("Questions to the gateway a second.", 50.0, minimum=0.01)
     delete_per_s: float = _key("Rows deleted a second.", 50.0, minimum=0.01)
     segments: int = _key("Parallel segments of a sweep.", 4, minimum=1, maximum=1000000)
+    settle_s: float = _key(
+        "Seconds between reading a row and asking about it: a handshake (at most 29 s) must be over, since the gateway "
+        "says of a connection that is being made that it is gone.",
+        30.0,
+        minimum=0,
+    )
+    capacity_share: float = _key(
+        "Share of a table's provisioned capacity that a sweep may use (on demand: no limit of that kind).",
+        0.5,
+        minimum=0.01,
+        maximum=1,
+    )
+    also_ask: tuple[str, ...] = _key(
+        "Addresses of further @connections APIs whose connections stand in the same tables; other stages are known.", []
+    )
     quiet_hours: float = _key("Hours without traffic before a resource may go.", 72.0, minimum=0)
     log_retention_days: int = _key("Retention that log groups get; they are not deleted.", 365, minimum=1)
 

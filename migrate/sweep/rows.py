@@ -130,8 +130,8 @@ class Rows:
         for first in range(0, len(gone), TOGETHER):
             part = list(gone[first : first + TOGETHER])
             if "SS" in holder:
-                values = {":ids": {"SS": [one.key for one in part]}}
-                yield self._update(item, "DELETE #m :ids", "attribute_exists(#m)", {"#m": attribute}, values), part
+                values = {":ids": {"SS": [one.key for one in part]}, ":t": {"S": "SS"}}
+                yield self._update(item, "DELETE #m :ids", "attribute_type(#m, :t)", {"#m": attribute}, values), part
                 continue
             names = {"#m": attribute, **{f"#e{number}": one.key for number, one in enumerate(part)}}
             values = {f":e{number}": one.value for number, one in enumerate(part)}
