@@ -105,6 +105,9 @@ class DuckEngine:
         """The rows of a query."""
         try:
             return self._db.execute(select).fetchall()
+        except duckdb.InterruptException:
+            # Ctrl-C while a query ran.
+            raise KeyboardInterrupt from None
         except duckdb.Error as error:
             raise _said(error) from None
 
@@ -112,6 +115,8 @@ class DuckEngine:
         """Carry out a statement. Raises: UsageError: a damaged record file."""
         try:
             self._db.execute(statement)
+        except duckdb.InterruptException:
+            raise KeyboardInterrupt from None
         except duckdb.Error as error:
             raise _said(error) from None
 

@@ -364,7 +364,7 @@ limit {limit}""",
         self._engine.table("wanted", f"select * from (values {', '.join(f'({key})' for key in wanted)}) as w (k)")
         names = ("feature", "tenant", "recipient", "sender", "stream", "message_id", "cause", "payload")
         columns = ("k", "stack", "at", *names)
-        rows = keyed(self._engine.dialect, self._rules_list, self._where, "select k from wanted")
+        rows = keyed(self._engine.dialect, self._rules_list, self._where, "k in (select k from wanted)")
         found = self._engine.rows(f'select k, stack, "at", {", ".join(names)} from ({rows}) as r')
         return {(row[0], row[1], row[2]): dict(zip(columns, row, strict=True)) for row in found}
 
