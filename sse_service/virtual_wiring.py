@@ -36,7 +36,9 @@ SPARE_S = 15.0
 
 
 class Virtual:
-    """What app.py starts and ends. functions: who invokes Lambda functions; None: the real one."""
+    """What app.py starts and ends. functions: who invokes Lambda functions; None: the real one.
+    quiet: that it has started is no news.
+    """
 
     def __init__(
         self,
@@ -46,11 +48,13 @@ class Virtual:
         *,
         store: SessionStore | None = None,
         functions: Invoker | None = None,
+        quiet: bool = False,
     ) -> None:
         self.settings = settings
         self.path = settings.effective_virtual_path
         self._clock = clock
         self._functions = functions
+        self._level = logging.DEBUG if quiet else logging.INFO
         self._metrics = VirtualMetrics(metrics.registry)
         limits = SessionLimits(
             idle_s=settings.virtual_idle_s,
@@ -128,7 +132,9 @@ class Virtual:
             await self._elsewhere.start()
         await self.connections.start(flows)
         await self.listener.start()
-        logger.info("virtual connections at %s: %d routes of API %s", self.path, len(plan.plans), api.api_id)
+        logger.log(
+            self._level, "virtual connections at %s: %d routes of API %s", self.path, len(plan.plans), api.api_id
+        )
 
     async def tell(self, about: Callable[[str, str], bytes]) -> None:
         """See Streams.tell."""

@@ -53,6 +53,6 @@ def _make_connections(app: FastAPI, settings: Settings, clock: Clock) -> Virtual
     )
     relay = Relay(app)
     # Counted apart: the application's own virtual connections may be in the registry of its metrics.
-    made = Virtual(own, Metrics(), clock, functions=relay)
+    made = Virtual(own, Metrics(), clock, functions=relay, quiet=True)
     relay.connections = made.connections
     return made

@@ -6,7 +6,7 @@ import { Outbox } from "./outbox.js"
 import { Store, conversationIdOf } from "./store.js"
 import { TRANSPORTS } from "./transports.js"
 
-const PAGE = 50
+const PAGE = 100
 const LIVE_MS = 15_000
 const TYPING_MS = 6000
 const SAY_TYPING_MS = 3000
