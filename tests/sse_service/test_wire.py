@@ -80,3 +80,12 @@ def test_control_frames_carry_position_and_retry() -> None:
     assert (ready.id, ready.type, ready.json, reader.retry_ms) == ("e-3", "ready", {"recovered": True}, 1500)
     (bye,) = reader.feed(control_frame("farewell", None, {"reason": "x"}))
     assert bye.id == "e-3"  # no id of its own: the client keeps the one it has
+
+
+@pytest.mark.parametrize("bad", ["\n", "\r", "\0", "a\nb", ""])
+@pytest.mark.parametrize("field", ["type", "data"])
+def test_no_event_brings_a_field_of_its_own(field: str, bad: str) -> None:
+    """However an event came into the log, its frame has the four lines of a frame or is not made."""
+    event = Event(EventId("e", 1), "t", "user:ann", "note", '"x"', 0.0)
+    with pytest.raises(ValueError):
+        event_frame(event._replace(**{field: bad}))
