@@ -7,7 +7,9 @@ of again has been ended by Lambda with it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from migrate.tee.records import TeeRecord
 
@@ -86,7 +88,29 @@ class Capture:
             del worker.missing[number]
         worker.heard = now
 
-    def missing(self, now: float, wait_s: float = MISSING_S) -> list[Loss]:
+    def kept(self) -> dict[str, list[Any]]:
+        """What is known of the workers, for the next process: see `resumed`."""
+        return {
+            name: [
+                worker.highest,
+                worker.last_at,
+                worker.waiting,
+                [[n, *span[1:]] for n, span in worker.missing.items()],
+            ]
+            for name, one in self._workers.items()
+        }
+
+    @classmethod
+    def resumed(cls, kept: Mapping[str, list[Any]], now: float) -> Capture:
+        """Go on where another process was ended: what it had not got is still to come, or lost."""
+        capture = cls()
+        for name, (highest, last_at, waiting, missing) in kept.items():
+            worker = _Worker(highest, last_at, now, waiting)
+            worker.missing = {number: (now, start, end) for number, start, end in missing}
+            capture._workers[name] = worker
+        return capture
+
+    def missing(self, now: float, wait_s: float = MISSING_S, silent_s: float = SILENT_S) -> list[Loss]:
         """What has been missing for too long by now; told once."""
         losses = []
         for name, worker in list(self._workers.items()):
@@ -95,9 +119,9 @@ class Capture:
                 spans = [worker.missing.pop(number) for number in gone]
                 start, end = min(span[1] for span in spans), max(span[2] for span in spans)
                 losses.append(Loss(len(gone), start, end, "records of the tee did not arrive"))
-            if worker.waiting and now - worker.heard >= max(SILENT_S, wait_s):
+            if worker.waiting and now - worker.heard >= silent_s:
                 losses.append(
-                    Loss(worker.waiting, worker.last_at, worker.last_at + SILENT_S, "a worker ended with records")
+                    Loss(worker.waiting, worker.last_at, worker.last_at + silent_s, "a worker ended with records")
                 )
                 worker.waiting = 0
             if now - worker.heard >= FORGET_S:

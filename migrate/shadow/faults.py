@@ -4,9 +4,10 @@ Only with MIGRATE_FAULTS in the worker's environment, which no configuration fil
 
     MIGRATE_FAULTS="sse-drop=500,sse-double=500,sse-swap=500,sse-change=500,tee-lose=100,stop=60"
 
-sse-drop, sse-double, sse-swap, sse-change: one event in so many is left out, comes twice, comes after the next one, has
-a field changed. tee-lose: one record in so many is lost before it is read. stop: the worker does nothing for so many
-seconds, once, after its first record. All by counting, so that a trial can be repeated.
+sse-drop, sse-double, sse-swap, sse-change: one event in so many is left out, comes twice, comes after the next one of
+its room (or whatever order counts within), has a field changed. tee-lose: one record in so many is lost before it is
+read. stop: the worker does nothing for so many seconds, once, after its first record. All by counting, so that a trial
+can be repeated.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from migrate.errors import UsageError
 from migrate.shadow.people import Person
@@ -27,13 +28,14 @@ KNOWN = ("sse-drop", "sse-double", "sse-swap", "sse-change", "tee-lose", "stop")
 
 @dataclass(frozen=True)
 class Received:
-    """An event as a virtual subscriber got it; seq: its number in the log."""
+    """An event as a virtual subscriber got it; seq: its number in the log; stream: within which order counts."""
 
     person: Person
     event_id: str
     seq: int
     text: str
     at: float
+    stream: str = ""
 
 
 @dataclass
@@ -42,7 +44,7 @@ class Faults:
 
     wanted: dict[str, int] = field(default_factory=dict)
     _counts: dict[str, int] = field(default_factory=dict)
-    _held: dict[Person, Received] = field(default_factory=dict)
+    _held: dict[tuple[Person, str], Received] = field(default_factory=dict)
     _has_stopped: bool = False
 
     @classmethod
@@ -60,22 +62,21 @@ class Faults:
         """What is recorded of an event."""
         if self._is_due("sse-drop"):
             return
-        held = self._held.pop(received.person, None)
+        held = self._held.pop((received.person, received.stream), None)
         if held is None and self._is_due("sse-swap"):
-            self._held[received.person] = received
+            self._held[received.person, received.stream] = received
             return
         if held is not None:
-            # Order is that of numbers: the two change theirs.
-            later = Received(held.person, received.event_id, received.seq, held.text, received.at)
-            yield Received(received.person, held.event_id, held.seq, received.text, held.at)
-            yield later
+            # Order is that of numbers: the two change theirs. Both are written now: the stream's place is the later one.
+            yield replace(received, seq=held.seq)
+            yield replace(held, seq=received.seq, event_id=received.event_id)
             return
         if self._is_due("sse-change"):
-            received = Received(received.person, received.event_id, received.seq, _changed(received.text), received.at)
+            received = replace(received, text=_changed(received.text))
         yield received
         if self._is_due("sse-double"):
             # A number of its own: with the same one it would be known as a repeat.
-            yield Received(received.person, received.event_id, received.seq + 10**12, received.text, received.at)
+            yield replace(received, seq=received.seq + 10**12)
 
     def loses_record(self) -> bool:
         """Whether this record of the tee is to be lost."""

@@ -177,6 +177,11 @@ class Translator:
             payload=text,
         )
 
+    def stream(self, frame: object) -> str:
+        """Within what the frame's order counts; "" for one of no feature."""
+        feature = self.leaving(frame)
+        return f"{feature.name}\n{_stream(feature, frame)}" if feature is not None else ""
+
     def names(self, frame: object) -> list[str]:
         """By what a frame or an answer can be known again: `field=value` of its ids."""
         if not isinstance(frame, Mapping):

@@ -104,9 +104,10 @@ class Worker:
         self._faults = faults
         self._translator = Translator(config.features, config.sse.default_tenant)
         self._people = People()
-        self._capture = Capture()
         self._causes: OrderedDict[str, Cause] = OrderedDict()
-        self._cursors: dict[Person, str] = _read_cursors(place, control.run_id)
+        kept = _read_place(place, control.run_id)
+        self._cursors = {Person(tenant, user): cursor for tenant, user, cursor in kept.get("cursors", [])}
+        self._capture = Capture.resumed(kept.get("workers", {}), time.monotonic())
         self._pending: deque[Received] = deque()
         self._counts = {"replayed": 0, "failed": 0, "skipped": 0, "other": 0, "unknown_connections": 0}
         self._counted = (0, 0)
@@ -118,7 +119,7 @@ class Worker:
         self._looked_up: dict[str, float] = {}
         self._problem = ""
         self._missing_tee = ""
-        self._saved: dict[Person, str] = {}
+        self._saved: tuple[dict[Person, str], dict[str, Any]] = ({}, {})
         self._dynamodb = config.client("dynamodb")
 
     # The run ----------------------------------------------------------------------------------------------------
@@ -166,6 +167,10 @@ class Worker:
     def _close(self, *, over: bool) -> None:
         now = time.time()
         self._write_pending(everything=True)
+        # Nothing more comes of a run that is over; of one that goes on, the next worker gets what is under way.
+        if over:
+            self._lost(self._capture.missing(time.monotonic(), 0.0, 0.0))
+        self._count()
         self._tell_paused(now)
         # At the end of a run the tee is taken off on purpose; then the records say what came.
         if not self._is_ending:
@@ -549,7 +554,9 @@ class Worker:
 
     def _got(self, person: Person, event: SseEvent) -> None:
         number = event.id.rpartition("-")[2]
-        received = Received(person, event.id, int(number) if number.isdecimal() else 0, event.data, event.received_at)
+        seq = int(number) if number.isdecimal() else 0
+        stream = self._translator.stream(_json(event.data)) if self._faults.wanted else ""
+        received = Received(person, event.id, seq, event.data, event.received_at, stream)
         self._pending.extend(self._faults.event(received))
 
     async def _keep_writing(self) -> None:
@@ -557,14 +564,17 @@ class Worker:
         while True:
             self._write_pending()
             self._lost(self._capture.missing(time.monotonic()))
-            captured, lost = self._capture.captured, self._capture.lost
-            self._recorder.count(captured - self._counted[0], lost - self._counted[1])
-            self._counted = (captured, lost)
+            self._count()
             if time.monotonic() - saved_at >= SAVE_S:
                 saved_at = time.monotonic()
                 await self._streams.sweep()
                 self._save()
             await asyncio.sleep(0.05)
+
+    def _count(self) -> None:
+        captured, lost = self._capture.captured, self._capture.lost
+        self._recorder.count(captured - self._counted[0], lost - self._counted[1])
+        self._counted = (captured, lost)
 
     def _write_pending(self, *, everything: bool = False) -> None:
         """Write what streams brought, in order, as far as its cause is known or will not be."""
@@ -593,11 +603,13 @@ class Worker:
     def _save(self) -> None:
         """Keep the streams' places; never beyond what was written."""
         self._recorder.flush()
-        if self._saved == self._cursors:
+        capture = self._capture.kept()
+        if self._saved == (self._cursors, capture):
             return
-        self._saved = dict(self._cursors)
+        self._saved = (dict(self._cursors), capture)
         value = {
             "run_id": self._control.run_id,
+            "workers": capture,
             "cursors": [[person.tenant, person.user, cursor] for person, cursor in self._cursors.items()],
         }
         new = self._place.with_suffix(".new")
@@ -613,11 +625,10 @@ def _json(text: str) -> Any:
         return None
 
 
-def _read_cursors(place: Path, run_id: str) -> dict[Person, str]:
+def _read_place(place: Path, run_id: str) -> dict[str, Any]:
+    """What the worker before this one kept; nothing of another run, and nothing of a file that is damaged."""
     try:
         value = json.loads(place.read_text(encoding="utf-8"))
-        if value["run_id"] != run_id:
-            return {}
-        return {Person(tenant, user): cursor for tenant, user, cursor in value["cursors"]}
+        return value if value["run_id"] == run_id else {}
     except (OSError, ValueError, KeyError, TypeError):
         return {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from shadow_support import record
 
 from migrate.shadow.capture import SILENT_S, Capture
@@ -63,3 +65,15 @@ def test_parts_are_one_record_and_a_left_out_payload_is_a_loss() -> None:
     capture.seen(record(number=1, part=2, parts=2), 10.0)
     assert capture.captured == 1
     assert capture.seen(record(number=2, truncated=True), 11.0)[0].count == 1
+
+
+def test_a_worker_that_was_killed_leaves_what_it_knew() -> None:
+    """MG6: a hole across two processes is a hole, and what was missing may still come."""
+    first = Capture()
+    first.seen(record(number=1, at=1000.0), 10.0)
+    first.seen(record(number=4, at=1003.0), 10.0)
+    second = Capture.resumed(json.loads(json.dumps(first.kept())), 50.0)
+    second.seen(record(number=3, at=1002.0), 51.0)
+    second.seen(record(number=6, at=1005.0), 51.0)
+    [loss] = second.missing(100.0, wait_s=30)
+    assert (loss.count, loss.start, loss.end) == (2, 1000.0, 1005.0)

@@ -41,6 +41,17 @@ def test_two_change_places() -> None:
     assert [message for _, message in sorted(run("sse-swap=3", 4))] == ["m1", "m2", "m4", "m3"]
 
 
+def test_places_are_changed_within_a_room_only() -> None:
+    """An order that nobody counts is not disturbed."""
+    faults = Faults.parse("sse-swap=3")
+    found = [
+        one.event_id
+        for number, room in enumerate(("a", "a", "b", "a", "b"), 1)
+        for one in faults.event(Received(ANN, f"e-{number}", number, "{}", 1.0, room))
+    ]
+    assert found == ["e-1", "e-2", "e-4", "e-5", "e-5"]
+
+
 def test_records_are_lost() -> None:
     faults = Faults.parse("tee-lose=2, sse-drop=9")
     assert [faults.loses_record() for _ in range(4)] == [False, True, False, True]
