@@ -33,7 +33,11 @@ class Checkpoints:
         """By segment."""
         return {item["sk"]: dict(item["value"]) for item in self._table.query(f"checkpoint#{job}")}
 
+    def forget(self, job: str, segment: str) -> None:
+        """Forget one segment."""
+        self._table.delete(f"checkpoint#{job}", segment)
+
     def clear(self, job: str) -> None:
         """Forget a job."""
         for segment in self.all(job):
-            self._table.delete(f"checkpoint#{job}", segment)
+            self.forget(job, segment)

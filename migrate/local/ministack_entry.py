@@ -1,6 +1,6 @@
 """MiniStack's process: `python -m migrate.local.ministack_entry`, started by ministack.py only. until phase 3
 
-It serves MiniStack's application as MiniStack's own entry point does, with six differences:
+It serves MiniStack's application as MiniStack's own entry point does, with seven differences:
 
 - It binds MINISTACK_BIND_PORT while GATEWAY_PORT, which MiniStack prints into every address it hands out (QueueUrl,
   Code.Location, pre-signed addresses), is the port of our front door.
@@ -12,6 +12,7 @@ It serves MiniStack's application as MiniStack's own entry point does, with six 
   the latest.
 - CloudFormation knows what templates of WebSocket APIs have (ministack_templates.py).
 - Deleting a stage's access log or route settings leaves the stage (ministack_stages.py).
+- It lists the queues that have a queue for their dead letters (ministack_queues.py).
 
 MiniStack is pinned exactly (pyproject.toml). Every name of it that is replaced here is checked first, so that
 another version fails at start with a message and not later in somebody's test.
@@ -33,7 +34,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, Protocol
 
-from migrate.local import ministack_stages, ministack_templates
+from migrate.local import ministack_queues, ministack_stages, ministack_templates
 
 __all__ = ["main"]
 
@@ -201,8 +202,10 @@ def main() -> None:
     provisioners: Any = importlib.import_module("ministack.services.cloudformation.provisioners")
     gateway: Any = importlib.import_module("ministack.services.apigateway")
     dynamodb: Any = importlib.import_module("ministack.services.dynamodb")
+    sqs: Any = importlib.import_module("ministack.services.sqs")
     missing = (
         expected(module, iam)
+        or ministack_queues.expected(sqs)
         or ministack_templates.expected(provisioners, gateway, dynamodb)
         or ministack_stages.expected(gateway)
     )
@@ -211,6 +214,7 @@ def main() -> None:
     module._execute_function_dispatch = execute_at(f"127.0.0.1:{port}", module)
     module.serve_function_code = code_of_version(module)
     ministack_templates.register(provisioners, gateway, module, dynamodb)
+    ministack_queues.register(sqs)
     gateway.handle_request = ministack_stages.keeps_stages(gateway)
     iam._validate_session_token = accepts_session_token(iam, SECRET)
 

@@ -1,0 +1,263 @@
+"""Makes again what a plan deleted, from its export. until phase 3
+
+In the order in which things need each other: roles, tables, queues, functions, what feeds them, retention, alarms. What
+is there already is left alone and said: nothing is overwritten. The API itself cannot come back under its id.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from migrate.config import Config
+from migrate.errors import MigrateError
+from migrate.resources.discover import is_missing
+from migrate.sweep.dynamojson import canonical, decode, encode
+from migrate.sweep.export import Page
+
+__all__ = ["Restored", "restore"]
+
+ORDER = ("role", "table", "queue", "function", "event-source", "log-group", "alarm", "api-mapping", "api")
+WAIT_S = 90.0
+BATCH = 25
+
+_FUNCTION = (
+    "FunctionName", "Role", "Handler", "Runtime", "Description", "Timeout", "MemorySize", "Environment",
+    "Architectures", "EphemeralStorage", "KMSKeyArn", "TracingConfig", "PackageType",
+)  # fmt: skip
+_QUEUE_ONLY_READ = {"QueueArn", "CreatedTimestamp", "dead_letters_of"}
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What became of one resource: `made`, `there already` or `cannot`, and what is to be known of it."""
+
+    id: str
+    outcome: str
+    note: str = ""
+
+
+def restore(
+    config: Config, pages: Iterable[Page], wanted: set[str], told: Callable[[Restored], None]
+) -> list[Restored]:
+    """Make them again.
+
+    Args:
+        pages: of the export, verified.
+        wanted: ids (`table:NAME`); empty: all.
+
+    Raises: MigrateError: the export does not hold a wanted one, or AWS refused.
+    """
+    heads: dict[str, dict[str, Any]] = {}
+    items: dict[str, dict[bytes, dict[str, Any]]] = {}
+    for page in pages:
+        for record in page.records:
+            if record["kind"] == "item":
+                # A table whose step was repeated is in the export twice; rows are what they are.
+                items.setdefault(record["name"], {})[canonical(record["item"])] = record["item"]
+            else:
+                heads.setdefault(f"{record['kind']}:{record['name']}", record)
+    unknown = wanted - set(heads)
+    if unknown:
+        raise MigrateError(f"the export holds no {', '.join(sorted(unknown))}", f"it holds {', '.join(sorted(heads))}")
+    maker = _Maker(config, items)
+    found = []
+    for kind in ORDER:
+        # A queue of dead letters before the queue that has it.
+        for name, record in sorted(heads.items(), key=lambda one: "dead_letters_of" not in one[1]["facts"]):
+            if record["kind"] == kind and (not wanted or name in wanted):
+                try:
+                    one = maker.make(name, record)
+                except ClientError as error:
+                    code = error.response["Error"]["Code"]
+                    raise MigrateError(
+                        f"{name}: {error.operation_name} failed with {code}",
+                        "run it again: what is there is left alone",
+                    ) from error
+                told(one)
+                found.append(one)
+    return found
+
+
+class _Maker:
+    def __init__(self, config: Config, items: Mapping[str, Mapping[bytes, dict[str, Any]]]) -> None:
+        self._config = config
+        self._items = items
+
+    def make(self, name: str, record: Mapping[str, Any]) -> Restored:
+        made: Restored = getattr(self, "_" + record["kind"].replace("-", "_"))(name, record)
+        return made
+
+    def _role(self, name: str, record: Mapping[str, Any]) -> Restored:
+        iam, facts, role = self._config.client("iam"), record["facts"], record["name"]
+        outcome = "made"
+        try:
+            iam.create_role(
+                RoleName=role,
+                Path=facts["Path"],
+                AssumeRolePolicyDocument=json.dumps(facts["AssumeRolePolicyDocument"]),
+            )
+        except iam.exceptions.EntityAlreadyExistsException:
+            outcome = "there already"
+        for policy, document in facts["inline"].items():
+            text = document if isinstance(document, str) else json.dumps(document)
+            iam.put_role_policy(RoleName=role, PolicyName=policy, PolicyDocument=text)
+        for arn in facts["attached"]:
+            iam.attach_role_policy(RoleName=role, PolicyArn=arn)
+        return Restored(name, outcome, "policies that name resources by unique id have to be looked at")
+
+    def _table(self, name: str, record: Mapping[str, Any]) -> Restored:
+        client, facts, table = self._config.client("dynamodb"), record["facts"], record["name"]
+        rows = [decode(item) for item in self._items.get(table, {}).values()]
+        try:
+            client.create_table(**_table_definition(facts))
+        except client.exceptions.ResourceInUseException:
+            return Restored(name, "there already", "its rows were not touched")
+        client.get_waiter("table_exists").wait(TableName=table, WaiterConfig={"Delay": 1, "MaxAttempts": 120})
+        for first in range(0, len(rows), BATCH):
+            _write(client, table, rows[first : first + BATCH])
+        if record.get("ttl"):
+            client.update_time_to_live(
+                TableName=table, TimeToLiveSpecification={"Enabled": True, "AttributeName": record["ttl"]}
+            )
+        missing = _missing(client, table, self._items.get(table, {}))
+        if missing:
+            raise MigrateError(
+                f"{missing} rows of {table} are not what the export says", "delete the table, and run it again"
+            )
+        return Restored(name, "made", f"{len(rows)} rows, each compared with the export")
+
+    def _queue(self, name: str, record: Mapping[str, Any]) -> Restored:
+        client = self._config.client("sqs")
+        try:
+            client.get_queue_url(QueueName=record["name"])
+        except ClientError as error:
+            if not is_missing(error):
+                raise
+            attributes = {key: value for key, value in record["facts"].items() if key not in _QUEUE_ONLY_READ}
+            client.create_queue(QueueName=record["name"], Attributes=attributes)
+            return Restored(name, "made", "its messages are gone")
+        return Restored(name, "there already")
+
+    def _function(self, name: str, record: Mapping[str, Any]) -> Restored:
+        client, function = self._config.client("lambda"), record["function"]
+        configuration = function["Configuration"]
+        try:
+            client.get_function_configuration(FunctionName=record["name"])
+        except ClientError as error:
+            if not is_missing(error):
+                raise
+        else:
+            return Restored(name, "there already")
+        arguments = {key: configuration[key] for key in _FUNCTION if configuration.get(key)}
+        arguments["Environment"] = {"Variables": configuration.get("Environment", {}).get("Variables", {})}
+        arguments["Layers"] = [one["Arn"] for one in configuration.get("Layers", ())]
+        image = function.get("Code", {}).get("ImageUri")
+        code = {"ImageUri": image} if image else {"ZipFile": base64.b64decode(record["code_zip"])}
+        if function.get("Tags"):
+            arguments["Tags"] = function["Tags"]
+        _until_taken(lambda: client.create_function(Code=code, **arguments))
+        client.get_waiter("function_active_v2").wait(
+            FunctionName=record["name"], WaiterConfig={"Delay": 1, "MaxAttempts": 90}
+        )
+        return Restored(name, "made", "its permissions for API Gateway come with the new API")
+
+    def _event_source(self, name: str, record: Mapping[str, Any]) -> Restored:
+        client, facts = self._config.client("lambda"), record["facts"]
+        pages = client.get_paginator("list_event_source_mappings").paginate(FunctionName=facts["FunctionName"])
+        if any(
+            one["EventSourceArn"] == facts["EventSourceArn"] for page in pages for one in page["EventSourceMappings"]
+        ):
+            return Restored(name, "there already")
+        keys = (
+            "FunctionName",
+            "EventSourceArn",
+            "BatchSize",
+            "MaximumBatchingWindowInSeconds",
+            "FunctionResponseTypes",
+        )
+        client.create_event_source_mapping(**{key: facts[key] for key in keys if facts.get(key)})
+        return Restored(name, "made", "with another UUID")
+
+    def _log_group(self, name: str, record: Mapping[str, Any]) -> Restored:
+        client, days = self._config.client("logs"), record["facts"]["retentionInDays"]
+        if days is None:
+            client.delete_retention_policy(logGroupName=record["name"])
+        else:
+            client.put_retention_policy(logGroupName=record["name"], retentionInDays=days)
+        return Restored(name, "made", f"retention: {'for ever' if days is None else days}")
+
+    def _alarm(self, name: str, record: Mapping[str, Any]) -> Restored:
+        client = self._config.client("cloudwatch")
+        if client.describe_alarms(AlarmNames=[record["name"]])["MetricAlarms"]:
+            return Restored(name, "there already")
+        client.put_metric_alarm(**record["facts"])
+        return Restored(name, "made", "without its history")
+
+    def _api_mapping(self, name: str, _: Mapping[str, Any]) -> Restored:
+        return Restored(name, "cannot", "it needs an API: make one, then the mapping, with what the export says")
+
+    def _api(self, name: str, _: Mapping[str, Any]) -> Restored:
+        return Restored(
+            name, "cannot", "API Gateway gives every API a new id and address; the export has its whole definition"
+        )
+
+
+def _table_definition(facts: Mapping[str, Any]) -> dict[str, Any]:
+    definition = {
+        key: facts[key]
+        for key in ("TableName", "KeySchema", "AttributeDefinitions", "LocalSecondaryIndexes", "StreamSpecification")
+        if facts.get(key)
+    }
+    for index in definition.get("LocalSecondaryIndexes", ()):
+        for gone in ("IndexSizeBytes", "ItemCount", "IndexArn"):
+            index.pop(gone, None)
+    indexes = facts.get("GlobalSecondaryIndexes")
+    if indexes:
+        definition["GlobalSecondaryIndexes"] = [
+            {key: index[key] for key in ("IndexName", "KeySchema", "Projection")} for index in indexes
+        ]
+    # On demand, whatever it was: a restored table of a stack that goes has no capacity to plan.
+    definition["BillingMode"] = "PAY_PER_REQUEST"
+    return definition
+
+
+def _write(client: Any, table: str, rows: list[dict[str, Any]]) -> None:
+    requests = {table: [{"PutRequest": {"Item": row}} for row in rows]}
+    end = time.monotonic() + WAIT_S
+    pause = 0.05
+    while requests:
+        requests = client.batch_write_item(RequestItems=requests).get("UnprocessedItems") or {}
+        if requests:
+            if time.monotonic() > end:
+                raise MigrateError(f"{table} does not take its rows", "delete the table, and run it again")
+            time.sleep(pause)
+            pause = min(2.0, pause * 2)
+
+
+def _missing(client: Any, table: str, wanted: Mapping[bytes, Any]) -> int:
+    left = set(wanted)
+    for page in client.get_paginator("scan").paginate(TableName=table, ConsistentRead=True):
+        left -= {canonical(encode(item)) for item in page["Items"]}
+    return len(left)
+
+
+def _until_taken(call: Callable[[], Any]) -> None:
+    """A role that was made a moment ago cannot be assumed yet (IAM guide, "eventual consistency")."""
+    end = time.monotonic() + WAIT_S
+    while True:
+        try:
+            call()
+        except ClientError as error:
+            text = str(error.response["Error"].get("Message", ""))
+            if "cannot be assumed" not in text or time.monotonic() > end:
+                raise
+            time.sleep(2)
+        else:
+            return
