@@ -303,8 +303,8 @@ def _late(start: float, stop: float) -> str:
     of the order of the messages' own times, it is legacy's fault; where the baseline has SSE's order, it is noise.
     """
     # What was posted in the same tick has no order.
-    before = "range between unbounded preceding and 0.000001 preceding"
-    apart = f"range between unbounded preceding and {CONCURRENT_S} preceding"
+    before = "range between unbounded preceding and 1e-6 preceding"
+    apart = f"range between unbounded preceding and {CONCURRENT_S}e0 preceding"
     by_sender = f"over (partition by sh order by l_at {before})"
     by_room = f"over (partition by og order by l_at {apart})"
     return f"""

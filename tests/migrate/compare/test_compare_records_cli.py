@@ -8,6 +8,7 @@ import importlib.util
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ import duckdb
 import pytest
 import typer
 from moto import mock_aws
+from playwright.sync_api import sync_playwright
 from typer.testing import CliRunner
 
 from migrate.cli.compare import compare
@@ -389,7 +391,7 @@ class FakeAthena:
         self.statements.append(QueryString)
         text = re.sub(r" with \(format = 'PARQUET'\)", "", QueryString)
         if external := re.match(
-            r"create external table (\S+) \((.*)\) row format .* location 's3://b/run1/(\w+)/'", text
+            r"create external table (\S+) \((.*)\) row format .* location 's3://bucket/run1/(\w+)/'", text
         ):
             name, fields, kind = external.groups()
             columns = dict(field.rsplit(" ", 1) for field in fields.replace("`", "").split(", "))
@@ -433,7 +435,7 @@ def test_athena_is_asked_the_same_and_says_the_same(tmp_path: Path) -> None:
     with AthenaEngine(fake, "db", "primary", sleep=lambda _: None) as engine:
         assert isinstance(engine.dialect, Athena)
         engine.dialect = DuckDB()
-        engine.load("s3://b/run1", spans)
+        engine.load("s3://bucket/run1", spans)
         there = compare_records(
             engine, [rules_of(CHAT, TODAY)], options, RunFacts("run1", (0, 0), 0, 0, captured, lost),
             started=START, made_at=START,
@@ -453,3 +455,56 @@ def test_sql_is_printed_for_either_engine(project: Path) -> None:
     assert (code, "json_merge_patch" in out) == (0, True)
     code, out, _ = run(project, "--sql", "--engine", "athena")
     assert (code, "json_parse" in out, "org.openx.data.jsonserde" in out) == (0, True, True)
+
+
+def test_the_newest_run_under_an_s3_prefix_is_found(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    truth = Truth()
+    truth.counts.append((10, 0, truth.end))
+    directory = truth.write(project / "records")
+    toml = TOML.replace('records = "records"', 'records = "s3://bucket"')
+    (project / "migrate.toml").write_text(toml, encoding="utf-8")
+    fake = FakeAthena(directory)
+    with mock_aws():
+        s3 = boto3.client("s3", region_name="eu-west-1")
+        s3.create_bucket(Bucket="bucket", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+        code, _, err = run(project, "--engine", "athena", "--no-save")
+        assert (code, "holds no delivery records" in err) == (2, True)
+        for path in directory.rglob("*.jsonl"):
+            s3.upload_file(str(path), "bucket", str(path.relative_to(project / "records")))
+        clients = {"s3": s3, "athena": fake}
+        monkeypatch.setattr("migrate.config.load.Config.client", lambda _, name: clients[name])
+        monkeypatch.setattr("migrate.compare.athena.Athena", DuckDB)
+        code, out, err = run(project, "--engine", "athena", "--no-save", "--json")
+        assert code == 0, err
+        report = json.loads(out)
+        assert (report["run_id"], report["captured"]) == ("run1", 10)
+        assert report["features"]["chat"]["counts"]["missing_sse"] == 0
+
+
+@pytest.mark.browser
+def test_the_page_opens_offline_on_a_phone_and_runs_nothing(project: Path) -> None:
+    truth = Truth()
+    truth.change("sse", 5, "user2", message="<script>document.title='owned'</script>" + "x" * 500)
+    truth.write(project / "records")
+    target = project / "report.html"
+    run(project, "--no-save", "--html", str(target))
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    assert path, "no Chromium on PATH: run `make browser`"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        context = browser.new_context(viewport={"width": 360, "height": 700}, offline=True, color_scheme="dark")
+        page = context.new_page()
+        said: list[str] = []
+        page.on("console", lambda message: said.append(message.text))
+        page.on("request", lambda request: said.append(request.url))
+        page.goto(target.as_uri())
+        page.locator("details").last.scroll_into_view_if_needed()
+        assert page.title() == "FAIL: deliveries compared"
+        assert said == [target.as_uri()]
+        assert page.evaluate("document.documentElement.scrollWidth") == 360
+        assert page.locator("mark").count() == 2
+        assert page.get_by_role("img").count() == 2
+        context.close()
+        browser.close()
