@@ -62,7 +62,9 @@ def run() -> None:
 
 def _scan(root: Path) -> tuple[dict[str, float], float]:
     """What it says of itself, and the seconds of processor time that it took with its start."""
-    command = [sys.executable, "-m", "migrate", "scan", str(root), "--json", "--jobs", "1", "--no-gitignore"]
+    command = [sys.executable, "-m", "migrate", "scan", str(root), "--json", "--jobs", "1"]
+    if root.is_absolute():  # installed packages are what git ignores
+        command.append("--no-gitignore")
     before = _children_s()
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     summary: dict[str, float] = json.loads(done.stdout)["summary"]

@@ -41,7 +41,7 @@ GENERATED = frozenset(
 _TOOL_DIRECTORIES = frozenset(
     {
         ".git", ".hg", ".svn", ".idea", ".vscode", ".migrate", "__pycache__", ".mypy_cache", ".pytest_cache",
-        ".ruff_cache",
+        ".ruff_cache", ".import_linter_cache", ".hypothesis",
     }
 )  # fmt: skip
 _BUILD = frozenset({"build", "out", "target"})
