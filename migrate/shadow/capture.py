@@ -91,12 +91,7 @@ class Capture:
     def kept(self) -> dict[str, list[Any]]:
         """What is known of the workers, for the next process: see `resumed`."""
         return {
-            name: [
-                worker.highest,
-                worker.last_at,
-                worker.waiting,
-                [[n, *span[1:]] for n, span in worker.missing.items()],
-            ]
+            name: [one.highest, one.last_at, one.waiting, [[n, *span[1:]] for n, span in one.missing.items()]]
             for name, one in self._workers.items()
         }
 

@@ -67,7 +67,7 @@ class Faults:
             self._held[received.person, received.stream] = received
             return
         if held is not None:
-            # Order is that of numbers: the two change theirs. Both are written now: the stream's place is the later one.
+            # Order is that of numbers: the two change theirs. Both are written now, so the place is the later one's.
             yield replace(received, seq=held.seq)
             yield replace(held, seq=received.seq, event_id=received.event_id)
             return
