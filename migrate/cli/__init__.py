@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import typer
 
-from migrate.cli import bridge, cleanup, shadow
+from migrate.cli import bridge, cleanup, drain, shadow
 from migrate.cli.check_config import check_config
 from migrate.cli.codemod import codemod
 from migrate.cli.compare import compare
+from migrate.cli.cost import cost
 from migrate.cli.cutover import cutover
 from migrate.cli.down import down
 from migrate.cli.env import env
 from migrate.cli.init import init
 from migrate.cli.journal import journal
+from migrate.cli.observe import observe
 from migrate.cli.phases import phase_app
+from migrate.cli.report import report, runbook
 from migrate.cli.rollback import rollback
 from migrate.cli.scan import scan
 from migrate.cli.status import status
@@ -36,10 +39,29 @@ def _root() -> None:
     """Move a real-time application from API Gateway WebSocket to Server-Sent Events + REST."""
 
 
-for verb in (init, check_config, up, status, down, env, token, compare, cutover, rollback, journal, scan, codemod):
+for verb in (
+    init,
+    check_config,
+    up,
+    status,
+    down,
+    env,
+    token,
+    compare,
+    cutover,
+    rollback,
+    journal,
+    scan,
+    codemod,
+    cost,
+    observe,
+    runbook,
+    report,
+):
     app.command()(verb)
 app.add_typer(bridge.app, name="bridge")
 app.add_typer(cleanup.app, name="cleanup")
+app.add_typer(drain.app, name="drain")
 for number in (1, 2, 3):
     app.add_typer(phase_app(number), name=f"phase{number}")
 app.add_typer(shadow.app, name="shadow")

@@ -97,6 +97,10 @@ class Sse:
         pattern=r"[A-Za-z_][A-Za-z0-9_]*",
     )
     default_tenant: str = _key("Tenant of users whose connections name none.", "default")
+    table_prefix: str = _key("What the names of its tables begin with (SSE_TABLE_PREFIX), for metrics.", "")
+    tasks: int = _key("Tasks of the service that run, for cost.", 2, minimum=1)
+    task_vcpu: float = _key("vCPU of a task, for cost.", 0.5, minimum=0.01)
+    task_memory_gb: float = _key("Memory of a task in GB, for cost.", 1.0, minimum=0.01)
     ecs_cluster: str = _key("ECS cluster of the service, for alarms, dashboard and cost.", "")
     ecs_service: str = _key("ECS service, for the same.", "")
     load_balancer: str = _key("Load balancer's CloudWatch name (app/NAME/ID), for the same.", "")
@@ -277,6 +281,7 @@ class Drain:
     """How those who are still connected are told to go."""
 
     rate_per_s: float = _key("Connections closed a second.", 10.0, minimum=0.01)
+    announce_per_s: float = _key("Connections told a second.", 200.0, minimum=0.01)
     notice_s: float = _key("Seconds between the announcement and the first close.", 60.0, minimum=0)
     frame: Mapping[str, Any] = _key(
         "The frame that tells clients to go; a table of templates.", {"type": "server_moving", "url": "{$sse_url}"}

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import boto3
 import pytest
@@ -23,6 +23,7 @@ from migrate.sweep.restore import Restored, restore
 from migrate.sweep.rows import Rows
 from migrate.sweep.segment import Deleter, Paces, Segment
 
+T = TypeVar("T")
 REGION = "eu-west-1"
 
 
@@ -59,8 +60,10 @@ class Direct(Executor):
         future.set_result(call(*args, **kwargs))
         return future
 
-    def map(self, call: Callable[..., Any], *iterables: Iterable[Any], **_: Any) -> Iterator[Any]:
-        return iter([call(*each) for each in zip(*iterables, strict=True)])
+    def map(
+        self, fn: Callable[..., T], *iterables: Iterable[Any], timeout: float | None = None, chunksize: int = 1
+    ) -> Iterator[T]:
+        return iter([fn(*each) for each in zip(*iterables, strict=True)])
 
 
 class Gateway:
