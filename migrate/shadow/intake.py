@@ -1,7 +1,8 @@
 """The tee's records for the shadow, from its queue, in the order in which they happened. until phase 3
 
-Records of different connections arrive as their Lambdas ended, so each waits a moment and goes on in the order of what
-it posted, which is what the legacy stack's clients saw. A message is deleted when whoever has it says so.
+Records arrive as their Lambdas ended, so each waits a moment and goes on in the order of what it posted, which is what
+the legacy stack's clients saw. The queue must not hold back a connection's next record while one is in hand
+(`Consumer.is_ordered`): what others said after it would go first. A message is deleted when whoever has it says so.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ def begin(config: Config) -> tuple[Control, dict[str, Any]]:
     queue = consumer_queue(config.client("sqs"), config.api.id, CONSUMER)
     tee_state = TeeState(table, config.api.id)
     installed = install_tee(config.client, functions, config.api.id, settings, tee_state)
-    tee_state.add(CONSUMER, queue)
+    tee_state.add(CONSUMER, queue, is_ordered=False)
     state = ShadowState(table, config.project.name)
     control = state.control()
     if control is None or control.state in ("stopped", "stopping"):

@@ -25,11 +25,17 @@ QUEUE_NAME = "ws2sse-tee-{api_id}-{consumer}.fifo"
 
 @dataclass(frozen=True)
 class Consumer:
-    """One reader: its name, its queue, and since when it reads (epoch seconds)."""
+    """One reader: its name, its queue, and since when it reads (epoch seconds).
+
+    Args:
+        is_ordered: whether the queue hands out a connection's records one after the other. Without that, one that is
+            in hand does not hold up the next, and the reader sorts them itself.
+    """
 
     name: str
     queue_url: str
     since: float
+    is_ordered: bool = True
 
 
 def consumer_queue(sqs: Any, api_id: str, consumer: str) -> str:
@@ -59,9 +65,15 @@ class TeeState:
         self._table = table
         self._pk = f"tee#{api_id}"
 
-    def add(self, name: str, queue_url: str) -> Consumer:
+    def add(self, name: str, queue_url: str, *, is_ordered: bool = True) -> Consumer:
         """Register a reader; one that is registered keeps its beginning."""
-        item = {"pk": self._pk, "sk": f"consumer#{name}", "queue_url": queue_url, "since": time.time()}
+        item = {
+            "pk": self._pk,
+            "sk": f"consumer#{name}",
+            "queue_url": queue_url,
+            "since": time.time(),
+            "is_ordered": is_ordered,
+        }
         try:
             self._table.put(item, condition="attribute_not_exists(pk)")
         except ConditionFailedError as error:
@@ -100,4 +112,5 @@ class TeeState:
 
 
 def _consumer(item: Mapping[str, Any]) -> Consumer:
-    return Consumer(str(item["sk"]).partition("#")[2], str(item["queue_url"]), float(item["since"]))
+    name = str(item["sk"]).partition("#")[2]
+    return Consumer(name, str(item["queue_url"]), float(item["since"]), bool(item.get("is_ordered", True)))

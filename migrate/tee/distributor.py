@@ -100,7 +100,9 @@ class Distributor:
                     {
                         "Id": str(index),
                         "MessageBody": message["Body"],
-                        "MessageGroupId": message["Attributes"]["MessageGroupId"],
+                        "MessageGroupId": message["Attributes"][
+                            "MessageGroupId" if consumer.is_ordered else "MessageDeduplicationId"
+                        ],
                         "MessageDeduplicationId": message["Attributes"]["MessageDeduplicationId"],
                     }
                     for index, message in enumerate(messages)

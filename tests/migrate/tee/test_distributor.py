@@ -103,3 +103,17 @@ def test_the_configuration_before_is_kept_once_with_its_order(state: TeeState) -
     assert json.dumps(state.read("arn:f")) == json.dumps(own)
     state.forget("arn:f")
     assert state.read("arn:f") is None
+
+
+def test_a_reader_that_sorts_itself_is_not_held_up(sqs: Any, state: TeeState) -> None:
+    """MG6: with one record of a connection in hand, the shadow gets the next as well; the bridge waits for its turn."""
+    tee = consumer_queue(sqs, API, "tee")
+    queues = {name: consumer_queue(sqs, API, name) for name in ("bridge", "shadow")}
+    state.add("bridge", queues["bridge"])
+    state.add("shadow", queues["shadow"], is_ordered=False)
+    for number in range(2):
+        put(sqs, tee, number)
+    Distributor(sqs, tee, state.consumers).once(wait_s=0)
+    for name, wanted in (("bridge", 0), ("shadow", 1)):
+        sqs.receive_message(QueueUrl=queues[name], MaxNumberOfMessages=1)
+        assert len(sqs.receive_message(QueueUrl=queues[name]).get("Messages", [])) == wanted
