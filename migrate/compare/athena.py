@@ -28,14 +28,14 @@ from migrate.compare.engine import OnStep, Options, compare_records
 from migrate.compare.files import spans_from
 from migrate.compare.recorded import RecordedReport, RunFacts
 from migrate.compare.rules import Rules
-from migrate.compare.sql import steps
+from migrate.compare.sql import VIEWS, steps
 from migrate.config import Config
 from migrate.errors import MigrateError, UsageError
 
 __all__ = ["AthenaEngine", "compare_prefix", "external_table", "script"]
 
 POLL_S = 0.5
-_TABLES = "deliveries|send_rows|spans|sends|grouped|many|pairs|odd|repaired|found|late|wanted"
+_TABLES = "deliveries|send_rows|spans|sends|grouped|many|repeated|pairs|odd|repaired|found|late|wanted"
 _USES = re.compile(rf"\b(from|join) ({_TABLES})\b")
 
 
@@ -72,7 +72,7 @@ def script(rules: Sequence[Rules], options: Options, source: str, *, athena: boo
     start, stop = options.since or 0.0, options.until or 1e18
     island_s = max(3 * options.settle_s, 30.0)
     for name, select in steps(dialect, rules, where, start=start, stop=stop, island_s=island_s):
-        lines.append(f"create table {name} as {select.strip()};")
+        lines.append(f"create {'view' if name in VIEWS else 'table'} {name} as {select.strip()};")
     return "\n\n".join(lines) + "\n"
 
 
@@ -132,6 +132,11 @@ class AthenaEngine:
         else:
             self._made.append(full)
         self._run(f"create table {full} with (format = 'PARQUET') as {self._named(select)}")
+
+    def view(self, name: str, select: str) -> None:
+        """Make a view."""
+        self._run(f"create or replace view {self._prefix}{name} as {self._named(select)}")
+        self._views.append(f"{self._prefix}{name}")
 
     def rows(self, select: str) -> list[tuple[Any, ...]]:
         """The rows of a query."""

@@ -98,6 +98,10 @@ class DuckEngine:
         """Make a table of a query."""
         self.execute(f"create or replace table {name} as {select}")
 
+    def view(self, name: str, select: str) -> None:
+        """Make a view."""
+        self.execute(f"create or replace view {name} as {select}")
+
     def drop(self, name: str) -> None:
         self.execute(f"drop table if exists {name}")
 

@@ -24,7 +24,7 @@ from migrate.compare.recorded import (
     judge_run,
 )
 from migrate.compare.rules import Rules, differing_fields, expired_in_words
-from migrate.compare.sql import keyed, steps
+from migrate.compare.sql import VIEWS, keyed, steps
 from migrate.errors import UsageError
 
 __all__ = ["Engine", "OnStep", "Options", "compare_records"]
@@ -45,6 +45,9 @@ class Engine(Protocol):
 
     def table(self, name: str, select: str) -> None:
         """Make (or replace) a table of a query."""
+
+    def view(self, name: str, select: str) -> None:
+        """Make (or replace) a view."""
 
     def rows(self, select: str) -> list[tuple[Any, ...]]:
         """The rows of a query."""
@@ -108,7 +111,7 @@ def compare_records(
             engine.dialect, rules, span.where, start=start, stop=stop, island_s=island_s, baseline=span.baseline
         ):  # fmt: skip
             on_step(f"comparing ({name})")
-            engine.table(name, select)
+            (engine.view if name in VIEWS else engine.table)(name, select)
         on_step("counting")
         counted = _Counts(engine, facts, start, stop, width)
         run = replace(run, edge=counted.fill(), flaws=(*run.flaws, *counted.flaws))

@@ -7,6 +7,7 @@ Each step makes one table from the ones before:
     sends       request id (hashed) and what became of the replay
     grouped     one row an identity: how many times on which stack, and when
     many        the identities that are anywhere more than once: their rows, copies to several connections as one
+    repeated    of those, one row a (message, recipient)
     pairs       one row a (message, recipient): what arrived on which stack
     odd         those that are not simply on both stacks
     repaired    of those: a message that arrived on both stacks with different content
@@ -26,7 +27,10 @@ from collections.abc import Sequence
 from migrate.compare.dialect import Dialect, literal
 from migrate.compare.rules import Rules
 
-__all__ = ["SLACK_S", "Steps", "steps"]
+__all__ = ["SLACK_S", "VIEWS", "Steps", "keyed", "steps"]
+
+# Nearly all of it is `grouped` once more: as a table it would take as much again.
+VIEWS = ("pairs",)
 
 # A message this close to a time without recording is not judged, seconds.
 SLACK_S = 2.0
@@ -99,7 +103,8 @@ def steps(
         ("sends", _sends(dialect)),
         ("grouped", _grouped(keyed(dialect, rules, where), columns)),
         ("many", _many(keyed(dialect, rules, where, more_than_one))),
-        ("pairs", _pairs(island_s, columns)),
+        ("repeated", _repeated(island_s, columns)),
+        ("pairs", _PAIRS),
         (
             "odd",
             "select *, case when s = 0 then 'sse' when l_ok = 0 then 'legacy' else '' end as lacking "
@@ -162,7 +167,7 @@ from (select *, row_number() over (partition by k, stack, ch, conn, outcome orde
 group by k, stack, ch, copy"""
 
 
-def _pairs(island_s: float, columns: str) -> str:
+def _repeated(island_s: float, columns: str) -> str:
     names = "k, occ, fid, rh, mk, byid, own, og, sh, l_at, s_at, b_at, l_sent, s_sent, l_c, s_c, b_c, ch"
     return f"""
 with broken as (
@@ -188,7 +193,11 @@ select {names}, coalesce(l_at, b_at, s_at) as t, l, s, b, l_ok, l_gone,
   case when l = 0 and s = 1 and (i_l > 0 or (byid = 1 and nth > 1)) then 's'
     when l = 1 and s = 0 and ((byid = 1 and nth > 1) or nth > i_l - l_again) then 'l'
     when l = 0 and s = 0 and (i_l > 0 or i_s > 0) then 'b' else '' end as dup
-from paired
+from paired"""
+
+
+_PAIRS = """
+select * from repeated
 union all
 select k, 0 as occ, fid, rh, mk, byid, own, og, sh, l_at, s_at, b_at, l_sent, s_sent, l_c, s_c, b_c, ch,
   coalesce(l_at, b_at, s_at) as t, n_l as l, n_s as s, n_b as b, l_ok, l_gone, '' as dup

@@ -444,7 +444,9 @@ def test_athena_is_asked_the_same_and_says_the_same(tmp_path: Path) -> None:
     assert there.features[0].latency == here.features[0].latency
     assert [one.key for one in there.offences] == [one.key for one in here.offences]
     made = {
-        name for line in fake.statements for name in re.findall(r"^create (?:external )?(?:table|view) (\S+)", line)
+        name
+        for line in fake.statements
+        for name in re.findall(r"^create (?:or replace )?(?:external )?(?:table|view) (\S+)", line)
     }
     dropped = {name for line in fake.statements for name in re.findall(r"^drop (?:table|view) if exists (\S+)", line)}
     assert made <= dropped
