@@ -178,9 +178,13 @@ class Translator:
         )
 
     def stream(self, frame: object) -> str:
-        """Within what the frame's order counts; "" for one of no feature."""
+        """Within what the frame's order counts whatever the pace: one sender's in one room; "" for no feature."""
         feature = self.leaving(frame)
-        return f"{feature.name}\n{_stream(feature, frame)}" if feature is not None else ""
+        if feature is None:
+            return ""
+        names = (feature.sender, "userName", "senderEmail", "user_id")
+        sender = next((value for name in names if name and isinstance(value := field_of(frame, name), str)), "")
+        return f"{feature.name}\n{_stream(feature, frame)}\n{sender}"
 
     def names(self, frame: object) -> list[str]:
         """By what a frame or an answer can be known again: `field=value` of its ids."""
