@@ -121,7 +121,7 @@ class Supervisor:
         )
         tee, _, *others = await asyncio.gather(
             asyncio.to_thread(self._install_tee, env, stack["api_id"]),
-            self._start_sse(env, secret, stack["websocket_url"]),
+            self._start_sse(env, secret, stack),
             *(self._deploy(name, env, secret) for name in APPS if name != STACK),
         )
         self._say("SSE service is up")
@@ -212,14 +212,28 @@ class Supervisor:
         own = {name: value for name, value in self._sse_environment(env, secret).items() if name not in shared}
         return {**own, "SSE_TABLE_PREFIX": SHADOW_TABLE_PREFIX, "SSE_PAGES": "0"}
 
-    async def _start_sse(self, env: dict[str, str], secret: str, websocket_url: str) -> None:
+    async def _start_sse(self, env: dict[str, str], secret: str, stack: Mapping[str, Any]) -> None:
         port = self._options.ports["sse"]
         # The chat page shows, and switches between, both stacks.
-        pages = {"SSE_PAGES_WEBSOCKET_URL": websocket_url, "SSE_PAGES_WEBSOCKET_ROOMS": ",".join(ROOMS)}
+        pages = {
+            "SSE_PAGES_WEBSOCKET_URL": str(stack["websocket_url"]),
+            "SSE_PAGES_WEBSOCKET_ROOMS": ",".join(ROOMS),
+        }
+        # `migrate cutover`: its flags, and virtual connections in front of the same functions. Functions sign with
+        # the first of these keys; those whose client is still a WebSocket are posted to by the gateway, as ever.
+        cutover = {
+            "SSE_TRANSPORT_TABLE": state_table(STACK),
+            "SSE_TRANSPORT_POLL_S": "2",
+            "SSE_VIRTUAL_API_ID": str(stack["api_id"]),
+            "SSE_VIRTUAL_STAGE": str(stack.get("stage", "prod")),
+            "SSE_VIRTUAL_MANAGEMENT_ACCESS_KEY_ID": "000000000000,local,test",
+            "SSE_VIRTUAL_MANAGEMENT_SECRET_ACCESS_KEY": "local,local,test",
+            "SSE_VIRTUAL_MANAGEMENT_FORWARD_URL": str(stack["management_url"]),
+        }
         await self._child(
             "sse-service",
             ["-m", "sse_service", "serve", "--host", HOST, "--port", str(port)],
-            {**self._sse_environment(env, secret), **pages},
+            {**self._sse_environment(env, secret), **pages, **cutover},
             lambda: _until_http(f"http://{HOST}:{port}/readyz"),
         )
 
