@@ -67,9 +67,9 @@ class Faults:
             self._held[received.person, received.stream] = received
             return
         if held is not None:
-            # Order is that of numbers: the two change theirs. Both are written now, so the place is the later one's.
-            yield replace(received, seq=held.seq)
-            yield replace(held, seq=received.seq, event_id=received.event_id)
+            # Order is that of numbers and times: the two change theirs. Both are written now: the place is the later's.
+            yield replace(received, seq=held.seq, at=held.at)
+            yield replace(held, seq=received.seq, at=received.at, event_id=received.event_id)
             return
         if self._is_due("sse-change"):
             received = replace(received, text=_changed(received.text))
@@ -77,6 +77,11 @@ class Faults:
         if self._is_due("sse-double"):
             # A number of its own: with the same one it would be known as a repeat.
             yield replace(received, seq=received.seq + 10**12)
+
+    def rest(self) -> Iterator[Received]:
+        """What was to come after a next one that never came."""
+        yield from self._held.values()
+        self._held.clear()
 
     def loses_record(self) -> bool:
         """Whether this record of the tee is to be lost."""

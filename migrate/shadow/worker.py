@@ -166,6 +166,7 @@ class Worker:
 
     def _close(self, *, over: bool) -> None:
         now = time.time()
+        self._pending.extend(self._faults.rest())
         self._write_pending(everything=True)
         # Nothing more comes of a run that is over; of one that goes on, the next worker gets what is under way.
         if over:
