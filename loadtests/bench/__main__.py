@@ -9,7 +9,7 @@ import json
 import sys
 from collections.abc import Callable
 
-from loadtests.bench import compare, gateway, legacy, sse, tee, up
+from loadtests.bench import compare, gateway, legacy, sse, sweep, tee, up
 from loadtests.bench.report import provenance
 
 BENCHMARKS: dict[str, Callable[[], None]] = {
@@ -18,6 +18,7 @@ BENCHMARKS: dict[str, Callable[[], None]] = {
     "legacy": legacy.run,
     "sse": sse.run,
     "tee": tee.run,
+    "sweep": sweep.run,
     "up": up.run,
 }
 
