@@ -304,6 +304,7 @@ def create_app(settings: Settings, backends: Backends | None = None, clock: Cloc
         RequestContext,
         metrics=metrics,
         max_body_bytes=settings.max_body_bytes,
+        body_timeout_s=settings.body_timeout_s,
         proxies=TrustedProxies(settings.forwarded_allow_ips),
     )
     app.include_router(chat_router, tags=["chat"])

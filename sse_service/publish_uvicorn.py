@@ -56,7 +56,7 @@ class PublishProtocol(StreamProtocol):
     waits to be written.
     """
 
-    __slots__ = ("held", "in_message", "is_answered", "is_refused", "raw_head", "used_at")
+    __slots__ = ("held", "is_answered", "is_refused", "raw_head", "used_at")
 
     quick: ClassVar[QuickPublish]
     answers: ClassVar[Answers]
@@ -65,7 +65,7 @@ class PublishProtocol(StreamProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self.held = None
         self.raw_head = b""
-        self.is_refused = self.in_message = False
+        self.is_refused = False
         self.is_answered = True
         self.used_at = 0.0
         super().connection_made(transport)
@@ -88,7 +88,7 @@ class PublishProtocol(StreamProtocol):
                 self.used_at = self.loop.time()
                 self.answers.add(self, answer)
                 if self.timeout_keep_alive_task is None:
-                    self._wait_for_next(self.timeout_keep_alive)
+                    self._wait_for_request(self.timeout_keep_alive)
                 return
             self.is_refused = True
         self.raw_head = data[:end] if end > 3 else b""
@@ -99,18 +99,11 @@ class PublishProtocol(StreamProtocol):
         # Requests that were answered above have left the timer alone.
         left_s = self.used_at + self.timeout_keep_alive - self.loop.time()
         if left_s > 0 and self._is_turn():
-            self._wait_for_next(left_s)
+            self._wait_for_request(left_s)
         else:
             super().timeout_keep_alive_handler()
 
-    def _wait_for_next(self, seconds: float) -> None:
-        self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
-
     # A request that is parsed ---------------------------------------------------------------------------
-
-    def on_message_begin(self) -> None:
-        self.in_message = True
-        super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         self.held = None
@@ -120,6 +113,7 @@ class PublishProtocol(StreamProtocol):
             head = self.quick.head(self.headers)
             if head is not None:
                 self._head_bytes = -1
+                self._has_come()
                 self.held = head, []
                 if raw_head:
                     self.quick.remember(raw_head, head)
@@ -133,10 +127,11 @@ class PublishProtocol(StreamProtocol):
             self.held[1].append(body)
 
     def on_message_complete(self) -> None:
-        self.in_message = False
         if self.held is None:
             super().on_message_complete()
             return
+        self.in_message = False
+        self._has_come()
         head, parts = self.held
         answer = None
         if self._is_free():
@@ -164,6 +159,9 @@ class PublishProtocol(StreamProtocol):
             and self.parser.get_http_version() == "1.1"
             and self.parser.should_keep_alive()
         )
+
+    def _is_unseen(self) -> bool:
+        return self.held is not None or super()._is_unseen()
 
     def _is_turn(self) -> bool:
         """Is nothing else being answered, and is the client reading?"""

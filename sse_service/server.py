@@ -116,10 +116,17 @@ class StreamServer(uvicorn.Server):
 
 def make_server(app: FastAPI, settings: Settings) -> StreamServer:
     services: Services = app.state.services
-    protocol: type[PortableProtocol] = PortableProtocol
+    own: dict[str, object] = {
+        "__slots__": (),
+        "head_timeout_s": settings.head_timeout_s,
+        "body_timeout_s": settings.body_timeout_s,
+    }
+    protocol: type[PortableProtocol]
     if settings.transport == "auto":
-        own = {"__slots__": (), "quick": QuickPublish(services), "answers": Answers()}
+        own |= {"quick": QuickPublish(services), "answers": Answers()}
         protocol = type("Protocol", (PublishProtocol,), own)
+    else:
+        protocol = type("Protocol", (PortableProtocol,), own)
     config = uvicorn.Config(
         app,
         http=protocol,

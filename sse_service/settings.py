@@ -162,6 +162,12 @@ class Settings(BrokerSettings, ChatSettings, VirtualSettings, TransportSettings,
     )
     publish_burst: int = _env("SSE_PUBLISH_BURST", 10000, "and so many of them at once", low=500)
     max_body_bytes: int = _env("SSE_MAX_BODY_BYTES", 1 << 20, "largest request body", low=1 << 10, high=1 << 30)
+    head_timeout_s: float = _env(
+        "SSE_HEAD_TIMEOUT_S", 15.0, "so long may a request's head take to arrive, then 408", low=0.1, high=3600
+    )
+    body_timeout_s: float = _env(
+        "SSE_BODY_TIMEOUT_S", 60.0, "so long may a request's body take to arrive, then 408", low=0.1, high=3600
+    )
     max_event_bytes: int = _env("SSE_MAX_EVENT_BYTES", 128 << 10, "largest event", low=1 << 8, high=128 << 10)
     cors_origins: tuple[str, ...] = _env(
         "SSE_CORS_ORIGINS", (), "origins whose pages may call the service, separated by commas; * for all"

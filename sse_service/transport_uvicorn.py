@@ -6,9 +6,10 @@ this module notice a change):
 `HttpToolsProtocol`: `connection_made`, `connection_lost`, `data_received`, `on_message_begin`, `on_header`,
 `on_headers_complete`, `on_body`, `on_message_complete`, `_start_asgi_task`, `send_400_response`,
 `_unset_keepalive_if_required`, and its attributes
-`transport`, `flow`, `scope`, `headers`, `parser`, `cycle`, `pipeline`, `connections`, `server_state.total_requests`;
-`RequestResponseCycle`: `response_started`, `response_complete`, `chunked_encoding`, `disconnected`, `message_event`;
-`FlowControl`: `resume_reading`.
+`transport`, `flow`, `scope`, `headers`, `parser`, `cycle`, `pipeline`, `connections`, `server_state.total_requests`,
+`loop`, `timeout_keep_alive`, `timeout_keep_alive_task`, `timeout_keep_alive_handler`;
+`RequestResponseCycle`: `response_started`, `response_complete`, `chunked_encoding`, `expected_content_length`,
+`disconnected`, `message_event`; `FlowControl`: `resume_reading`, `read_paused`.
 Where one of them is missing nothing is handed over, and streams go on through `send()`.
 """
 
@@ -19,8 +20,9 @@ import contextlib
 import logging
 import socket
 import uuid
+from typing import ClassVar
 
-from uvicorn._types import ASGI3Application
+from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, ASGISendEvent, Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from sse_service.problem import PROBLEM_TYPE, problem_body
@@ -39,10 +41,21 @@ UNSENT_BYTES = 128 << 10
 
 
 class PortableProtocol(HttpToolsProtocol):
-    """Offers streams a way to cut their connection, notices slow clients early, and ends heads without an end."""
+    """Offers streams a way to cut their connection, notices slow clients early, and ends heads without an end.
+
+    head_timeout_s, body_timeout_s: set in a subclass by server.make_server. in_message: a part of a request has come,
+    and its end has not.
+    """
 
     # Beyond thirty attributes Python gives each object a table of its own for them, 1.3 KB a connection.
-    __slots__ = ("_head_bytes", "_running", "_trailer_bytes")
+    __slots__ = ("_head_bytes", "_running", "_too_late", "_trailer_bytes", "in_message")
+
+    head_timeout_s: ClassVar[float] = 15.0
+    body_timeout_s: ClassVar[float] = 60.0
+    in_message: bool
+
+    _too_late: asyncio.TimerHandle | None
+    """When the rest of the head, or of the body, must have come. None: it came with its beginning, as nearly always."""
 
     _head_bytes: int
     """Bytes of the head that is being read; below 0 while none is."""
@@ -63,6 +76,12 @@ class PortableProtocol(HttpToolsProtocol):
         if self._trailer_bytes >= 0:
             self._trailer_bytes += len(data)
         super().data_received(data)
+        if self.in_message:
+            if self._too_late is None and not self.transport.is_closing():
+                self._wait_for_rest()
+        elif self.timeout_keep_alive_task is None and not self._is_answering() and not self.transport.is_closing():
+            # An empty line before a request: uvicorn has stopped its timer, and would wait for ever.
+            self._wait_for_request(self.timeout_keep_alive)
         # Only now it is known whether it was a part of the body: nobody reads trailers, or waits for their end.
         if self._trailer_bytes > MAX_HEAD_BYTES:
             self._trailer_bytes = -1
@@ -82,7 +101,44 @@ class PortableProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._trailer_bytes = -1
+        self.in_message = False
+        self._has_come()
         super().on_message_complete()
+
+    # Requests that trickle -----------------------------------------------------------------------------------
+
+    def _wait_for_request(self, seconds: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
+
+    def _wait_for_rest(self) -> None:
+        seconds = self.head_timeout_s if self._head_bytes >= 0 else self.body_timeout_s
+        self._too_late = self.loop.call_later(seconds, self._give_up)
+
+    def _has_come(self) -> None:
+        if self._too_late is not None:
+            self._too_late.cancel()
+            self._too_late = None
+
+    def _is_answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _is_unseen(self) -> bool:
+        """Does the application know nothing of the request that is being received?"""
+        return self._head_bytes >= 0
+
+    def _give_up(self) -> None:
+        self._too_late = None
+        if self.transport.is_closing():
+            return
+        if self._is_answering() or self.flow.read_paused:
+            # The application waits for the body itself (api/context.py), or it is we who do not read.
+            self._wait_for_rest()
+        elif self._is_unseen():
+            part = "head" if self._head_bytes >= 0 else "body"
+            seconds = self.head_timeout_s if self._head_bytes >= 0 else self.body_timeout_s
+            self._refuse(408, "Request Timeout", "request_timeout", f"the {part} took longer than {seconds:g} s")
+        else:
+            self.transport.close()  # it was answered without its body
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(400, "Bad Request", "invalid_request", msg)
@@ -101,8 +157,10 @@ class PortableProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._head_bytes = self._trailer_bytes = -1
-        self._running = None
+        self._running = self._too_late = None
+        self.in_message = False
         super().connection_made(transport)
+        self._wait_for_request(self.timeout_keep_alive)
         sock = transport.get_extra_info("socket")
         option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
         if sock is not None and option is not None:
@@ -111,9 +169,13 @@ class PortableProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._running = cycle
+        if cycle.scope["http_version"] == "1.0":
+            app = _Unchunked(app, cycle)
         super()._start_asgi_task(cycle, app)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._has_come()
+        self._unset_keepalive_if_required()
         super().connection_lost(exc)
         # uvicorn tells the request that came last, which waits behind the one that is being answered.
         running, self._running = self._running, None
@@ -123,6 +185,7 @@ class PortableProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self.in_message = True
         self._head_bytes = 0
         self.scope["extensions"] = {
             CONNECTION_EXTENSION: {"abort": self.transport.abort, "forget_headers": self.headers.clear}
@@ -131,7 +194,32 @@ class PortableProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._head_bytes = -1
         self._trailer_bytes = 0
+        self._has_come()
         super().on_headers_complete()
+
+
+class _Unchunked:
+    """An answer to HTTP/1.0 ends with its connection. uvicorn would send it in chunks (RFC 9112, 6.1: it must not)."""
+
+    def __init__(self, app: ASGI3Application, cycle: RequestResponseCycle) -> None:
+        self._app = app
+        self._cycle = cycle
+
+    async def __call__(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        cycle = self._cycle
+        has_length = False
+
+        async def plain(message: ASGISendEvent) -> None:
+            nonlocal has_length
+            if message["type"] == "http.response.start":
+                has_length = any(name.lower() == b"content-length" for name, _ in message.get("headers", ()))
+                if not has_length:
+                    cycle.chunked_encoding = False
+            elif message["type"] == "http.response.body" and not has_length:
+                cycle.expected_content_length = len(message.get("body", b""))
+            await send(message)
+
+        await self._app(scope, receive, plain)
 
 
 class StreamProtocol(PortableProtocol):
@@ -157,6 +245,7 @@ class StreamProtocol(PortableProtocol):
             connections = self.connections
             state = self.server_state
             self._unset_keepalive_if_required()
+            self._has_come()
             self.flow.resume_reading()  # a pipelined request had paused it; from now on that notices the end
             self.pipeline.clear()
         except AttributeError as missing:

@@ -42,7 +42,7 @@ class TrustedListener:
         self._management = management
         self._prefix = f"/{settings.virtual_stage}/{COLLECTION}/"
         proxies = TrustedProxies()
-        self._app = RequestContext(self._serve, metrics, settings.max_body_bytes, proxies)
+        self._app = RequestContext(self._serve, metrics, settings.max_body_bytes, proxies, settings.body_timeout_s)
         self._server: _Server | None = None
         self._task: asyncio.Task[None] | None = None
         self.port = 0

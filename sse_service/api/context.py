@@ -6,10 +6,12 @@ passes `receive` and `send` through.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import time
 import uuid
+from http import HTTPStatus
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -31,10 +33,13 @@ _QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
 
 
 class RequestContext:
-    def __init__(self, app: ASGIApp, metrics: Metrics, max_body_bytes: int, proxies: TrustedProxies) -> None:
+    def __init__(
+        self, app: ASGIApp, metrics: Metrics, max_body_bytes: int, proxies: TrustedProxies, body_timeout_s: float
+    ) -> None:
         self._app = app
         self._metrics = metrics
         self._max_body_bytes = max_body_bytes
+        self._body_timeout_s = body_timeout_s
         self._proxies = proxies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -69,6 +74,13 @@ class RequestContext:
                 await _problem(send_with_id, request_id, *refusal, close=True)
             else:
                 await self._app(scope, self._limited(receive), send_with_id)
+        except HTTPException as refused:
+            # Of our own `receive`, where no framework is between (trusted_listener.py).
+            if status:
+                raise
+            title = HTTPStatus(refused.status_code).phrase
+            code = title.lower().replace(" ", "_")
+            await _problem(send_with_id, request_id, refused.status_code, code, title, refused.detail, close=True)
         except Exception:
             # Text of exceptions is for the log only. A response that has begun can only be cut off.
             logger.exception("request failed")
@@ -103,14 +115,28 @@ class RequestContext:
 
     def _limited(self, receive: Receive) -> Receive:
         seen = 0
+        # None: the body is whole, and what comes next is the end of the connection, however late.
+        deadline: float | None = asyncio.get_running_loop().time() + self._body_timeout_s
 
         async def limited() -> Message:
-            nonlocal seen
-            message = await receive()
+            nonlocal seen, deadline
+            if deadline is None:
+                return await receive()
+            try:
+                async with asyncio.timeout_at(deadline):
+                    message = await receive()
+            except TimeoutError:
+                # RFC 9110, 15.5.9: the connection is not to be used again.
+                detail = f"the body took longer than {self._body_timeout_s:g} s"
+                raise HTTPException(408, detail, {"connection": "close"}) from None
             if message["type"] == "http.request":
                 seen += len(message.get("body", b""))
                 if seen > self._max_body_bytes:
                     raise HTTPException(413, f"the body is larger than {self._max_body_bytes} bytes")
+                if not message.get("more_body", False):
+                    deadline = None
+            else:
+                deadline = None
             return message
 
         return limited

@@ -91,6 +91,7 @@ _ERRORS = {
     "401": "no token, or not a valid one",
     "403": "the token does not permit this",
     "404": "it is not there",
+    "408": "the request did not arrive in time",
     "413": "larger than the limit",
     "414": "path and query are too long",
     "429": "too often, or too many open streams; see Retry-After",
@@ -149,7 +150,7 @@ def _complete_operation(operation: dict[str, Any], max_topics: int, *, is_public
         if MEDIA_TYPE in answer.get("content", {}):
             answer["content"][MEDIA_TYPE]["schema"] = {"$ref": "#/components/schemas/ServerSentEvent"}
     for status, description in _ERRORS.items():
-        if not is_public or status in {"413", "414", "431", "500"}:
+        if not is_public or status in {"408", "413", "414", "431", "500"}:
             answers.setdefault(status, {"description": description, "content": content})
     if "application/json" in operation.get("requestBody", {}).get("content", {}):
         answers.setdefault("415", {"description": "the Content-Type is not application/json", "content": content})
