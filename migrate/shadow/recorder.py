@@ -32,6 +32,8 @@ class Recorder:
     def __init__(self, writer: DeliveryWriter) -> None:
         self._writer = writer
         self._seen: OrderedDict[Hashable, None] = OrderedDict()
+        # From here on it is recorded, however long the first record takes.
+        writer.count(0, 0)
         self.legacy = 0
         self.sse = 0
         self.sends = 0
