@@ -252,6 +252,16 @@ class Conversation:
         return self.is_open or user in self.participants
 
 
+@dataclass(frozen=True, slots=True)
+class Departure:
+    """A participant is taken out of a conversation. note: an id of its own, so that it is not taken for another one."""
+
+    tenant: str
+    conversation_id: str
+    user: str
+    note: str
+
+
 class ConversationStore(Protocol):
     """Reads are consistent: what was written before a read began is seen by it."""
 
@@ -261,8 +271,17 @@ class ConversationStore(Protocol):
         """Make the conversation or widen it (participants are added, `is_open` is only ever turned on).
         Repeating it changes nothing. Returns what is stored now."""
 
-    async def remove(self, tenant: str, conversation_id: str, user: str) -> Conversation | None:
-        """Take a participant out; repeating it changes nothing. Returns what is stored now, None: there is none."""
+    async def remove(self, departure: Departure) -> Conversation | None:
+        """Take a participant out and note that their streams must be told, both or neither.
+
+        Repeating it changes and notes nothing. Returns what is stored now, None: there is none.
+        """
+
+    async def untold(self) -> list[Departure]:
+        """Of all tenants: those whose streams may not have been told yet."""
+
+    async def told(self, departure: Departure) -> None:
+        """Their streams have been told; repeating it changes nothing."""
 
     async def of_user(self, tenant: str, user: str) -> frozenset[str]:
         """Ids of the conversations `user` takes part in, and of the tenant's open ones."""

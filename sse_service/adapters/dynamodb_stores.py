@@ -19,13 +19,14 @@ from typing import Any
 from sse_service.adapters.dynamodb import ConditionFailedError, Dynamo, Item
 from sse_service.errors import UnavailableError
 from sse_service.events import key_part
-from sse_service.ports import Attachment, Claim, Conversation, Message
+from sse_service.ports import Attachment, Claim, Conversation, Departure, Message
 
 __all__ = ["DynamoClaims", "DynamoConversations", "DynamoMessages"]
 
 MICRO = 1_000_000
 MAX_BUMPS = 1000
 FAR_FUTURE_US = 10**18
+UNTOLD = "UNTOLD"
 MAX_TRANSACTION = 100
 """Actions in one transaction. Source: DynamoDB API reference, TransactWriteItems."""
 
@@ -277,6 +278,7 @@ class DynamoConversations:
     CONV#{tenant}#{id}   META   {participants SS, former SS, isOpen, creator, removals}
     USER#{tenant}#{user} {id}   one row per participant
     OPEN#{tenant}        {id}   one row per open conversation
+    UNTOLD               {note} {tenant, conversationId, user}: a removal until streams were told of it
 
     META and the rows change in one transaction: whoever is not in META any more has no row that would open its streams.
     The same table holds the rows of dynamodb_inbox.py.
@@ -337,7 +339,8 @@ class DynamoConversations:
             "ExpressionAttributeValues": values,
         }
 
-    async def remove(self, tenant: str, conversation_id: str, user: str) -> Conversation | None:
+    async def remove(self, departure: Departure) -> Conversation | None:
+        tenant, conversation_id, user = departure.tenant, departure.conversation_id, departure.user
         update = {
             "TableName": self._table,
             "Key": _row(f"CONV#{key_part(tenant)}#{conversation_id}", "META"),
@@ -351,9 +354,27 @@ class DynamoConversations:
             "ExpressionAttributeValues": {":user": {"SS": [user]}, ":one": {"N": "1"}, ":name": {"S": user}},
         }
         row = {"TableName": self._table, "Key": _row(f"USER#{key_part(tenant)}#{key_part(user)}", conversation_id)}
+        facts = {"tenant": tenant, "conversationId": conversation_id, "user": user}
+        note = {**_row(UNTOLD, departure.note), **{name: {"S": text} for name, text in facts.items()}}
         with contextlib.suppress(ConditionFailedError):  # removed before, or there is no such conversation
-            await self._dynamo.transact([{"Update": update}, {"Delete": row}])
+            await self._dynamo.transact(
+                [{"Update": update}, {"Delete": row}, {"Put": {"TableName": self._table, "Item": note}}]
+            )
         return await self.get(tenant, conversation_id)
+
+    async def untold(self) -> list[Departure]:
+        items = await self._dynamo.query(
+            TableName=self._table,
+            KeyConditionExpression="pk = :pk",
+            ExpressionAttributeValues={":pk": {"S": UNTOLD}},
+        )
+        return [
+            Departure(item["tenant"]["S"], item["conversationId"]["S"], item["user"]["S"], item["sk"]["S"])
+            for item in items
+        ]
+
+    async def told(self, departure: Departure) -> None:
+        await self._dynamo.call("delete_item", TableName=self._table, Key=_row(UNTOLD, departure.note))
 
     async def of_user(self, tenant: str, user: str) -> frozenset[str]:
         mine, everybodys = await asyncio.gather(

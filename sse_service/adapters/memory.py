@@ -12,7 +12,7 @@ from math import inf
 
 from sse_service.errors import AppendConflictError, HistoryGoneError
 from sse_service.events import Draft, Event, EventId, base36
-from sse_service.ports import Batch, BrokerListener, Claim, Clock, Conversation, Message, Page, Tail
+from sse_service.ports import Batch, BrokerListener, Claim, Clock, Conversation, Departure, Message, Page, Tail
 
 __all__ = ["MemoryBroker", "MemoryClaims", "MemoryConversations", "MemoryEventLog", "MemoryMessages"]
 
@@ -222,6 +222,7 @@ class MemoryConversations:
         self._all: dict[tuple[str, str], Conversation] = {}
         self._of_user: dict[tuple[str, str], set[str]] = {}
         self._open: dict[str, set[str]] = {}
+        self._untold: dict[str, Departure] = {}
 
     async def get(self, tenant: str, conversation_id: str) -> Conversation | None:
         return self._all.get((tenant, conversation_id))
@@ -245,7 +246,8 @@ class MemoryConversations:
             self._open.setdefault(tenant, set()).add(conversation.conversation_id)
         return conversation
 
-    async def remove(self, tenant: str, conversation_id: str, user: str) -> Conversation | None:
+    async def remove(self, departure: Departure) -> Conversation | None:
+        tenant, conversation_id, user = departure.tenant, departure.conversation_id, departure.user
         known = self._all.get((tenant, conversation_id))
         if known is None or user not in known.participants:
             return known
@@ -257,7 +259,14 @@ class MemoryConversations:
         )
         self._all[tenant, conversation_id] = left
         self._of_user[tenant, user].discard(conversation_id)
+        self._untold[departure.note] = departure
         return left
+
+    async def untold(self) -> list[Departure]:
+        return list(self._untold.values())
+
+    async def told(self, departure: Departure) -> None:
+        self._untold.pop(departure.note, None)
 
     async def of_user(self, tenant: str, user: str) -> frozenset[str]:
         return frozenset(self._of_user.get((tenant, user), ())) | frozenset(self._open.get(tenant, ()))

@@ -11,6 +11,7 @@ uploads        files that messages refer to
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -25,6 +26,7 @@ from sse_service.chat.receipts import Receipts
 from sse_service.chat.sending import Sending, Sent
 from sse_service.chat.typing import Typing
 from sse_service.chat.uploads import Uploads
+from sse_service.errors import UnavailableError
 from sse_service.events import check_conversation_id
 from sse_service.metrics import Metrics
 from sse_service.once import Once
@@ -44,6 +46,11 @@ from sse_service.settings import Settings
 from sse_service.work import Work
 
 __all__ = ["MICRO", "ChatService", "ChatStores", "EventIn", "HistoryPage", "Sent", "message_frame"]
+
+logger = logging.getLogger("sse_service.chat")
+
+SWEEP_S = 10.0
+"""How often every instance looks for removals that another one did not live to tell: one read, usually of nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +78,7 @@ class ChatService:
         clock: Clock,
     ) -> None:
         messages, inbox = stores.messages, stores.inbox
+        self._sweep: asyncio.Task[None] | None = None
         once = self._once = Once(stores.claims, clock, settings.retention_s)
         publishing = self.publishing = Publishing(publisher, once, clock, settings.max_event_bytes)
         conversations = self.conversations = Conversations(
@@ -114,12 +122,26 @@ class ChatService:
     async def start(self) -> None:
         """Raises StartupError."""
         await self.uploads.start()
+        self._sweep = asyncio.create_task(self._tell_untold())
+
+    async def _tell_untold(self) -> None:
+        while True:
+            try:
+                await self.conversations.tell_untold()
+            except UnavailableError as error:
+                logger.warning("removals that were not told wait: %s", error)
+            except Exception:
+                logger.exception("removals that were not told wait")
+            await asyncio.sleep(SWEEP_S)
 
     async def drain(self, grace_s: float) -> int:
         """Let answers and jobs finish, then interrupt them. Returns how many were interrupted."""
         return sum(await asyncio.gather(self.answers.work.drain(grace_s), self.jobs.work.drain(grace_s)))
 
     async def close(self) -> None:
+        if self._sweep is not None:
+            self._sweep.cancel()
+            await asyncio.gather(self._sweep, return_exceptions=True)
         await self._once.close()
         await self.uploads.close()
 

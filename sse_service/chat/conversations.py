@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import uuid
 from collections.abc import Collection, Sequence
 
 from sse_service.auth import SCOPE_PUBLISH, Principal
 from sse_service.chat.addresses import direct_id, is_direct, is_support, support_id
 from sse_service.chat.publishing import Publishing
-from sse_service.errors import ForbiddenError, InvalidInputError, NotFoundError
+from sse_service.errors import ForbiddenError, InvalidInputError, NotFoundError, UnavailableError
 from sse_service.events import (
     CONVERSATION_TYPE,
     LEFT_TYPE,
@@ -19,10 +22,12 @@ from sse_service.events import (
     tenant_topic,
     user_topic,
 )
-from sse_service.ports import Clock, Conversation, ConversationStore, MessageStore
+from sse_service.ports import Clock, Conversation, ConversationStore, Departure, MessageStore
 from sse_service.wire import compact_json
 
 __all__ = ["Conversations"]
+
+logger = logging.getLogger("sse_service.chat")
 
 MAX_PARTICIPANTS = 200
 KNOWN_CONVERSATIONS = 4096
@@ -210,12 +215,32 @@ class Conversations:
             raise ForbiddenError("nobody leaves a direct conversation")
         if user not in known.participants | known.former:
             raise NotFoundError("there is no such participant")
-        saved = await self._store.remove(tenant, conversation_id, user) or known
-        if user in saved.former:
+        departure = Departure(tenant, conversation_id, user, uuid.uuid4().hex)
+        saved = await self._store.remove(departure) or known
+        await self._tell_left(departure, saved)
+        return saved
+
+    async def tell_untold(self) -> None:
+        """Tell of removals whose instance ended, or lost the log, before it could. Raises UnavailableError."""
+        for departure in await self._store.untold():
+            known = await self._store.get(departure.tenant, departure.conversation_id)
+            logger.info("telling of a removal that was not told", extra={"conversationId": departure.conversation_id})
+            await self._tell_left(departure, known)
+
+    async def _tell_left(self, departure: Departure, saved: Conversation | None) -> None:
+        tenant, conversation_id, user = departure.tenant, departure.conversation_id, departure.user
+        if saved is not None and user in saved.former:
             data = {"type": LEFT_TYPE, "conversationId": conversation_id, "open": saved.is_open}
             key = f"left:{key_part(user)}:{saved.removals}:{conversation_id}"
             await self._tell(tenant, [(user_topic(user), LEFT_TYPE, data, key)])
-        return saved
+            now = await self._store.get(tenant, conversation_id)
+            if now is not None and user in now.participants:
+                # Added again meanwhile: what was said of that may stand before what was said here.
+                data = {"type": CONVERSATION_TYPE, "conversationId": conversation_id, "open": now.is_open}
+                key = f"back:{key_part(user)}:{now.removals}:{conversation_id}"
+                await self._tell(tenant, [(user_topic(user), CONVERSATION_TYPE, data, key)])
+        with contextlib.suppress(UnavailableError):  # then it is told once more, which changes nothing
+            await self._store.told(departure)
 
     async def _save(self, tenant: str, conversation: Conversation) -> Conversation:
         saved = await self._store.save(tenant, conversation)

@@ -270,3 +270,77 @@ async def test_bad_exclusions_are_refused(memory_api: Any, bad: dict[str, Any]) 
     answer = await memory_api.post("/api/events", "w", {"events": [event]}, scope="events:publish")
     assert answer.status_code == 400
     assert InvalidInputError.code in answer.json()["type"]
+
+
+# Removals whose instance ends between the store and the event -------------------------------------------------
+
+
+async def removed_and_not_told(api: Any, caller: str, conversation: str, user: str) -> None:
+    """The instance ends after the transaction: what it was to tell is never told by it."""
+    stored = asyncio.Event()
+
+    async def never(*_: object) -> None:
+        stored.set()
+        await asyncio.Event().wait()
+
+    api.app.state.services.chat.conversations._tell = never
+    request = asyncio.create_task(remove(api, caller, conversation, user))
+    async with asyncio.timeout(10):
+        await stored.wait()
+    request.cancel()
+    await asyncio.gather(request, return_exceptions=True)
+
+
+async def test_sq6_a_removal_is_told_by_another_instance_when_its_own_ends(
+    dynamo_tables: Any, start_service: Any, start_api: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody repeats the request; the open stream must not go on with the conversation."""
+    dying = await start_api(dynamo_tables)
+    monkeypatch.setattr("sse_service.chat.SWEEP_S", 0.1)
+    service = await start_service(dynamo_tables)
+    assert (
+        await service.post("/api/conversations", "ann", {"conversationId": "c", "participants": ["bob"]})
+    ).is_success
+    async with service.stream("bob") as bob:
+        await removed_and_not_told(dying, "ann", "c", "bob")
+        left = await bob.frame("left")
+        assert left.json == {"type": "left", "conversationId": "c", "open": False}
+        await service.say("ann", "not for bob", "c")
+        await service.post(SEND, "ann", {"with": "bob", "message": "for bob"})
+        assert (await bob.frame("message")).json["message"] == "for bob"
+        async with asyncio.timeout(10):
+            while await dying.backends.conversations.untold():
+                await asyncio.sleep(0.02)
+        assert len(bob.of_type("left")) == 1
+
+
+async def test_sq6_who_was_added_again_is_not_told_that_they_left(api: Any) -> None:
+    """The removal was not told, the addition was: what is told late must not undo it."""
+    chat = api.app.state.services.chat
+    await api.post("/api/conversations", "ann", {"conversationId": "c", "participants": ["bob"]})
+    await removed_and_not_told(api, "ann", "c", "bob")
+    del chat.conversations._tell
+    assert len(await api.backends.conversations.untold()) == 1
+    await api.post(PARTICIPANTS, "ann", {"conversationId": "c", "participants": ["bob"]})
+    await chat.conversations.tell_untold()
+    assert await api.backends.conversations.untold() == []
+    assert [e.type for e in await api.events() if e.topic == "user:bob"] == ["conversation", "conversation"]
+
+
+async def test_sq6_added_again_while_the_removal_is_being_told(api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the order of store and events: the last event says what the store says."""
+    chat = api.app.state.services.chat
+    await api.post("/api/conversations", "ann", {"conversationId": "c", "participants": ["bob"]})
+    tell = chat.conversations._tell
+
+    async def late(tenant: str, told: Any) -> None:
+        monkeypatch.setattr(chat.conversations, "_tell", tell)
+        back = await api.post(PARTICIPANTS, "ann", {"conversationId": "c", "participants": ["bob"]})
+        assert back.status_code == 200
+        await tell(tenant, told)
+
+    monkeypatch.setattr(chat.conversations, "_tell", late)
+    assert (await remove(api, "ann", "c", "bob")).status_code == 200
+    kinds = [e.type for e in await api.events() if e.topic == "user:bob"]
+    assert kinds == ["conversation", "conversation", "left", "conversation"]
+    assert await api.backends.conversations.untold() == []
