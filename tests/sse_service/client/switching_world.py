@@ -214,9 +214,8 @@ class World:
         definition.write_text(API, encoding="utf-8")
 
         app = web.Application()
-        page = web.Response
         app.router.add_get("/ws", self.socket)
-        app.router.add_get("/page", lambda _: _html(page))
+        app.router.add_get("/page", _html)
         app.router.add_static("/dist", DIST)
         for name in ("flag", "refuse", "kick", "token"):
             app.router.add_post(f"/{name}", getattr(self, name))
@@ -268,8 +267,8 @@ class World:
         await self._stack.aclose()
 
 
-async def _html(page: type[web.Response]) -> web.Response:
-    return page(text="<!doctype html><title>page</title>", content_type="text/html")
+async def _html(_: web.Request) -> web.Response:
+    return web.Response(text="<!doctype html><title>page</title>", content_type="text/html")
 
 
 async def main() -> None:
