@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import boto3
 import typer
 from botocore.config import Config as BotoConfig
+from botocore.credentials import Credentials
 from botocore.exceptions import BotoCoreError
 
 from migrate.config.model import (
@@ -171,6 +172,13 @@ class Config:
             raise UsageError(
                 f"no client for {service}: {error}", "check the AWS configuration of this machine"
             ) from None
+
+    def credentials(self) -> Any:
+        """botocore's credentials that the clients sign with; None: this machine has none."""
+        if self._local:
+            local = self._local
+            return Credentials(local["AWS_ACCESS_KEY_ID"], local["AWS_SECRET_ACCESS_KEY"])
+        return boto3.Session().get_credentials()
 
     def jwt_secret(self) -> str:
         """The key that signs tokens for the SSE service. Never print it.

@@ -85,7 +85,8 @@ class Gateway:
             status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
             if status == 410 and code in {"GoneException", "410", ""}:
                 return Answer(Verdict.GONE, latency_s=latency)
-            throttled = status == 429 or code in _THROTTLED
+            # Trouble of the gateway wants fewer questions, too, and another one later.
+            throttled = status == 429 or code in _THROTTLED or (status or 0) >= 500
             return Answer(Verdict.UNKNOWN, code or f"HTTP {status}", latency, throttled)
         except BotoCoreError as error:
             return Answer(Verdict.UNKNOWN, type(error).__name__, self._clock() - began, True)

@@ -33,6 +33,7 @@ from migrate.control.table import ConditionFailedError, ControlTable
 from migrate.errors import MigrateError, RefusedError, UsageError
 from migrate.sweep.export import export_of
 from migrate.sweep.gateway import Gateway, Verdict
+from migrate.sweep.lean import LeanManagement
 from migrate.sweep.pace import Pace
 from migrate.sweep.rows import Rows
 from migrate.sweep.segment import Deleter, Paces, Segment, Stopped
@@ -116,9 +117,10 @@ class Sweep:
         self._keys, self._provisioned = described(self._dynamodb, table.name)
         self._rows = Rows(table, self._keys)
         urls, self._notes = gateways_of(config)
-        clients = [config.client("apigatewaymanagementapi", **more)]
-        clients += [config.client("apigatewaymanagementapi", endpoint_url=url, **more) for url in urls]
-        self._gateway = Gateway(clients)
+        credentials = config.credentials()
+        self._gateway = Gateway(
+            [LeanManagement(url, config.region, credentials, WORKERS * 2) for url in (config.management_url, *urls)]
+        )
         # The whole sweep's limits; a share of the segments has a share of them.
         share = len(range(part - 1, self._segments, parts)) / self._segments
         self._share = share

@@ -46,7 +46,7 @@ class Pace:
         self._usual: float | None = None
         self._now: float | None = None
         self._adjusted = clock()
-        self._units = 0.0
+        self._each: float | None = None
         self._throttled = ""
 
     def take(self) -> None:
@@ -69,7 +69,10 @@ class Pace:
     def observe(self, latency_s: float, *, units: float = 0.0, throttled: str = "") -> None:
         """Tell what a call took, in seconds and capacity units, and by what it was throttled, if it was."""
         with self._lock:
-            self._units += units
+            if units:
+                self._each = units if self._each is None else 0.9 * self._each + 0.1 * units
+                if self.rate > self._ceiling():
+                    self._capped()
             if throttled:
                 self._throttled = throttled
             else:
@@ -79,26 +82,34 @@ class Pace:
                     self._usual = self._now
                 else:
                     self._usual += 0.001 * (self._now - self._usual)
-            passed = self._clock() - self._adjusted
-            if passed >= _ADJUST_S:
-                self._adjust(passed)
+            if self._clock() - self._adjusted >= _ADJUST_S:
+                self._adjust()
 
-    def _adjust(self, passed: float) -> None:
+    def _ceiling(self) -> float:
+        """The limit, or what the capacity has room for."""
+        return min(self.limit, self.capacity / self._each) if self.capacity and self._each else self.limit
+
+    def _capped(self) -> None:
+        self.rate = self._ceiling()
+        self.reason = (
+            "the limit that is set"
+            if self.rate == self.limit
+            else f"{self._each or 0:.1f} capacity units a call, {self.capacity:.1f} a second may be used"
+        )
+
+    def _adjust(self) -> None:
         self._adjusted = self._clock()
-        units, self._units = self._units / passed, 0.0
         throttled, self._throttled = self._throttled, ""
         usual, now = self._usual or 0.0, self._now or 0.0
         if throttled:
             self._to(self.rate / 2, f"throttled ({throttled})")
-        elif self.capacity and units > self.capacity:
-            self._to(self.rate * self.capacity / units, f"{units:.0f} of {self.capacity:.0f} capacity units a second")
         elif now > max(_SLOW_TIMES * usual, usual + _SLOW_MORE_S):
             self._to(self.rate * 0.8, f"latency {now * 1000:.0f} ms, usually {usual * 1000:.0f} ms")
-        elif self.rate < self.limit:
-            self.rate = min(self.limit, self.rate + self.limit / 10)
-            if self.rate == self.limit:
-                self.reason = "the limit that is set"
+        elif self.rate < self._ceiling():
+            self.rate = min(self._ceiling(), self.rate + self._ceiling() / 10)
+            if self.rate == self._ceiling():
+                self._capped()
 
     def _to(self, rate: float, reason: str) -> None:
-        self.rate = max(min(_MIN_PER_S, self.limit), rate)
+        self.rate = max(min(_MIN_PER_S, self.rate), rate)
         self.reason = reason

@@ -139,7 +139,9 @@ class Rows:
             same = " AND ".join(f"{place} = :e{number}" for number, place in enumerate(places))
             yield self._update(item, f"REMOVE {', '.join(places)}", same, names, values), part
 
-    def _update(self, item: Item, what: str, when: str, names: dict[str, str], values: Item) -> dict[str, Any]:
+    def _update(
+        self, item: Item, what: str, when: str, names: dict[str, str], values: dict[str, Any]
+    ) -> dict[str, Any]:
         return {
             "TableName": self.table.name,
             "Key": self.key_of(item),
