@@ -25,6 +25,7 @@ __all__ = ["app"]
 READY_S = 60.0
 # A run that ends waits for what is under way; one that is cut off does not.
 END_S = 90.0
+PARTS_S = 20.0
 
 app = typer.Typer(
     help="Shadow traffic: start, stop, pause, resume, status. No user sees it, no table of the application is written.",
@@ -315,6 +316,15 @@ def _start_worker(config: Config, state: StateDir) -> None:
 def _end_worker(config: Config, state: StateDir) -> None:
     (state.shadow / f"{config.project.name}.wanted").unlink(missing_ok=True)
     (state.shadow / f"{config.project.name}.pid").unlink(missing_ok=True)
+    if not config.is_local:
+        return
+    # Beside the stacks of `migrate up` its parts are ended by their parent: nothing of it runs when this returns.
+    parts = {f"shadow-{config.project.name}"}
+    if not list(state.shadow.glob("*.wanted")):
+        parts.add("shadow-sse")
+    deadline = time.monotonic() + PARTS_S
+    while parts & set((state.read_up() or {}).get("pids", {})) and time.monotonic() < deadline:
+        time.sleep(0.05)
 
 
 def _pid(config: Config, state: StateDir) -> int | None:
