@@ -6,12 +6,14 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from sse_service.events import TOPIC_KINDS
 from sse_service.variables import variable as _env
 
 __all__ = ["ChatSettings"]
 
 _SPEC = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 _TYPE = re.compile(r"[a-z]+/[A-Za-z0-9][A-Za-z0-9.+-]*", re.ASCII)
+_KIND = re.compile(r"[a-z][a-z0-9_.-]{0,31}", re.ASCII)
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", re.ASCII)
 
 
@@ -49,7 +51,21 @@ class ChatSettings:
         "SSE_UPLOADS_EXPIRES_S", 300, "how long a permission to upload or download lasts", low=10, high=3600
     )
 
+    more_topic_kinds: tuple[str, ...] = _env(
+        "SSE_TOPIC_KINDS",
+        (),
+        "kinds of topics of the application's own, beside user, room and tenant, separated by commas; read with the "
+        "scope streams:tenant",
+    )
+
+    @property
+    def topic_kinds(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys((*TOPIC_KINDS, *self.more_topic_kinds)))
+
     def chat_problems(self) -> Iterator[str]:
+        for kind in self.more_topic_kinds:
+            if not _KIND.fullmatch(kind):
+                yield f"SSE_TOPIC_KINDS={','.join(self.more_topic_kinds)!r}: {kind!r} is not 1 to 32 of a-z 0-9 _ . -"
         if self.notify not in ("full", "id"):
             yield f"SSE_NOTIFY={self.notify!r}: must be one of full, id"
         if self.responder and not _SPEC.fullmatch(self.responder):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Collection
 from typing import NamedTuple, NewType
 from urllib.parse import quote
 
@@ -21,6 +22,7 @@ __all__ = [
     "KEEPALIVE_TYPE",
     "LEFT_TYPE",
     "RESERVED_TYPES",
+    "TOPIC_KINDS",
     "TRANSPORT_TYPE",
     "Draft",
     "Event",
@@ -41,6 +43,8 @@ __all__ = [
 Topic = NewType("Topic", str)
 
 EVERY_TOPIC = "*"
+TOPIC_KINDS = ("user", "room", "tenant")
+"""Kinds of topics that mean something to the service; SSE_TOPIC_KINDS names the application's own."""
 CONVERSATION_TYPE = "conversation"
 """An event of this type tells open streams that a conversation is now theirs to read."""
 
@@ -180,11 +184,15 @@ def check_event_type(value: str, field: str = "type") -> str:
     return value
 
 
-def parse_topic(value: str, field: str = "topic") -> Topic:
-    """`kind:ID`, at most 256 characters, no control characters."""
+def parse_topic(value: str, kinds: Collection[str], field: str = "topic") -> Topic:
+    """`kind:ID` of one of the `kinds`, at most 256 characters, no control characters. Raises InvalidInputError."""
     if len(value) > MAX_TOPIC or not _TOPIC.fullmatch(value) or _CONTROL.search(value):
         raise InvalidInputError(field, f"must be kind:ID in at most {MAX_TOPIC} printable characters")
     _check_unicode(field, value)
+    kind = value.partition(":")[0]
+    if kind not in kinds:
+        # Most likely misspelt, and then nobody would ever get it.
+        raise InvalidInputError(field, f"{kind!r} is no kind of topic; there are {', '.join(kinds)} (SSE_TOPIC_KINDS)")
     return Topic(value)
 
 

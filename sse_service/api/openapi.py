@@ -7,6 +7,7 @@ and events of a stream. A text/event-stream is described by its event, as docume
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,17 +15,16 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from sse_service.events import MAX_KEY, MAX_NAME, MAX_TOPIC, RESERVED_TYPES
+from sse_service.settings import Settings
 from sse_service.wire import MEDIA_TYPE
 
 __all__ = ["openapi_of"]
 
 _NO_CONTROL = r"^[^\u0000-\u001f\u007f]+$"
-_TOPIC = r"[a-z][a-z0-9_.-]{0,31}:[^\u0000-\u001f\u007f]+"
 _RESERVED = "|".join(sorted(RESERVED_TYPES))
 
 _NAME = {"pattern": _NO_CONTROL, "minLength": 1, "maxLength": MAX_NAME}
 _KEY = {"pattern": _NO_CONTROL, "minLength": 1, "maxLength": MAX_KEY}
-_ONE_TOPIC = {"pattern": f"^{_TOPIC}$", "minLength": 3, "maxLength": MAX_TOPIC}
 _DAY = (
     r"([0-9]{4}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))"
     r"|20([02468][048]|[13579][26])-02-29)"
@@ -40,8 +40,6 @@ FIELDS: dict[str, dict[str, Any]] = {
     "idempotencyKey": _KEY,
     "key": _KEY,
     "origin": {**_NAME, "maxLength": 64},
-    "topic": _ONE_TOPIC,
-    "topics": {**_ONE_TOPIC, "pattern": rf"^(\*|{_TOPIC})$", "minLength": 1},
     "type": {"pattern": rf"^(?!({_RESERVED})$)[A-Za-z0-9_.:/-]{{1,64}}$", "minLength": 1, "maxLength": 64},
     "before": _SECONDS,
     "after": _SECONDS,
@@ -114,14 +112,22 @@ def openapi_of(app: FastAPI) -> Callable[[], dict[str, Any]]:
                     "Errors are application/problem+json; every answer carries X-Request-Id.",
                     routes=app.routes,
                 ),
-                app.state.services.settings.max_topics,
+                app.state.services.settings,
             )
         return app.openapi_schema
 
     return openapi
 
 
-def _complete(schema: dict[str, Any], max_topics: int) -> dict[str, Any]:
+def _fields(settings: Settings) -> dict[str, dict[str, Any]]:
+    kinds = "|".join(re.escape(kind) for kind in settings.topic_kinds)
+    topic = rf"({kinds}):[^\u0000-\u001f\u007f]+"
+    one = {"pattern": f"^{topic}$", "minLength": 3, "maxLength": MAX_TOPIC}
+    return {**FIELDS, "topic": one, "topics": {**one, "pattern": rf"^(\*|{topic})$", "minLength": 1}}
+
+
+def _complete(schema: dict[str, Any], settings: Settings) -> dict[str, Any]:
+    fields, max_topics = _fields(settings), settings.max_topics
     components = schema.setdefault("components", {})
     components["securitySchemes"] = {
         "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
@@ -129,9 +135,9 @@ def _complete(schema: dict[str, Any], max_topics: int) -> dict[str, Any]:
     schemas = components.setdefault("schemas", {})
     for path, operations in schema["paths"].items():
         for operation in operations.values():
-            _complete_operation(operation, max_topics, is_public=not _is_api(path))
+            _complete_operation(operation, fields, max_topics, is_public=not _is_api(path))
     for model in schemas.values():
-        _describe_fields(model.get("properties", {}), max_topics)
+        _describe_fields(model.get("properties", {}), fields, max_topics)
     schemas["Problem"], schemas["ServerSentEvent"] = _PROBLEM, _EVENT
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
@@ -142,7 +148,9 @@ def _is_api(path: str) -> bool:
     return path.startswith(("/api/", "/chat/"))
 
 
-def _complete_operation(operation: dict[str, Any], max_topics: int, *, is_public: bool) -> None:
+def _complete_operation(
+    operation: dict[str, Any], fields: dict[str, dict[str, Any]], max_topics: int, *, is_public: bool
+) -> None:
     answers = operation["responses"]
     answers.pop("422", None)  # answered as 400
     content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
@@ -158,17 +166,17 @@ def _complete_operation(operation: dict[str, Any], max_topics: int, *, is_public
         return
     operation["security"] = [{"bearer": []}]
     for parameter in operation.get("parameters", []):
-        _describe_fields({parameter["name"]: parameter["schema"]}, max_topics)
+        _describe_fields({parameter["name"]: parameter["schema"]}, fields, max_topics)
 
 
-def _describe_fields(properties: dict[str, Any], max_topics: int) -> None:
+def _describe_fields(properties: dict[str, Any], fields: dict[str, dict[str, Any]], max_topics: int) -> None:
     for name, schema in properties.items():
         if name in {"topic", "topics", "conversationId"}:
             for part in [schema, *schema.get("anyOf", [])]:
                 if part.get("type") == "array":
                     part["maxItems"] = max_topics
         for text in _texts(schema):
-            for keyword, value in FIELDS.get(name, {}).items():
+            for keyword, value in fields.get(name, {}).items():
                 text.setdefault(keyword, value)
 
 

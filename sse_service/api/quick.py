@@ -60,6 +60,8 @@ class QuickPublish:
         self._max_event_bytes = services.settings.max_event_bytes
         self._max_body_bytes = services.settings.max_body_bytes
         self._answered = services.metrics.requests.labels("POST", "201")
+        kinds = services.settings.topic_kinds
+        self._topic: Callable[[str], Topic] = lru_cache(maxsize=8192)(lambda topic: parse_topic(topic, kinds))
         self.heads: dict[bytes, Head] = {}
         self._server_headers: Sequence[tuple[bytes, bytes]] | None = None
         self._start = b""
@@ -166,18 +168,13 @@ class QuickPublish:
             return None
         if not _is_type(kind) or ("origin" in item and not _is_origin(origin)):
             return None
-        checked = _topic(topic)
+        checked = self._topic(topic)
         require_publishable(principal, checked)
         data = compact_json(item["data"])
         # A character has at most four bytes.
         if len(data) * 4 > self._max_event_bytes and len(data.encode()) > self._max_event_bytes:
             return None
         return Draft(checked, kind, data, now, origin or principal.user[:64])
-
-
-@lru_cache(maxsize=8192)
-def _topic(topic: str) -> Topic:
-    return parse_topic(topic)
 
 
 @lru_cache(maxsize=1024)

@@ -119,13 +119,14 @@ async def topic_stream(request: Request) -> Response:
         return caller
     principal = caller.principal
     asked = request.query_params.getlist("topic")
-    most = services_of(request).settings.max_topics
+    settings = services_of(request).settings
+    most = settings.max_topics
     if not 1 <= len(asked) <= most:
         raise InvalidInputError("topic", f"name 1 to {most} topics")
     if EVERY_TOPIC in asked:
         principal.require(SCOPE_TENANT_STREAM)
         return await _open(request, caller, lambda _: None, envelope=True, joins=False, needs_rooms=False)
-    topics = {parse_topic(topic) for topic in asked}
+    topics = {parse_topic(topic, settings.topic_kinds) for topic in asked}
 
     def choose(rooms: frozenset[str]) -> set[Topic]:
         for topic in topics:

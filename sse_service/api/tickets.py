@@ -60,7 +60,10 @@ async def issue_ticket(request: Request, body: TicketIn | None = None) -> Respon
     if body is not None and body.topics is not None:
         if len(body.topics) > services.settings.max_topics:
             raise InvalidInputError("topics", f"no more than {services.settings.max_topics}")
-        topics = {Topic(EVERY_TOPIC) if topic == EVERY_TOPIC else parse_topic(topic) for topic in body.topics}
+        kinds = services.settings.topic_kinds
+        topics = {
+            Topic(EVERY_TOPIC) if topic == EVERY_TOPIC else parse_topic(topic, kinds, "topics") for topic in body.topics
+        }
         await _check_readable(services, principal, topics)
     ticket = await services.tickets.issue(principal, topics)
     answer = {"ticket": ticket.ticket, "expiresIn": round(ticket.expires_in_s, 3)}

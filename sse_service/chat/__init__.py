@@ -80,7 +80,9 @@ class ChatService:
         messages, inbox = stores.messages, stores.inbox
         self._sweep: asyncio.Task[None] | None = None
         once = self._once = Once(stores.claims, clock, settings.retention_s)
-        publishing = self.publishing = Publishing(publisher, once, clock, settings.max_event_bytes)
+        publishing = self.publishing = Publishing(
+            publisher, once, clock, settings.max_event_bytes, settings.topic_kinds
+        )
         conversations = self.conversations = Conversations(
             publishing, stores.conversations, messages, clock, settings.support_participants
         )

@@ -50,8 +50,11 @@ class EventIn:
 
 
 class Publishing:
-    def __init__(self, publisher: Publisher, once: Once, clock: Clock, max_event_bytes: int) -> None:
+    def __init__(
+        self, publisher: Publisher, once: Once, clock: Clock, max_event_bytes: int, topic_kinds: Sequence[str]
+    ) -> None:
         self.publisher = publisher
+        self._topic_kinds = topic_kinds
         self.max_event_bytes = max_event_bytes
         self._once = once
         self._clock = clock
@@ -78,7 +81,7 @@ class Publishing:
         return await self.publish_once(principal.tenant, drafts)
 
     def _draft(self, principal: Principal, field: str, event: EventIn, now: float) -> Draft:
-        topic = parse_topic(event.topic, f"{field}.topic")
+        topic = parse_topic(event.topic, self._topic_kinds, f"{field}.topic")
         require_publishable(principal, topic)
         kind = check_event_type(event.type, f"{field}.type")
         if kind in RESERVED_TYPES:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sse_service.errors import InvalidInputError
-from sse_service.events import EventId, base36, check_event_type, check_name, parse_topic
+from sse_service.events import TOPIC_KINDS, EventId, base36, check_event_type, check_name, parse_topic
 
 
 @given(st.integers(min_value=0, max_value=2**62), st.integers(min_value=0, max_value=10**14))
@@ -30,13 +30,13 @@ def test_near_misses_are_none_of_ours(text: str) -> None:
 
 @pytest.mark.parametrize("topic", ["room:main", "user:a#b:c", "tenant:日本", "x.y-z_1:v", "room: "])
 def test_good_topics(topic: str) -> None:
-    assert parse_topic(topic) == topic
+    assert parse_topic(topic, [*TOPIC_KINDS, "x.y-z_1"]) == topic
 
 
 @pytest.mark.parametrize("topic", ["", ":", "room:", ":x", "Room:x", "1:x", "room:a\nb", "room:\x7f", "*", "a b:c"])
 def test_bad_topics(topic: str) -> None:
     with pytest.raises(InvalidInputError):
-        parse_topic(topic)
+        parse_topic(topic, TOPIC_KINDS)
 
 
 @given(st.text())

@@ -223,3 +223,40 @@ async def test_mg8_publishers_that_claim_the_same_keys_never_wait_for_each_other
     assert [answer.status_code for answer in answers] == [201, 201]
     assert answers[0].json()["ids"] == answers[1].json()["ids"]
     assert sorted(e.key for e in await api.events()) == sorted(f"k{n}" for n in range(6))
+
+
+async def test_a_kind_of_topic_that_nobody_knows_is_refused_and_named(service: Any) -> None:
+    """`rom:x` would be stored, answered with success and reach nobody. Both ways of publishing, streams, tickets."""
+    scopes = {"scope": "events:publish streams:tenant"}
+    one, keyed = event(topic="rom:x"), event(topic="rom:x", key="k")
+    answers = [
+        await service.post("/api/events", "worker", {"events": [one]}, **scopes),
+        await service.post("/api/events", "worker", {"events": [event(), keyed]}, **scopes),
+        await service.post("/api/streams/tickets", "worker", {"topics": ["rom:x"]}, **scopes),
+        await service.get("/api/streams?topic=rom:x", "worker", **scopes),
+    ]
+    for answer, field in zip(answers, ("events[0].topic", "events[1].topic", "topics", "topic"), strict=True):
+        assert (answer.status_code, answer.json()["field"]) == (400, field), answer.text
+        for part in ("'rom'", "user, room, tenant", "SSE_TOPIC_KINDS"):
+            assert part in answer.json()["detail"]
+
+
+async def test_kinds_of_topics_of_the_applications_own(start_service: Any, settings: Settings) -> None:
+    service = await start_service(settings.replace(more_topic_kinds=("prices", "room")))
+    watcher = {"scope": "streams:tenant"}
+    async with service.stream("desk", "/api/streams?topic=prices:eur", **watcher) as stream:
+        for topic in ("prices:usd", "prices:eur"):
+            one = {"events": [event(topic=topic)]}
+            sent = await service.post("/api/events", "worker", one, scope="events:publish")
+            assert sent.status_code == 201, sent.text
+        assert (await stream.frame("message")).json["topic"] == "prices:eur"
+    refused = await service.get("/api/streams?topic=prices:eur", "ann")
+    assert refused.status_code == 403
+    document = (await service.client.get("/openapi.json")).json()
+    pattern = document["components"]["schemas"]["EventIn"]["properties"]["topic"]["pattern"]
+    assert pattern.startswith("^(user|room|tenant|prices):")
+
+
+def test_kinds_that_no_topic_can_have_are_a_problem_of_the_settings(settings: Settings) -> None:
+    problems = list(dataclasses.replace(settings, more_topic_kinds=("Prices", "a:b")).problems())
+    assert len(problems) == 2 and all("SSE_TOPIC_KINDS" in problem for problem in problems)

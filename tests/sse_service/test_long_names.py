@@ -24,7 +24,7 @@ async def test_the_longest_names_work_everywhere(api: Any) -> None:
     assert unread.status_code == 200 and unread.json()["unread"] == 1, unread.text
     gone = await api.delete(f"/api/conversations/participants?conversationId={room}&user={other}", user, tenant)
     assert gone.status_code == 200, gone.text
-    key = {"topic": "job:x", "type": "m", "data": 1, "key": CLEF * 256}
+    key = {"topic": "room:x", "type": "m", "data": 1, "key": CLEF * 256}
     back = await api.post("/api/events", user, {"events": [key]}, tenant, scope="events:publish")
     assert back.status_code in {200, 201, 202}, back.text
 
