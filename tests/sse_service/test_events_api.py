@@ -253,7 +253,7 @@ async def test_kinds_of_topics_of_the_applications_own(start_service: Any, setti
     refused = await service.get("/api/streams?topic=prices:eur", "ann")
     assert refused.status_code == 403
     document = (await service.client.get("/openapi.json")).json()
-    pattern = document["components"]["schemas"]["EventIn"]["properties"]["topic"]["pattern"]
+    pattern = document["components"]["schemas"]["EventItem"]["properties"]["topic"]["pattern"]
     assert pattern.startswith("^(user|room|tenant|prices):")
 
 
