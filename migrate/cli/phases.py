@@ -19,7 +19,7 @@ from migrate.errors import GateClosedError, UsageError
 from migrate.phases.model import LANGUAGES, Item, Row, Signature
 from migrate.up.state import DEFAULT_STATE_DIR
 
-__all__ = ["phase_app"]
+__all__ = ["phase_app", "phase_rows"]
 
 LangOption = Annotated[str, typer.Option("--lang", help="en, ja or ko.", envvar="MIGRATE_LANG")]
 SourceOption = Annotated[
@@ -127,6 +127,17 @@ def _rows(phase: int, config: Config, source: Path | None) -> tuple[list[Row], C
         evidence = gather(items_of(phase), Collectors(config, table, root, now))
     signatures = Signatures(table, config.project.name).of(phase)
     return judge(items_of(phase), evidence, signatures, config_digest(config), now), table
+
+
+def phase_rows(phase: int, config: Config, table: ControlTable, source: Path) -> dict[str, Any]:
+    """A phase for the report: as it was when it was closed, else as it stands."""
+    from migrate.phases.items import PHASES
+    from migrate.phases.signatures import Signatures
+
+    closed = Signatures(table, config.project.name).closed(phase)
+    items = closed["rows"] if closed else [_as_json(row, config, "en") for row in _rows(phase, config, source)[0]]
+    said = None if closed is None else {"by": closed["by"], "at": _time(closed["at"])}
+    return {"phase": phase, "title": PHASES[phase]["en"], "closed": said, "items": items}
 
 
 def _show(phase: int, config: Config, source: Path | None, language: str, *, as_json: bool) -> None:

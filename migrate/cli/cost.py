@@ -1,0 +1,83 @@
+"""`migrate cost`: before and after. until phase 3 (MG14)"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from migrate.cli.options import JsonOption, StateDirOption
+from migrate.cli.output import err, out, print_json, reports_errors
+from migrate.config import ConfigOption, resolve_config
+from migrate.control.journal import Journal, digest
+from migrate.control.table import ControlTable
+from migrate.up.state import DEFAULT_STATE_DIR
+
+__all__ = ["cost"]
+
+
+@reports_errors
+def cost(
+    config: ConfigOption = None,
+    days: Annotated[float, typer.Option(min=0.04, max=455, help="Of metrics to look at.")] = 14.0,
+    prices: Annotated[
+        Path | None, typer.Option(help="Table of prices. [default: the dated one that comes along]", show_default=False)
+    ] = None,
+    json_: JsonOption = False,
+    state_dir: StateDirOption = DEFAULT_STATE_DIR,
+) -> None:
+    """What the old stack costs a month, by its metrics, and what the new one does, by a dated table of prices.
+
+    Example: migrate cost --days 30
+    """
+    from migrate.cost.measure import measure
+    from migrate.cost.model import after_lines, as_json, before_lines, prices_from, total
+
+    settings = resolve_config(config, state_dir)
+    text = (
+        prices.read_text(encoding="utf-8")
+        if prices
+        else files("migrate.cost").joinpath("prices.json").read_text("utf-8")
+    )
+    table = prices_from(text, str(prices or "prices.json"))
+    now = datetime.now(UTC)
+    with err.status("asking CloudWatch"):
+        usage = measure(settings, days, now)
+    before = before_lines(usage, table)
+    sse = settings.sse
+    after = after_lines(usage, table, tasks=sse.tasks, vcpu=sse.task_vcpu, memory_gb=sse.task_memory_gb)
+    value = {
+        "made_at": now.isoformat(timespec="seconds"),
+        "days": days,
+        "prices": {"date": table.date, "region": table.region, "source": table.source},
+        "before": {"usd": round(total(before), 2), "lines": as_json(before)},
+        "after": {"usd": round(total(after), 2), "lines": as_json(after)},
+        "difference_usd": round(total(before) - total(after), 2),
+    }
+    control = ControlTable(settings.client("dynamodb"), settings.project.state_table)
+    control.ensure()
+    with Journal(control).record("cost", {"days": days, "prices": table.date}):
+        control.put(
+            {
+                "pk": "cost#report",
+                "sk": now.isoformat(timespec="microseconds"),
+                "before_usd": total(before),
+                "after_usd": total(after),
+                "made_at": now.timestamp(),
+                "digest": digest(value),
+                "report": value,
+            }
+        )
+    if json_:
+        print_json(value)
+        return
+    for title, lines in (("before", before), ("after", after)):
+        out.print(f"{title}, a month:")
+        for line in lines:
+            out.print(f"  {line.what:30} {line.quantity:>18,.0f} {line.unit:26} {line.usd:>10,.2f} USD  {line.basis}")
+        out.print(f"  {'':30} {'':>18} {'':26} {total(lines):>10,.2f} USD")
+    out.print(f"difference: {total(before) - total(after):,.2f} USD a month")
+    err.print(f"prices of {table.date}, {table.region}; metrics of {days:g} days; data transfer is not in it")

@@ -1,0 +1,79 @@
+"""`migrate observe`: dashboard and alarms for the service. until phase 3 (MG14)"""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+from botocore.exceptions import BotoCoreError, ClientError
+
+from migrate.cli.options import StateDirOption
+from migrate.cli.output import err, out, reports_errors
+from migrate.config import ConfigOption, resolve_config
+from migrate.control.journal import Journal
+from migrate.control.table import ControlTable
+from migrate.errors import MigrateError
+from migrate.up.state import DEFAULT_STATE_DIR
+
+__all__ = ["observe"]
+
+
+@reports_errors
+def observe(
+    execute: Annotated[bool, typer.Option("--execute", help="Do it; without it nothing is changed.")] = False,
+    topic: Annotated[str, typer.Option(help="ARN of the SNS topic that alarms go to.")] = "",
+    remove: Annotated[bool, typer.Option("--remove", help="Take dashboard and alarms away again.")] = False,
+    config: ConfigOption = None,
+    state_dir: StateDirOption = DEFAULT_STATE_DIR,
+) -> None:
+    """A CloudWatch dashboard with both stacks on it, and alarms for the service, from the configuration.
+
+    The old stack's alarms go with its resources: `migrate cleanup resources plan` lists them.
+
+    Example: migrate observe --topic arn:aws:sns:eu-west-1:123456789012:on-call --execute
+    """
+    from migrate.observe.definitions import alarms, dashboard, left_out
+    from migrate.phases.names import alarm_prefix, dashboard_name
+
+    settings = resolve_config(config, state_dir)
+    name, prefix = dashboard_name(settings), alarm_prefix(settings)
+    wanted = alarms(settings.settings, prefix, topic)
+    for missing in left_out(settings.settings):
+        err.print(f"left out: {missing}")
+    verb = "remove" if remove else "write"
+    if not execute:
+        out.print(f"would {verb} dashboard {name}")
+        for alarm in wanted:
+            out.print(f"would {verb} alarm {alarm['AlarmName']}: {alarm['AlarmDescription']}")
+        err.print("nothing was changed; --execute does it")
+        return
+    control = ControlTable(settings.client("dynamodb"), settings.project.state_table)
+    control.ensure()
+    client = settings.client("cloudwatch")
+    arguments = {
+        "dashboard": name,
+        "alarms": [alarm["AlarmName"] for alarm in wanted],
+        "topic": topic,
+        "remove": remove,
+    }
+    with Journal(control).record("observe", arguments):
+        try:
+            if remove:
+                there = client.describe_alarms(AlarmNamePrefix=prefix)["MetricAlarms"]
+                if there:
+                    client.delete_alarms(AlarmNames=[alarm["AlarmName"] for alarm in there])
+                client.delete_dashboards(DashboardNames=[name])
+            else:
+                body = json.dumps(dashboard(settings.settings, settings.region))
+                client.put_dashboard(DashboardName=name, DashboardBody=body)
+                for alarm in wanted:
+                    client.put_metric_alarm(**alarm)
+        except ClientError as error:
+            code = error.response["Error"]["Code"]
+            raise MigrateError(
+                f"{error.operation_name} failed with {code}", "run it again: it may be repeated"
+            ) from error
+        except BotoCoreError as error:
+            raise MigrateError(f"AWS could not be asked: {type(error).__name__}", "run it again") from error
+    err.print(f"dashboard {name} and {len(wanted)} alarms: {'removed' if remove else 'written'}")
