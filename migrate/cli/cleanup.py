@@ -127,7 +127,11 @@ def status(
         with Journal(control).record("cleanup connections status", {"table": one.name, **said}):
             before = control.get(f"sweep#{one.name}", "controls") or {}
             control.put({**before, "pk": f"sweep#{one.name}", "sk": "controls", **said})
-    views = [status_of(control, one.name) for one in tables]
+    try:
+        views = [status_of(control, one.name) for one in tables]
+    except UsageError:
+        # No table of the shared state: nothing was ever swept.
+        views = [{"table": one.name, "job": None, "status": "never swept"} for one in tables]
     if json_:
         print_json(views)
         return

@@ -43,6 +43,7 @@ __all__ = ["Report", "Sweep", "connection_tables", "described", "status_of"]
 
 WORKERS = 16
 _AHEAD = 50_000
+_AHEAD_BYTES = 128e6
 _LOOK_S = 1.0
 # Far beyond what a table answers: scans have no limit but capacity and latency.
 _SCANS_PER_S = 10_000.0
@@ -294,7 +295,8 @@ class Sweep:
 
             segment = Segment(
                 self._dynamodb, self._rows, self._gateway, self._paces, pool, *place,
-                deleter=deleter, check=check, ahead=_AHEAD // at_once, wait=self._wait,
+                deleter=deleter, check=check, wait=self._wait,
+                ahead=_AHEAD // at_once, ahead_bytes=_AHEAD_BYTES / at_once,
             )  # fmt: skip
             running.append(segment)
             segment.run()

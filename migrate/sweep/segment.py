@@ -57,6 +57,7 @@ class _Read:
     items: list[Item]
     at: float
     last_key: Item | None
+    bytes: float = 0.0
     found: list[tuple[Item, list[Entry]]] = field(default_factory=list)
 
 
@@ -69,7 +70,7 @@ class Segment:
         pool: runs questions and deletions.
         deleter: None for a dry run.
         check: called often; raises what ends the work (Stopped, a lost lock).
-        ahead: rows read ahead at most.
+        ahead, ahead_bytes: rows, and bytes of them, read ahead at most.
         clock, wait: seconds; waits at most so long.
     """
 
@@ -86,13 +87,15 @@ class Segment:
         deleter: Deleter | None,
         check: Callable[[], None],
         ahead: int = 10_000,
+        ahead_bytes: float = 32e6,
         clock: Callable[[], float] = time.monotonic,
         wait: Callable[[float], None] = time.sleep,
     ) -> None:
         self._dynamodb, self._rows, self._gateway = dynamodb, rows, gateway
         self._paces, self._pool = paces, pool
         self._number, self._total = number, total
-        self._deleter, self._check, self._ahead = deleter, check, ahead
+        self._deleter, self._check = deleter, check
+        self._ahead, self._ahead_bytes = ahead, ahead_bytes
         self._clock, self._wait = clock, wait
         self.counts: Counter[str] = Counter()
         self.unknown: Counter[str] = Counter()
@@ -107,18 +110,19 @@ class Segment:
         if self.done:
             return
         pages: deque[_Read] = deque()
-        ahead, ended = 0, False
+        ahead, held, ended = 0, 0.0, False
         while pages or not ended:
             self._check()
             due = pages and self._clock() >= pages[0].at + self._settle_s
-            if not ended and not due and ahead < self._ahead:
+            room = not pages or (ahead < self._ahead and held < self._ahead_bytes)
+            if not ended and not due and room:
                 page = self._scan(start)
                 start, ended = page.last_key, page.last_key is None
                 pages.append(page)
-                ahead += len(page.items)
+                ahead, held = ahead + len(page.items), held + page.bytes
             elif due:
                 page = pages.popleft()
-                ahead -= len(page.items)
+                ahead, held = ahead - len(page.items), held - page.bytes
                 self._page(page)
             else:
                 self._wait(min(0.5, max(0.01, pages[0].at + self._settle_s - self._clock())))
@@ -155,6 +159,8 @@ class Segment:
             arguments |= {"ProjectionExpression": ",".join(names), "ExpressionAttributeNames": names}
         answer = self._call(self._dynamodb.scan, self._paces.scan, arguments)
         page = _Read(answer["Items"], self._clock(), answer.get("LastEvaluatedKey"))
+        # An eventually consistent read of 8 KB is one unit ("Read and write capacity units").
+        page.bytes = 8192.0 * float(answer.get("ConsumedCapacity", {}).get("CapacityUnits", 0.0))
         page.found = [(item, entries) for item in page.items if (entries := self._rows.entries(item))]
         return page
 
