@@ -129,7 +129,7 @@ def container(name: str) -> dict[str, Any]:
     return found
 
 
-def environment(name: str) -> dict[str, str]:
+def environment(name: str, **more: str) -> dict[str, str]:
     """What a task's environment comes to, with a value for each parameter."""
     known = {
         "VpcCidr": "10.0.0.0/16",
@@ -137,6 +137,7 @@ def environment(name: str) -> dict[str, str]:
         "CognitoUserPoolId": "eu-west-1_AbC123",
         "AWS::Region": "eu-west-1",
         "CorsOrigins": "https://app.example",
+        **more,
     }
     values = {}
     for one in container(name)["Environment"]:
@@ -157,6 +158,20 @@ def test_a_tasks_settings_are_ones_the_service_takes(name: str) -> None:
     secrets = [one["If"][1]["Name"] for one in container(name)["Secrets"]]
     assert unknown_variables(dict.fromkeys(secrets, "")) == []
     assert "SSE_JWT_SECRET" in secrets and "SSE_JWT_SECRET" not in environ
+
+
+@pytest.mark.parametrize("name", ["ecs-fargate.yaml", "ecs-express.yaml"])
+def test_a_task_uses_the_tables_that_its_policy_permits(name: str) -> None:
+    """The data stack's parameters, under the same names; who forgets the tenant is told before anything is made."""
+    permitted = {"MessagesTable": "theirs", "TransportTable": "flags", "UploadsBucket": "files"}
+    assert permitted.keys() <= template("data.yaml")["Parameters"].keys()
+    environ = environment(name, **permitted, MessagesTenant="demo", MessagesPartitionKey="roomId")
+    settings = Settings.from_env(environ)
+    assert (settings.messages_table, settings.messages_partition_key) == ("theirs", "roomId")
+    assert (settings.messages_tenant, settings.transport_table) == ("demo", "flags")
+    assert settings.uploads_bucket == "files"
+    rule = template(name)["Rules"]["MessagesOfOneTenant"]
+    assert "MessagesTable" in str(rule["RuleCondition"]) and "MessagesTenant" in str(rule["Assertions"])
 
 
 def test_a_task_writes_nothing_and_is_nobody() -> None:
