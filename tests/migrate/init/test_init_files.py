@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from migrate.errors import UsageError
+from migrate.init.answers import answer, open_questions
 from migrate.init.files import read_files
 from migrate.init.guess import guess
 
@@ -210,3 +212,17 @@ def test_what_is_not_there_is_said(tmp_path: Path) -> None:
     file(tmp_path, "b.yml", CFN)
     with pytest.raises(UsageError, match="describes 2"):
         read_files(tmp_path)
+
+
+def test_a_person_is_asked_what_nobody_can_know(tmp_path: Path) -> None:
+    """MG1: an empty answer takes the guess; what is needed and not said stays open."""
+    draft = guess(read_files(file(tmp_path, "serverless.yml", SERVERLESS)))
+    said = {"api.id": "a1b2c3", "identity.user": "sub", "features.0.frames": "message, typing"}
+    answer(draft, lambda question: said.get(question.place, ""))
+    settings = draft.settings()
+    assert (settings.api.id, settings.identity.user, settings.identity.tenant) == ("a1b2c3", "sub", "tenantId")
+    assert settings.features[0].frames == ("message", "typing")
+    assert tomllib.loads(draft.text(settings, "2026-11-22"))["identity"]["user"] == "sub"
+    other = guess(read_files(tmp_path / "serverless.yml"))
+    answer(other, lambda _: "")
+    assert [one.place for one in open_questions(other)] == ["api.id"]

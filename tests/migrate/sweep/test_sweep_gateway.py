@@ -1,0 +1,104 @@
+"""What the gateway's answers mean, over the wire (MG11). until phase 3"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
+
+import pytest
+from botocore.credentials import Credentials
+from botocore.exceptions import NoCredentialsError
+
+from migrate.sweep.gateway import Gateway, Verdict
+from migrate.sweep.lean import LeanManagement
+
+ANSWERS = {
+    "alive": (200, "", b'{"identity": {"userAgent": "a"}}'),
+    "gone": (410, "GoneException", b""),
+    "forbidden": (403, "ForbiddenException", b'{"message": "Forbidden"}'),
+    "throttled": (429, "LimitExceededException:http://x", b""),
+    "broken": (503, "", b"<html>"),
+    "odd": (410, "SomethingElse", b""),
+}
+
+
+class Handler(BaseHTTPRequestHandler):
+    seen: list[tuple[str, str]] = []  # noqa: RUF012 - what the test looks at
+
+    def do_GET(self) -> None:
+        self.seen.append((self.path, self.headers["Authorization"]))
+        status, code, body = ANSWERS[self.path.rpartition("/")[2].partition("%")[0]]
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        if code:
+            self.send_header("x-amzn-ErrorType", code)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: Any) -> None:
+        """Quiet."""
+
+
+@pytest.fixture
+def url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    Handler.seen.clear()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/prod"
+    server.shutdown()
+    server.server_close()
+
+
+def management(url: str) -> LeanManagement:
+    return LeanManagement(url, "eu-west-1", Credentials("key", "secret"), 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "verdict", "throttled"),
+    [
+        ("alive", Verdict.ALIVE, False),
+        ("gone", Verdict.GONE, False),
+        ("forbidden", Verdict.UNKNOWN, False),
+        ("throttled", Verdict.UNKNOWN, True),
+        ("broken", Verdict.UNKNOWN, True),
+        ("odd", Verdict.UNKNOWN, False),
+    ],
+)
+def test_only_410_is_gone(url: str, name: str, verdict: Verdict, throttled: bool) -> None:
+    answer = Gateway([management(url)]).ask(f"{name}=")
+    assert (answer.verdict, answer.throttled) == (verdict, throttled)
+    path, signature = Handler.seen[0]
+    assert path == f"/prod/@connections/{name}%3D"
+    assert "/eu-west-1/execute-api/aws4_request" in signature
+
+
+def test_gone_means_gone_everywhere(url: str) -> None:
+    """MG11: with several stages, one that does not know keeps the row, one that knows it alive as well."""
+
+    class Fixed:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def get_connection(self, ConnectionId: str) -> Any:  # noqa: N803 - as boto3 calls it
+            return management(url).get_connection(self.name)
+
+    def ask(*names: str) -> Verdict:
+        return Gateway([Fixed(name) for name in names]).ask("x").verdict
+
+    assert ask("gone", "gone") is Verdict.GONE
+    assert ask("gone", "alive") is Verdict.ALIVE
+    assert ask("gone", "forbidden") is Verdict.UNKNOWN
+    assert ask("forbidden", "alive") is Verdict.ALIVE
+
+
+def test_a_network_that_is_away_says_nothing() -> None:
+    answer = Gateway([management("http://127.0.0.1:9/prod")]).ask("x=")
+    assert answer.verdict is Verdict.UNKNOWN
+
+
+def test_without_credentials_nothing_is_asked() -> None:
+    with pytest.raises(NoCredentialsError):
+        LeanManagement("http://127.0.0.1:9/prod", "eu-west-1", None, 1)
