@@ -187,14 +187,18 @@ class Drain:
         for _ in range(PASSES):
             began = self._clock()
             before = self.counts["closed"] + self.counts["failed"]
+            # What was left of an earlier process's pass is not all of the tables.
+            whole = not any(
+                self._checkpoints.get(str(self.state["drain"]), f"close-{table.name}") for table, _ in self._tables
+            )
             self._walk("close", pool, close, {"done": "closed", "gone": "rows of gone ones"})
             for table, _ in self._tables:
                 self._checkpoints.put(str(self.state["drain"]), f"close-{table.name}", {})
             # A handshake that was under way when new ones were refused has written its row by now.
-            if self.counts["closed"] + self.counts["failed"] == before and began >= settled:
+            nobody = self.counts["closed"] + self.counts["failed"] == before
+            # Without a refusal they may come for ever: one pass over everything is enough.
+            if whole and began >= settled and (nobody or not self._refuses):
                 return
-            if not self._refuses and began >= settled:
-                return  # without a refusal they may come for ever
             self._until(min(self._clock() + 1.0, max(settled, self._clock())), "close")
         raise RefusedError(
             f"connections keep appearing after {PASSES} passes", "are new ones refused? see drain status"

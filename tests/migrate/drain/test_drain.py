@@ -178,3 +178,28 @@ def test_a_refusal_put_back_is_as_it_was(world: World, had: bool) -> None:
     for _ in range(2):
         refusal.undo(snapshot)
         assert json.dumps(world.stage["RouteSettings"]) == before
+
+
+def test_the_rest_of_a_pass_proves_nothing(
+    config: Config, control: ControlTable, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MG10: somebody who came in behind the place where the killed process was is found as well."""
+    from migrate.drain import walk
+
+    monkeypatch.setattr(walk, "PAGE", 1)
+    connect(config, world, *range(6))
+    closed = {"n": 0}
+
+    def meddle(operation: str) -> None:
+        closed["n"] += operation == "delete_connection"
+        if closed["n"] == 6:
+            # The whole table again, behind the scan's back: whichever way it is ordered, some are behind it.
+            closed["n"] += 1
+            connect(config, world, *range(100, 106))
+            raise Killed
+
+    world.meddle = meddle
+    with pytest.raises(Killed):
+        drain(config, control).run()
+    drain(config, control).run()
+    assert not world.living
