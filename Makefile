@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup run test check bench phase3-drill lock browser redis clean
+.PHONY: help setup run test check bench phase3-drill client lock browser redis clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -41,6 +41,10 @@ bench: $(STAMP) ## benchmarks, as ratios against a peer measured in the same run
 
 phase3-drill: $(STAMP) browser redis ## prove that sse_service builds and passes its tests once the rest is deleted
 	@VENV=$(VENV) bash .ci/phase3-drill.sh
+
+client: ## build the drop-in client again, check its types, pack it into dist/ (needs Node.js and npm)
+	cd sse_service/client && npm ci && npm run build && npm run check
+	mkdir -p dist && npm pack ./sse_service/client --pack-destination dist
 
 lock: $(STAMP) ## resolve requirements.lock again from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \

@@ -9,13 +9,14 @@ import json
 import sys
 from collections.abc import Callable
 
-from loadtests.bench import compare, gateway, legacy, sse, sweep, tee, up
+from loadtests.bench import compare, gateway, legacy, scan, sse, sweep, tee, up
 from loadtests.bench.report import provenance
 
 BENCHMARKS: dict[str, Callable[[], None]] = {
     "compare": compare.run,
     "gateway": gateway.run,
     "legacy": legacy.run,
+    "scan": scan.run,
     "sse": sse.run,
     "tee": tee.run,
     "sweep": sweep.run,
@@ -24,6 +25,9 @@ BENCHMARKS: dict[str, Callable[[], None]] = {
 
 
 def main(names: list[str]) -> int:
+    if {"-h", "--help"} & set(names):
+        sys.stdout.write(f"{__doc__}\nbenchmarks: {', '.join(BENCHMARKS)}\nparts of sse: {', '.join(sse.PARTS)}\n")
+        return 0
     chosen = [name.partition(":") for name in names or BENCHMARKS]
     for name, has_parts, parts in chosen:
         if name not in BENCHMARKS:

@@ -254,7 +254,7 @@ ITEMS: tuple[Item, ...] = (
         _TOOL,
         _t("The tee is off every function", "すべての関数からteeを外した", "모든 함수에서 tee 제거"),
         "tee",
-        "migrate shadow stop --config {config}",
+        "migrate shadow stop --all-readers --config {config}",
     ),
     Item(
         "resources-gone",

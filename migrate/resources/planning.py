@@ -72,7 +72,7 @@ def _functions(seen: Seen, api: tuple[str, ...], kept: list[Kept]) -> Iterator[S
         hint = "take that away first, or leave the function out of [[functions]]" if users else ""
         if facts["tee"]:
             users.append("the tee is on it")
-            hint = "take it off: migrate shadow stop"
+            hint = "take it off: migrate shadow stop --all-readers"
         yield Step("function", name, facts, (*api, *sources), tuple(users), hint)
         roles.append(str(facts["Role"]).rsplit("/", 1)[-1])
     for name in sorted(set(roles) & set(seen.roles)):
