@@ -38,6 +38,7 @@ from migrate.up.aws import REGION, clients, environment, without_proxy
 from migrate.up.configs import state_table, write_configs
 from migrate.up.shadow import ShadowParts
 from migrate.up.state import STACK, StateDir
+from migrate.up.uploads import BUCKET, make_bucket
 
 __all__ = ["HOST", "ROOMS", "STACK", "TENANT", "Supervisor", "UpOptions"]
 
@@ -111,8 +112,10 @@ class Supervisor:
         aws = await self._start_aws()
         self._say("local AWS is up")
         env = environment(aws["aws_endpoint_url"], aws["ca_bundle"])
-        stack, _ = await asyncio.gather(
+        ports = self._options.ports
+        stack, _, _ = await asyncio.gather(
             self._deploy(STACK, env, secret),
+            asyncio.to_thread(make_bucket, env, [f"http://{host}:{ports['sse']}" for host in (HOST, "localhost")]),
             self._run_once(
                 "sse-service-tables",
                 [sys.executable, "-m", "sse_service", "create-tables"],
@@ -126,7 +129,6 @@ class Supervisor:
         )
         self._say("SSE service is up")
         stacks = {one["stack"]: one for one in (stack, *others)}
-        ports = self._options.ports
         self._up.update(
             aws_endpoint_url=aws["aws_endpoint_url"],
             legacy_ws_url={name: one["websocket_url"] for name, one in stacks.items()},
@@ -218,6 +220,7 @@ class Supervisor:
         pages = {
             "SSE_PAGES_WEBSOCKET_URL": str(stack["websocket_url"]),
             "SSE_PAGES_WEBSOCKET_ROOMS": ",".join(ROOMS),
+            "SSE_UPLOADS_BUCKET": BUCKET,
         }
         # `migrate cutover`: its flags, and virtual connections in front of the same functions. Functions sign with
         # the first of these keys; those whose client is still a WebSocket are posted to by the gateway, as ever.

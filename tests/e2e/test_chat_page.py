@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import shutil
 from collections.abc import AsyncIterator
 from typing import Any
@@ -16,6 +17,10 @@ pytestmark = [pytest.mark.integration, pytest.mark.browser]
 
 ARGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 WAIT_MS = 20_000
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAIAAAACCAIAAAD91JpzAAAAEElEQVR4nGMQqTgBRAwQCgAibgVRDiZvtgAAAABJRU5ErkJggg=="
+)
+"""Two by two pixels."""
 
 
 @pytest.fixture
@@ -150,3 +155,24 @@ async def test_a_message_really_travels_over_the_websocket(stacks: Stacks, conte
     await asyncio.to_thread(stacks.send, "carol", "by socket, missed", conversationId="random")
     await context.set_offline(False)
     await ann.until("by socket", {"by socket", "by socket, missed", "by socket, written offline"})
+
+
+async def test_a_picture_reaches_whoever_is_on_another_transport(stacks: Stacks, context: BrowserContext) -> None:
+    """The local AWS has the bucket: chosen, uploaded by the page, shown on both sides, still there after a reload,
+    and the legacy history, which is the same table, goes on."""
+    ann = await Tab.open(context, stacks, "ann", "random")
+    bob = await Tab.open(context, stacks, "bob", "random")
+    refused: list[str] = []
+    for tab in (ann, bob):
+        tab.page.on("console", lambda m: refused.append(m.text) if "Security Policy" in m.text else None)
+    await bob.switch("websocket")
+    await ann.page.locator("#file").set_input_files({"name": "점심.png", "mimeType": "image/png", "buffer": PNG})
+    await expect(ann.page.locator("#attached")).to_contain_text("점심.png")
+    await ann.say("with a picture")
+    for tab in (ann, bob):
+        await tab.until("with a picture", {"with a picture"})
+        await expect(tab.page.get_by_role("img", name="점심.png")).to_have_count(1, timeout=WAIT_MS)
+        await until(tab.page, "document.querySelector('#log img').naturalWidth === 2")
+    await bob.page.reload()
+    await until(bob.page, "document.querySelector('#log img')?.naturalWidth === 2")
+    assert refused == []
