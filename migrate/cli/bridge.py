@@ -11,10 +11,10 @@ import typer
 from migrate.bridge.process import run_bridge
 from migrate.cli.options import JsonOption, StateDirOption
 from migrate.cli.output import err, out, print_json, reports_errors
+from migrate.cli.shared import state_table
 from migrate.cli.status import bridge_view
 from migrate.config import ConfigOption, resolve_config
 from migrate.control.journal import Journal
-from migrate.control.table import ControlTable
 from migrate.errors import MigrateError, UsageError
 from migrate.tee.setup import install_for
 from migrate.up.state import DEFAULT_STATE_DIR, StateDir
@@ -73,8 +73,7 @@ def run(config: ConfigOption = None, state_dir: StateDirOption = DEFAULT_STATE_D
             f"{settings.path} says nothing about what crosses the bridge",
             "write [[features.deliver]] and [[features.collect]]: docs/guides/bridge.md",
         )
-    table = ControlTable(settings.client("dynamodb"), settings.project.state_table)
-    table.ensure()
+    table = state_table(settings)
     with Journal(table).record("bridge run", {"config": str(settings.path), "api": settings.api.id}) as entry:
         entry.note(functions=list(install_for(settings, table).functions))
     folder = StateDir(state_dir).path

@@ -13,6 +13,7 @@ import typer
 
 from migrate.cli.options import JsonOption, StateDirOption
 from migrate.cli.output import err, out, print_json, reports_errors
+from migrate.cli.shared import state_table, utc_text, write_whole
 from migrate.config import Config, ConfigOption, resolve_config
 from migrate.control.checkpoints import Checkpoints
 from migrate.control.journal import Journal, actor
@@ -48,12 +49,12 @@ def plan(
     Example: migrate cleanup resources plan
     """
     settings = resolve_config(config, state_dir)
-    table = _table(settings)
+    table = state_table(settings)
     with err.status("reading the stack"):
         made = _make(settings, table)
     path = plan_file or settings.path.parent / PLAN_FILE
     value = {**made.as_json(), "digest": made.digest}
-    _write(path, json.dumps(value, ensure_ascii=False, indent=1) + "\n")
+    write_whole(path, json.dumps(value, ensure_ascii=False, indent=1) + "\n", 0o600)
     with Journal(table).record("cleanup resources plan", {"plan": str(path), "digest": made.digest}):
         table.put(
             {
@@ -99,7 +100,7 @@ def apply(
         raise UsageError(
             f"--point-of-no-return {point_of_no_return} is not the API of this plan", f"its API is {made.api_id}"
         )
-    table = _table(settings)
+    table = state_table(settings)
     checkpoints = Checkpoints(table)
     begun = bool(checkpoints.all(job_of(made)))
     with err.status("looking at the stack again"):
@@ -165,7 +166,7 @@ def restore(
                 out.print(f"would make {name}: {KINDS[name.partition(':')[0]][1]}")
         err.print("nothing was changed; --execute does it")
         return
-    table = _table(settings)
+    table = state_table(settings)
 
     def told(one: Restored) -> None:
         out.print(f"{one.outcome:14} {one.id}" + (f"  ({one.note})" if one.note else ""))
@@ -227,7 +228,7 @@ def _check_true(settings: Config, table: ControlTable, made: Plan, done: dict[st
     if made.config != config_digest(settings):
         raise RefusedError("the configuration has changed since the plan was made", "plan again")
     if not begun and time.time() - made.made_at > MAX_AGE_S:
-        raise RefusedError(f"the plan is of {_time(made.made_at)}, older than a day", "plan again")
+        raise RefusedError(f"the plan is of {utc_text(made.made_at)}, older than a day", "plan again")
     now = _make(settings, table)
     if now.account != made.account or now.region != made.region:
         raise RefusedError(
@@ -287,20 +288,3 @@ def _does(step: Step) -> str:
 
 def _told(step: Step, outcome: str) -> None:
     out.print(f"{outcome:13} {step.id}")
-
-
-def _write(path: Path, text: str) -> None:
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    unfinished.touch(mode=0o600)
-    unfinished.write_text(text, encoding="utf-8")
-    unfinished.replace(path)
-
-
-def _table(settings: Config) -> ControlTable:
-    table = ControlTable(settings.client("dynamodb"), settings.project.state_table)
-    table.ensure()
-    return table
-
-
-def _time(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="minutes").replace("+00:00", "Z")

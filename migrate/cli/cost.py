@@ -11,9 +11,9 @@ import typer
 
 from migrate.cli.options import JsonOption, StateDirOption
 from migrate.cli.output import err, out, print_json, reports_errors
+from migrate.cli.shared import state_table
 from migrate.config import ConfigOption, resolve_config
 from migrate.control.journal import Journal, digest
-from migrate.control.table import ControlTable
 from migrate.up.state import DEFAULT_STATE_DIR
 
 __all__ = ["cost"]
@@ -57,8 +57,7 @@ def cost(
         "after": {"usd": round(total(after), 2), "lines": as_json(after)},
         "difference_usd": round(total(before) - total(after), 2),
     }
-    control = ControlTable(settings.client("dynamodb"), settings.project.state_table)
-    control.ensure()
+    control = state_table(settings)
     with Journal(control).record("cost", {"days": days, "prices": table.date}):
         control.put(
             {

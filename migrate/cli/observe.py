@@ -10,9 +10,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from migrate.cli.options import StateDirOption
 from migrate.cli.output import err, out, reports_errors
+from migrate.cli.shared import state_table
 from migrate.config import ConfigOption, resolve_config
 from migrate.control.journal import Journal
-from migrate.control.table import ControlTable
 from migrate.errors import MigrateError
 from migrate.up.state import DEFAULT_STATE_DIR
 
@@ -48,8 +48,7 @@ def observe(
             out.print(f"would {verb} alarm {alarm['AlarmName']}: {alarm['AlarmDescription']}")
         err.print("nothing was changed; --execute does it")
         return
-    control = ControlTable(settings.client("dynamodb"), settings.project.state_table)
-    control.ensure()
+    control = state_table(settings)
     client = settings.client("cloudwatch")
     arguments = {
         "dashboard": name,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +11,7 @@ import typer
 
 from migrate.cli.options import JsonOption, StateDirOption
 from migrate.cli.output import err, out, print_json, reports_errors
+from migrate.cli.shared import state_table, utc_text
 from migrate.config import Config, ConfigOption, resolve_config
 from migrate.control.journal import Journal
 from migrate.control.table import ControlTable
@@ -118,7 +118,7 @@ def _rows(phase: int, config: Config, source: Path | None) -> tuple[list[Row], C
     from migrate.phases.judge import judge
     from migrate.phases.signatures import Signatures
 
-    table = _table(config)
+    table = state_table(config)
     now = time.time()
     root = (source or config.path.parent).resolve()
     if not root.is_dir():
@@ -136,7 +136,7 @@ def phase_rows(phase: int, config: Config, table: ControlTable, source: Path) ->
 
     closed = Signatures(table, config.project.name).closed(phase)
     items = closed["rows"] if closed else [_as_json(row, config, "en") for row in _rows(phase, config, source)[0]]
-    said = None if closed is None else {"by": closed["by"], "at": _time(closed["at"])}
+    said = None if closed is None else {"by": closed["by"], "at": utc_text(closed["at"])}
     return {"phase": phase, "title": PHASES[phase]["en"], "closed": said, "items": items}
 
 
@@ -154,7 +154,7 @@ def _show(phase: int, config: Config, source: Path | None, language: str, *, as_
                 "phase": phase,
                 "title": PHASES[phase][language],
                 "config": str(config.path),
-                "closed": None if closed is None else {"by": closed["by"], "at": _time(closed["at"])},
+                "closed": None if closed is None else {"by": closed["by"], "at": utc_text(closed["at"])},
                 "can_close": not blocking(rows),
                 "counts": counts(rows),
                 "items": [_as_json(row, config, language) for row in rows],
@@ -163,7 +163,7 @@ def _show(phase: int, config: Config, source: Path | None, language: str, *, as_
         return
     out.print(PHASES[phase][language], style="bold")
     if closed is not None:
-        out.print(text("closed", language, {"by": closed["by"], "at": _time(closed["at"])}))
+        out.print(text("closed", language, {"by": closed["by"], "at": utc_text(closed["at"])}))
     group = None
     for row in rows:
         if row.item.group is not group:
@@ -188,12 +188,12 @@ def _said(row: Row, language: str) -> list[str]:
         lines.append(text(row.evidence.message, language, row.evidence.values))
     if row.signature is not None and row.reason != "stale-signature":
         name = "waived-by" if row.signature.kind == "waived" else "signed"
-        values = {"by": row.signature.by, "at": _time(row.signature.at), "note": row.signature.note}
+        values = {"by": row.signature.by, "at": utc_text(row.signature.at), "note": row.signature.note}
         lines.append(text(name, language, values))
     if row.reason:
         at = row.signature.at if row.reason == "stale-signature" and row.signature else None
         at = at if at is not None else row.evidence.taken_at if row.evidence else 0.0
-        lines.append(text(row.reason, language, {"at": _time(at)}))
+        lines.append(text(row.reason, language, {"at": utc_text(at)}))
     return lines
 
 
@@ -213,12 +213,12 @@ def _as_json(row: Row, config: Config, language: str) -> dict[str, Any]:
             "state": evidence.state.value,
             "what": evidence.message,
             "facts": dict(evidence.values),
-            "taken_at": _time(evidence.taken_at),
+            "taken_at": utc_text(evidence.taken_at),
             "digest": evidence.digest,
         },
         "signature": None
         if signature is None
-        else {"kind": signature.kind, "by": signature.by, "note": signature.note, "at": _time(signature.at)},
+        else {"kind": signature.kind, "by": signature.by, "note": signature.note, "at": utc_text(signature.at)},
         "next": _command(row.item, config) if row.status.value in {"open", "failing"} else None,
     }
 
@@ -236,7 +236,7 @@ def _say(phase: int, name: str, kind: str, by: str, note: str, config: Config) -
             f"{name} is judged by evidence, and no signature replaces that",
             f"do what it asks for, or say why not: migrate phase{phase} waive {name} --by NAME --note TEXT",
         )
-    table = _table(config)
+    table = state_table(config)
     with Journal(table).record(
         f"phase{phase} {'waive' if kind == 'waived' else 'sign'}", {"item": name, "by": by, "note": note}
     ):
@@ -250,7 +250,7 @@ def _withdraw(phase: int, name: str, by: str, config: Config) -> None:
     from migrate.phases.signatures import Signatures
 
     _item(phase, name)
-    table = _table(config)
+    table = state_table(config)
     with Journal(table).record(f"phase{phase} withdraw", {"item": name, "by": by}):
         Signatures(table, config.project.name).withdraw(phase, name)
     err.print(f"{name}: withdrawn by {by}")
@@ -287,7 +287,7 @@ def _close(phase: int, by: str, config: Config, source: Path | None, language: s
 def _reopen(phase: int, by: str, config: Config) -> None:
     from migrate.phases.signatures import Signatures
 
-    table = _table(config)
+    table = state_table(config)
     with Journal(table).record(f"phase{phase} reopen", {"by": by}):
         Signatures(table, config.project.name).reopen(phase)
     err.print(f"phase {phase} is open again")
@@ -306,12 +306,6 @@ def _names(items: Sequence[Item]) -> str:
     return ", ".join(item.id for item in items)
 
 
-def _table(config: Config) -> ControlTable:
-    table = ControlTable(config.client("dynamodb"), config.project.state_table)
-    table.ensure()
-    return table
-
-
 def _command(item: Item, config: Config) -> str:
     return item.command.format(config=config.path)
 
@@ -320,7 +314,3 @@ def _language(name: str) -> str:
     if name not in LANGUAGES:
         raise UsageError(f"there is no language {name!r}", f"known are {', '.join(LANGUAGES)}")
     return name
-
-
-def _time(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +12,7 @@ import typer
 
 from migrate.cli.options import JsonOption, StateDirOption
 from migrate.cli.output import err, out, print_json, reports_errors
+from migrate.cli.shared import state_table, utc_text, write_whole
 from migrate.config import Config, ConfigOption, resolve_config
 from migrate.control.journal import Journal, digest
 from migrate.control.table import ControlTable
@@ -33,15 +33,15 @@ def runbook(config: ConfigOption = None, state_dir: StateDirOption = DEFAULT_STA
     from migrate.report.runbook import runbook as text_of
 
     settings = resolve_config(config, state_dir)
-    control = _table(settings)
+    control = state_table(settings)
     written = []
     with Journal(control).record("runbook", {"config": str(settings.path)}) as entry:
         path = runbook_path(settings)
-        _write(path, text_of(settings.settings, settings.path.name, config_digest(settings)))
+        write_whole(path, text_of(settings.settings, settings.path.name, config_digest(settings)))
         written.append(path)
         for language in NOTICES:
             path = archive_path(settings) / f"notice-{settings.project.name}.{language}.md"
-            _write(path, notice(settings.settings, language))
+            write_whole(path, notice(settings.settings, language))
             written.append(path)
         entry.note(files=[str(path) for path in written])
     for path in written:
@@ -66,16 +66,16 @@ def report(
     from migrate.report.final import as_html, as_markdown
 
     settings = resolve_config(config, state_dir)
-    control = _table(settings)
+    control = state_table(settings)
     with err.status("gathering"):
         value = _gather(settings, control, (source or settings.path.parent).resolve())
     folder = archive_path(settings)
     name = f"migration-{settings.project.name}"
     # The journal is part of it, so the entry about itself comes before.
     with Journal(control).record("report", {"archive": str(folder)}) as entry:
-        _write(folder / f"{name}.json", json.dumps(value, ensure_ascii=False, indent=1) + "\n")
-        _write(folder / f"{name}.md", as_markdown(value))
-        _write(folder / f"{name}.html", as_html(value))
+        write_whole(folder / f"{name}.json", json.dumps(value, ensure_ascii=False, indent=1) + "\n")
+        write_whole(folder / f"{name}.md", as_markdown(value))
+        write_whole(folder / f"{name}.html", as_html(value))
         sum_ = digest(value)
         entry.note(digest=sum_)
         control.put(
@@ -105,7 +105,7 @@ def _gather(settings: Config, control: ControlTable, source: Path) -> dict[str, 
             verdicts.append(
                 {
                     "feature": feature.name, "verdict": one.verdict, "expected": one.expected,
-                    "loss_upper": one.loss_upper, "when": _time(one.window[1]), "digest": one.digest,
+                    "loss_upper": one.loss_upper, "when": utc_text(one.window[1]), "digest": one.digest,
                     "report": one.report,
                 }
             )  # fmt: skip
@@ -120,7 +120,7 @@ def _gather(settings: Config, control: ControlTable, source: Path) -> dict[str, 
     ]  # fmt: skip
     return {
         "project": settings.project.name,
-        "made_at": _time(time.time()),
+        "made_at": utc_text(time.time()),
         "config": config_digest(settings),
         "phases": [phase_rows(phase, settings, control, source) for phase in (1, 2, 3)],
         "verdicts": verdicts,
@@ -145,20 +145,3 @@ def _exports(settings: Config) -> list[dict[str, Any]]:
             }
         )
     return found
-
-
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    unfinished.write_text(text, encoding="utf-8")
-    unfinished.replace(path)
-
-
-def _table(settings: Config) -> ControlTable:
-    table = ControlTable(settings.client("dynamodb"), settings.project.state_table)
-    table.ensure()
-    return table
-
-
-def _time(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

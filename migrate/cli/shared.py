@@ -1,0 +1,38 @@
+"""Small things that several verbs do. until phase 3"""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+from migrate.config import Config
+from migrate.control.table import ControlTable
+
+__all__ = ["state_table", "utc_text", "write_whole"]
+
+
+def state_table(config: Config) -> ControlTable:
+    """The team's shared state, made where it is missing. Raises: MigrateError: it cannot be used."""
+    table = ControlTable(config.client("dynamodb"), config.project.state_table)
+    table.ensure()
+    return table
+
+
+def utc_text(at: float, timespec: str = "seconds") -> str:
+    """Epoch seconds as people and programs read them."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec=timespec).replace("+00:00", "Z")
+
+
+def write_whole(path: Path, text: str, mode: int = 0o666) -> None:
+    """Write a file whole or not at all.
+
+    Args:
+        mode: of a new file, less what the umask takes away.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+    unfinished.replace(path)
