@@ -23,7 +23,7 @@ from sse_service.api.models import (
     event_in,
 )
 from sse_service.api.problems import problem_docs
-from sse_service.api.select import conversation_of, micros
+from sse_service.api.select import conversation_of, message_key, micros
 from sse_service.auth import Principal
 from sse_service.chat import MICRO
 from sse_service.chat.addresses import direct_room, is_direct, support_id
@@ -80,8 +80,8 @@ async def message(request: Request, body: MessageIn) -> Response:
     if body.conversationId or body.partner or body.attachment or body.userName:
         raise InvalidInputError("chat_id", "goes with message, message_id and idempotencyKey only")
     chat = services.chat
-    chat.sending.check(body.message, key=body.idempotencyKey or body.message_id or "")
-    conversation = await conversation_of(chat, principal, body.chat_id, None)
+    chat.sending.check(body.message, key=message_key(body.message_id, body.idempotencyKey))
+    conversation = await conversation_of(chat, principal, body.chat_id, None, field="chat_id")
     sent = await chat.answers.publish(
         principal, conversation, body.message, message_id=body.message_id or "", key=body.idempotencyKey or ""
     )

@@ -27,26 +27,35 @@ async def conversation_of(
     *,
     make: bool = False,
     default: str | None = None,
+    field: str = "conversationId",
 ) -> Conversation:
     """The conversation that is named by one of the two, or the default one, if `principal` takes part in it.
 
-    make: one with a partner is made where it is missing; otherwise it is only named. Raises InvalidInputError,
+    make: one with a partner is made where it is missing; otherwise it is only named. field: what the request calls the
+    conversation. Raises InvalidInputError,
     ForbiddenError.
     """
-    for field, value in (("conversationId", conversation_id), ("with", partner)):
+    for name, value in ((field, conversation_id), ("with", partner)):
         if value:
-            check_name(field, value)
+            check_name(name, value)
     if conversation_id and partner:
         raise InvalidInputError("with", "name the conversation or its other side, not both")
     if partner:
         found = chat.conversations.find_direct(principal, partner)
         note(conversationId=found.conversation_id)
         return await chat.conversations.direct(principal, partner) if make else found
-    name = conversation_id or default
-    if not name:
-        raise InvalidInputError("conversationId", "is missing (or `with`, for a direct conversation)")
-    note(conversationId=name)
-    return await chat.admit(principal, name)
+    chosen = conversation_id or default
+    if not chosen:
+        raise InvalidInputError(field, "is missing (or `with`, for a direct conversation)")
+    note(conversationId=chosen)
+    return await chat.admit(principal, chosen)
+
+
+def message_key(message_id: str | None, key: str | None) -> str:
+    """What makes a repeat recognisable where a message has two ways to say it ("" where it says neither)."""
+    if message_id:
+        check_name("message_id", message_id)
+    return key or message_id or ""
 
 
 def micros(field: str, value: str | None) -> int | None:

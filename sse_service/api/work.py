@@ -16,7 +16,7 @@ from sse_service.api.models import (
     StreamIn,
 )
 from sse_service.api.problems import problem_docs
-from sse_service.api.select import conversation_of
+from sse_service.api.select import conversation_of, message_key
 from sse_service.chat.jobs import AGENT_RUN, LIBRARY, JobKind, shown
 from sse_service.errors import InvalidInputError, TooLargeError
 from sse_service.reply import AnswerResponse
@@ -57,8 +57,8 @@ class _StreamDocs(Response):
 async def chat_stream(request: Request, body: StreamIn, chat_id: str = Path(min_length=1, max_length=200)) -> Response:
     principal = authenticate(request)
     services = services_of(request)
-    services.chat.sending.check(body.message, key=body.idempotencyKey or body.message_id or "")
-    conversation = await conversation_of(services.chat, principal, chat_id, None)
+    services.chat.sending.check(body.message, key=message_key(body.message_id, body.idempotencyKey))
+    conversation = await conversation_of(services.chat, principal, chat_id, None, field="chat_id")
     answer = await services.chat.answers.stream(
         principal, conversation, body.message, message_id=body.message_id or "", key=body.idempotencyKey or ""
     )

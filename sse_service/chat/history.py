@@ -10,6 +10,7 @@ from sse_service.auth import Principal
 from sse_service.chat.addresses import is_direct
 from sse_service.chat.frames import message_frame, other_party
 from sse_service.errors import NotFoundError
+from sse_service.events import check_key
 from sse_service.ports import Conversation, InboxStore, Message, MessageStore
 
 __all__ = ["History", "HistoryPage"]
@@ -79,11 +80,12 @@ class History:
         return (await self._frames(principal, conversation, [found]))[0]
 
     async def find(self, principal: Principal, conversation: Conversation, message_id: str) -> Message:
-        """Raises NotFoundError.
+        """Raises NotFoundError, InvalidInputError.
 
         Ids made by this service carry their time; others (of another system, of a client) are looked for among the
         latest messages only.
         """
+        check_key("messageId", message_id)
         at_us = _time_of(message_id)
         ranges: list[tuple[int | None, int | None]] = [(None, None)]
         if at_us is not None:
