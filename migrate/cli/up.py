@@ -198,7 +198,7 @@ Both stacks are up after {info["ready_after_s"]:.1f} s.
   live page     {info["dashboard_url"]}
   chat page     {info["sse_url"]}/chat   (sign in with a token, see below)
   WebSocket     {websocket}{others}
-  SSE + REST    {info["sse_url"]}   (API: {info["sse_url"]}/docs)
+  SSE + REST    {info["sse_url"]}   (API: {info["sse_url"]}/openapi.json)
   local AWS     {info["aws_endpoint_url"]}
 
 Type in one, see it in the other, from other terminals:
