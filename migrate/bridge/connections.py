@@ -56,7 +56,7 @@ class LegacyConnections:
                 'give one of [[tables]] role = "connections"',
             )
         table = tables[0]
-        if table.sort_key or table.map_attribute or table.id_prefix or not table.key:
+        if table.sort_key or table.map_attribute or table.id_prefix or table.row_prefix or not table.key:
             raise UsageError(
                 f"the bridge cannot use the table {table.name}: its rows are not one connection each, keyed by its id",
                 "run the clients through virtual connections instead of the bridge: docs/guides/virtual-connections.md",
@@ -64,7 +64,7 @@ class LegacyConnections:
         schema = ConnectionSchema(
             key=table.key,
             ttl=table.ttl or "ttl",
-            connected_at="connectedAt",
+            connected_at=table.connected_at or "connectedAt",
             user=table.user or None,
             tenant=table.tenant or None,
             user_index=table.user_index or None,
@@ -74,8 +74,10 @@ class LegacyConnections:
         rows = DynamoTable(config.client("dynamodb"), table.name)
         return cls(schema, ConnectionManager(schema, rows, poster, ttl_s=TTL_S))
 
-    def to(self, recipients: str) -> list[Item]:
-        """The rows of `all`, `user:ID` or `tenant:ID`, each connection once."""
+    def to(self, recipients: str, tenant: str) -> list[Item]:
+        """The rows of `all`, `user:ID` or `tenant:ID`, each connection once; none that names another tenant than
+        `tenant`: on the SSE service an event is for one tenant, and a user's id may be somebody else's in another.
+        """
         kind, _, name = recipients.partition(":")
         rows: Iterable[Item]
         if kind == "user" and self._schema.user is not None:
@@ -94,7 +96,13 @@ class LegacyConnections:
             raise UsageError(
                 f"nobody can be reached as {kind!r}", "write all, user:ID or tenant:ID in [[features.collect]]"
             )
-        return list({str(row[self._schema.key]): row for row in rows}.values())
+        mine = (row for row in rows if _text(row, self._schema.tenant) in {None, "", tenant})
+        return list({str(row[self._schema.key]): row for row in mine}.values())
+
+    def tenants(self) -> set[str]:
+        """Every tenant that somebody who is connected belongs to."""
+        name = self._schema.tenant
+        return {str(row[name]) for row in self._all() if row.get(name)} if name is not None else set()
 
     def id_of(self, row: Item) -> str:
         return str(row[self._schema.key])

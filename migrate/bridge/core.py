@@ -223,6 +223,6 @@ def _iso(at: float) -> str:
 def _object(text: str) -> Mapping[str, Any]:
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):  # 100,000 brackets in a user's frame are no error of ours
         return {}
     return value if isinstance(value, dict) else {}

@@ -25,8 +25,11 @@ class PostedFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
-        self._known = self._read()
+        self._known, is_whole = self._read()
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        if not is_whole:
+            # The line that a kill cut off must not swallow the next one.
+            os.write(self._descriptor, b"\n")
 
     def done(self, event_id: str) -> frozenset[str]:
         """Connections that have been posted this event (all of its frames), or have gone."""
@@ -49,16 +52,17 @@ class PostedFile:
     def close(self) -> None:
         os.close(self._descriptor)
 
-    def _read(self) -> dict[str, set[str]]:
+    def _read(self) -> tuple[dict[str, set[str]], bool]:
+        """What the file says, and whether its last line has its end."""
         known: dict[str, set[str]] = {}
         try:
-            lines = self._path.read_text(encoding="ascii", errors="replace").splitlines()
+            text = self._path.read_text(encoding="ascii", errors="replace")
         except FileNotFoundError:
-            return known
-        for line in lines:
+            return known, True
+        for line in text.splitlines():
             try:
                 event_id, connection_id = json.loads(line)
-            except (ValueError, TypeError):
+            except (ValueError, TypeError, RecursionError):
                 continue  # the last line of a process that was killed
             known.setdefault(str(event_id), set()).add(str(connection_id))
-        return known
+        return known, not text or text.endswith("\n")

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
+import logging
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -32,7 +35,9 @@ from migrate.tee.consumers import TeeState, consumer_queue
 from migrate.tee.distributor import Distributor
 from migrate.tee.install import QUEUE_NAME
 
-__all__ = ["run_bridge"]
+__all__ = ["posted_path", "run_bridge"]
+
+log = logging.getLogger("migrate.bridge")
 
 CONSUMER = "bridge"
 # The last poll of the queue, and a batch that is being posted.
@@ -106,6 +111,7 @@ class Bridge:
         connections = await asyncio.to_thread(LegacyConnections.of, config)
         checkpoints = Checkpoints(table)
         known = await asyncio.to_thread(checkpoints.all, self._job)
+        there = await asyncio.to_thread(connections.tenants)
         async with httpx.AsyncClient(base_url=config.sse.url, timeout=10.0, trust_env=False) as http:
             publisher = _tokens(config, ("events:publish",), TOKEN_TTL_S)
             to_sse = LegacyToSse(
@@ -125,7 +131,7 @@ class Bridge:
                 asyncio.create_task(self._report(lease)),
                 asyncio.create_task(self._follow_tenants(connections, rooms, checkpoints)),
             ]
-            for tenant in {config.sse.default_tenant, *known}:
+            for tenant in {config.sse.default_tenant, *known, *there}:
                 self._new_tenants.put_nowait(tenant)
             await self._stop.wait()
             distributor.stop()
@@ -152,7 +158,12 @@ class Bridge:
             tenant = first.result()
             if tenant in self._tenants:
                 continue
-            posted = PostedFile(self._folder / f"{self._status_file.stem}-posted-{_file_name(tenant)}.jsonl")
+            try:
+                posted = PostedFile(posted_path(self._folder, self._status_file.stem, tenant))
+            except OSError as error:  # a full disk: the other tenants go on, this one is tried again
+                self._status.problem_to_legacy = f"{tenant}: {error.strerror}"
+                asyncio.get_running_loop().call_later(1.0, self._new_tenants.put_nowait, tenant)
+                continue
             direction = SseToLegacy(
                 config.sse.url + "/api/streams?topic=*",
                 tenant,
@@ -170,7 +181,10 @@ class Bridge:
     async def _report(self, lease: Lease) -> None:
         while not self._stop.is_set():
             self._status.live = self._live.is_set()
-            self._status.write(self._status_file)
+            try:
+                self._status.write(self._status_file)
+            except OSError as error:  # a full disk must not keep the lease from being looked at
+                log.warning("the status cannot be written: %s", error.strerror)
             try:
                 lease.check()
             except MigrateError as error:
@@ -202,9 +216,12 @@ def _tee_queue(sqs: object, api_id: str) -> str:
     return str(answer["QueueUrl"])
 
 
-def _file_name(tenant: str) -> str:
-    """A tenant as a part of a file's name: whatever it is called, no two have the same."""
-    return tenant if tenant.isascii() and tenant.isalnum() else tenant.encode().hex()
+def posted_path(folder: Path, bridge: str, tenant: str) -> Path:
+    """The file of a tenant's direction to the old stack: whatever it is called, no two have the same, nor too long."""
+    is_plain = re.fullmatch(r"[a-z0-9]{1,60}", tenant) is not None
+    # With a character that plain names do not have.
+    name = tenant if is_plain else f"-{hashlib.sha256(tenant.encode('utf-8', 'surrogatepass')).hexdigest()}"
+    return folder / f"{bridge}-posted-{name}.jsonl"
 
 
 def run_bridge(config: Config, folder: Path, status_file: Path) -> None:

@@ -32,8 +32,8 @@ WORKERS = 32
 class Connections(Protocol):
     """The legacy stack's connections, as `migrate.bridge.connections.LegacyConnections` offers them."""
 
-    def to(self, recipients: str) -> list[Item]:
-        """The rows of `all`, `user:ID` or `tenant:ID`."""
+    def to(self, recipients: str, tenant: str) -> list[Item]:
+        """The rows of `all`, `user:ID` or `tenant:ID`, none of another tenant."""
 
     def id_of(self, row: Item) -> str:
         """The connection's id."""
@@ -163,7 +163,7 @@ class SseToLegacy:
 
         The table is read once, after all of them were published: who was connected then gets each of them.
         """
-        rows = {to: self._connections.to(to) for to in dict.fromkeys(found.to for _, found in frames)}
+        rows = {to: self._connections.to(to, self._tenant) for to in dict.fromkeys(found.to for _, found in frames)}
         mine: dict[str, tuple[Item, list[tuple[str, Mapping[str, object]]]]] = {}
         for mark, found in frames:
             done = self._posted.done(mark)

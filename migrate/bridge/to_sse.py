@@ -85,10 +85,12 @@ class LegacyToSse:
             try:
                 # What could not be published is tried again from here: the queue would hide it for a while.
                 if not messages:
-                    messages = await asyncio.to_thread(self._receive)
-                    if not messages:
+                    received = await asyncio.to_thread(self._receive)
+                    if not received:
                         continue
-                    waiting = await self._read(messages)
+                    # In hand only once all of it was read: what is in hand with nothing waiting is deleted.
+                    waiting = await self._read(received)
+                    messages = received
                 while waiting:
                     group = [publication for publication in waiting if publication.tenant == waiting[0].tenant]
                     await self._publish(group)
@@ -121,22 +123,32 @@ class LegacyToSse:
             raise RuntimeError(f"{len(answer['Failed'])} record(s) could not be deleted from the queue")
 
     async def _read(self, messages: Iterable[dict[str, Any]]) -> list[SsePublication]:
+        """What the records say. Nothing is counted or put aside before all of them could be read: it is done again."""
         found: list[SsePublication] = []
+        aside: list[tuple[str, str]] = []
+        not_captured = 0
         for message in messages:
             try:
                 record = parse_record(message["Body"])
+                told = await asyncio.to_thread(publications, record, self._rules, self._owner_of)
             except MalformedRecordError as error:
-                self._status.malformed += 1
-                await asyncio.to_thread(self._put_aside, message["Body"], error.reason)
+                aside.append((message["Body"], error.reason))
                 continue
-            self._status.not_captured += record.dropped_before
+            except (ValueError, ArithmeticError, LookupError, TypeError, RecursionError) as error:
+                # It would be the same the next time, and the records behind it would wait for ever.
+                aside.append((message["Body"], f"the rules cannot be applied to it: {type(error).__name__}"))
+                continue
+            not_captured += record.dropped_before
             if record.truncated:
-                self._status.malformed += 1
-                await asyncio.to_thread(self._put_aside, message["Body"], "the tee had to leave payloads out")
-            told = await asyncio.to_thread(publications, record, self._rules, self._owner_of)
-            for publication in told:
-                self._seen(publication.tenant)
+                aside.append((message["Body"], "the tee had to leave payloads out"))
+            # Also of who sends nothing: a client that only listens here is owed what the new stack's users say.
+            for tenant in dict.fromkeys(filter(None, (record.tenant, *(publication.tenant for publication in told)))):
+                self._seen(tenant)
             found.extend(told)
+        for body, reason in aside:
+            self._status.malformed += 1
+            await asyncio.to_thread(self._put_aside, body, reason)
+        self._status.not_captured += not_captured
         return found
 
     async def _publish(self, group: list[SsePublication]) -> None:

@@ -180,3 +180,9 @@ def test_a_rule_may_make_another_frame_of_an_event() -> None:
     rules = Rules([Feature(name="f", collect=(rule,))], "demo")
     [found] = crossing(envelope(topic="tenant:acme"), rules, "acme")
     assert (found.frame, found.to) == ({"kind": "message", "who": "acme", "gone": None}, "tenant:acme")
+
+
+def test_a_frame_nested_beyond_all_measure_is_no_message() -> None:
+    deep = "[" * 100_000
+    posts = record(deep)
+    assert publications(posts, RULES) == []

@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 import jwt
 import pytest
+from botocore.exceptions import ClientError
 
 from migrate.bridge.applications import DELIVER
-from migrate.bridge.core import Rules
+from migrate.bridge.core import NOBODY, Owner, Rules
 from migrate.bridge.status import BridgeStatus
 from migrate.bridge.to_sse import LegacyToSse
-from migrate.config.model import Feature
+from migrate.config.model import Deliver, Feature
 from migrate.tokens import mint
 
 SECRET = "0123456789012345678901234567890123456789"
@@ -90,13 +92,16 @@ def record(*keys: str) -> str:
     return json.dumps({"v": 1, **fields, **rest, **more})
 
 
-async def run(queue: Queue, service: Service, folder: Path) -> BridgeStatus:
+async def run(
+    queue: Queue, service: Service, folder: Path, *, rules: Rules = RULES,
+    who: Callable[[str], Owner] = lambda _: NOBODY, seen: Callable[[str], None] = lambda _: None,
+) -> BridgeStatus:  # fmt: skip
     """Let the bridge work until the queue is empty."""
     status, stop = BridgeStatus(), asyncio.Event()
     transport = httpx.MockTransport(service)
     async with httpx.AsyncClient(base_url="http://sse", transport=transport) as http:
         aside = folder / "aside.jsonl"
-        bridge = LegacyToSse(queue, "q", http, token, RULES, status, aside)
+        bridge = LegacyToSse(queue, "q", http, token, rules, status, aside, who, seen)
         task = asyncio.create_task(bridge.run(stop))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(20):
@@ -168,3 +173,59 @@ async def test_a_tenant_the_service_does_not_know_blocks_nobody(tmp_path: Path) 
     odd["tenant"] = "odd\x01tenant"
     status = await run(Queue(json.dumps(odd), record("a")), service, tmp_path)
     assert (service.keys, status.refused) == (["a"], 1)
+
+
+async def test_a_table_that_is_away_loses_nothing(tmp_path: Path) -> None:
+    """Whose a connection is was asked of a table that did not answer: the records were deleted unpublished."""
+    asked = 0
+
+    def owner_of(_: str) -> Owner:
+        nonlocal asked
+        asked += 1
+        if asked < 3:
+            raise ClientError({"Error": {"Code": "ThrottlingException"}}, "GetItem")
+        return Owner("bob", "demo")
+
+    rule = Deliver(frame="message", event="message", topic="user:{$recipient}", key="{messageId}")
+    queue, service = Queue(record("a")), Service()
+    status = await run(
+        queue, service, tmp_path, rules=Rules([Feature(name="n", deliver=(rule,))], "demo"), who=owner_of
+    )
+    assert service.keys == ["a"]
+    assert status.to_sse == 1
+
+
+async def test_losses_that_the_tee_reports_are_counted_once_however_often_a_record_is_read(tmp_path: Path) -> None:
+    asked = 0
+
+    def owner_of(_: str) -> Owner:
+        nonlocal asked
+        asked += 1
+        if asked < 3:
+            raise ClientError({"Error": {"Code": "ThrottlingException"}}, "GetItem")
+        return Owner("bob", "demo")
+
+    rule = Deliver(frame="message", event="message", topic="user:{$recipient}", key="{messageId}")
+    body = json.dumps({**json.loads(record("a")), "dropped_before": 7})
+    status = await run(
+        Queue("no record", body), Service(), tmp_path, rules=Rules([Feature(name="n", deliver=(rule,))], "demo"),
+        who=owner_of,
+    )  # fmt: skip
+    assert (status.not_captured, status.malformed) == (7, 1)
+    assert len((tmp_path / "aside.jsonl").read_text(encoding="utf-8").splitlines()) == 1
+
+
+async def test_a_record_that_no_rule_can_be_applied_to_is_put_aside_and_blocks_nobody(tmp_path: Path) -> None:
+    broken = json.dumps({**json.loads(record("x")), "at": 1e300})
+    queue, service = Queue(broken, record("after")), Service()
+    status = await run(queue, service, tmp_path)
+    assert service.keys == ["after"]
+    assert status.malformed == 1
+
+
+async def test_a_tenant_is_known_as_soon_as_somebody_of_it_comes(tmp_path: Path) -> None:
+    """Who only listens on WebSocket is owed what the new stack's users say."""
+    connect = {**json.loads(record()), "event_type": "CONNECT", "route_key": "$connect", "tenant": "acme"}
+    seen: list[str] = []
+    await run(Queue(json.dumps(connect)), Service(), tmp_path, seen=seen.append)
+    assert seen == ["acme"]
