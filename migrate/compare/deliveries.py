@@ -158,9 +158,9 @@ def canonical(payload: str) -> str:
     """
     try:
         value = json.loads(payload, parse_float=_whole)
-    except ValueError:
-        value = payload
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+        return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    except (ValueError, RecursionError):  # nested beyond all measure
+        return json.dumps(payload, ensure_ascii=False)
 
 
 @dataclass(slots=True)

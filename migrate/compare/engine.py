@@ -462,7 +462,7 @@ def _not_as_sent(one: Offence, frame: Any) -> str:
 def _parsed(payload: str) -> Any:
     try:
         return json.loads(payload)
-    except ValueError:
+    except (ValueError, RecursionError):
         return payload
 
 

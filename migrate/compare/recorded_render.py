@@ -132,7 +132,7 @@ def parsed(payload: str | None) -> Any:
         return None
     try:
         return json.loads(payload)
-    except ValueError:
+    except (ValueError, RecursionError):
         return payload
 
 

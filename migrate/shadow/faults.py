@@ -105,7 +105,7 @@ def _changed(text: str) -> str:
     """The same frame with one text in it changed: a message's, if it has one."""
     try:
         frame = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
     if not isinstance(frame, dict):
         return text

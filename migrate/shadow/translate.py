@@ -206,7 +206,7 @@ def frame_of(post: Post) -> Any:
         return None
     try:
         return json.loads(post.data)
-    except ValueError:
+    except (ValueError, RecursionError):  # 100,000 brackets in a user's frame must not stop everybody's
         return None
 
 

@@ -7,8 +7,10 @@ import json
 import pytest
 from shadow_support import record
 
+from migrate.compare.deliveries import canonical
 from migrate.config.templates import MissingFieldError
-from migrate.shadow.translate import Cause, Translator, moment
+from migrate.shadow.translate import Cause, Translator, frame_of, moment
+from migrate.tee.records import Post
 from migrate.up.configs import FEATURES
 
 ROOMS = Translator(FEATURES["rooms"], "demo")
@@ -108,3 +110,10 @@ def test_frames_of_no_feature_are_nobodys() -> None:
 def test_times_of_either_shape(value: object, seconds: float | None) -> None:
     """MG6: rooms say seconds, direct messages ISO 8601, others milliseconds."""
     assert moment(value) == seconds
+
+
+def test_a_frame_nested_beyond_all_measure_stops_nobody() -> None:
+    """One user's 100,000 brackets made the worker do the same batch for ever."""
+    deep = "[" * 60_000 + "]" * 60_000
+    assert frame_of(Post(deep, False, 0.0, (), (), ())) is None
+    assert canonical(deep) == f'"{deep}"'
