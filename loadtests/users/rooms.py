@@ -1,0 +1,128 @@
+"""Chat rooms, and what can happen to them: idle connections, a reconnect storm, slow readers."""
+
+from __future__ import annotations
+
+import random
+from typing import Any, ClassVar
+
+import gevent
+
+from loadtests.users.marks import decode
+from loadtests.users.people import Person, frames_of
+
+__all__ = ["Idle", "Rooms", "SlowReaders", "Storm"]
+
+SLOW_READ_BYTES, SLOW_PAUSE_S = 4096, 0.25
+STORM_ABSENCE_S = 1.0
+
+
+class Rooms(Person):
+    """One room; everybody says something and hears everybody, as the application rooms has it."""
+
+    abstract = True
+    scenario: ClassVar[str] = "rooms"
+
+    @property
+    def room(self) -> str:
+        return f"load-{self.run_.id}"
+
+    @property
+    def group(self) -> str:
+        return f"room:{self.room}"
+
+    def stream_query(self) -> dict[str, str]:
+        return {"conversationId": self.room}
+
+    def prepare(self) -> None:
+        if self.transport == "sse":
+            self.run_.once("room", self._make_room)
+
+    def _make_room(self) -> object:
+        token = self.run_.tokens.of("load-publisher", self.tenant, "events:publish")
+        return self.posts().post(
+            "/api/conversations",
+            {"conversationId": self.room, "open": True},
+            {"Authorization": f"Bearer {token}"},
+        )
+
+    def frame(self, text: str) -> dict[str, Any]:
+        return {"action": "sendMessage", "message": text, "roomId": self.room, "userName": self.name}
+
+    def request(self, text: str) -> tuple[str, dict[str, Any]]:
+        return "/api/chat/send", {"conversationId": self.room, "message": text, "userName": self.name}
+
+
+class Idle(Rooms):
+    """Connections that only wait; one of them says something now and then, which proves that all are alive."""
+
+    abstract = True
+    scenario: ClassVar[str] = "idle"
+
+    def says(self) -> bool:
+        return self.number == 0
+
+
+class Storm(Rooms):
+    """In the middle of it all but the first are cut at the same moment, and all come back within a second.
+
+    SSE and the drop-in resume; over WebSocket the application asks for the history of its room, as the documents of
+    the stack tell it to.
+    """
+
+    abstract = True
+    scenario: ClassVar[str] = "storm"
+
+    def on_start(self) -> None:
+        super().on_start()
+        if not self.says():
+            self._cutter = gevent.spawn(self._be_cut)
+
+    def says(self) -> bool:
+        return self.number == 0
+
+    def _be_cut(self) -> None:
+        self.run_.go.wait()
+        gevent.sleep(max(0.5, (self.run_.seconds or 10) / 3))
+        self.connection.cut()
+
+    def absence_s(self) -> float:
+        return random.uniform(0, STORM_ABSENCE_S)  # noqa: S311 - spreads load, no secret
+
+    def reconnected(self) -> None:
+        if self.transport == "ws":
+            self.connection.send({"action": "getHistory", "roomId": self.room, "limit": 500})  # type: ignore[attr-defined] # a WebSocket
+
+    def handle(self, payload: dict[str, Any]) -> None:
+        if payload.get("type") != "history":
+            super().handle(payload)
+            return
+        for message in frames_of(payload):
+            self.recover(message.get("message"))
+
+    def recover(self, text: object) -> None:
+        """What a history brought; most of it is known."""
+        mark = decode(text)
+        if mark and mark.run == self.run_.id and not self.run_.ledger.knows(self.name, mark.sender, mark.seq):
+            self.heard(text, recovered=True)
+
+
+class SlowReaders(Rooms):
+    """Every fifth reads 16 KiB/s with a small window; messages are large. What matters is how the others fare."""
+
+    abstract = True
+    scenario: ClassVar[str] = "slow"
+    pad: ClassVar[int] = 2000
+
+    def __init__(self, environment: Any) -> None:
+        super().__init__(environment)
+        self.slow = self.number % 5 == 4
+        if self.slow:
+            self.latency_name = "slow reader"
+
+    def says(self) -> bool:
+        return not self.slow
+
+    def connection_options(self) -> dict[str, Any]:
+        if not self.slow:
+            return {}
+        return {"pace": lambda: gevent.sleep(SLOW_PAUSE_S), "receive_buffer": SLOW_READ_BYTES}
