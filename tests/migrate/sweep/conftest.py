@@ -32,20 +32,13 @@ def connection(name: object) -> str:
     return base64.urlsafe_b64encode(hashlib.sha256(str(name).encode()).digest()[:11]).decode()
 
 
-@pytest.fixture(scope="session")
-def _mocked() -> Iterator[None]:
-    patch = pytest.MonkeyPatch()
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        patch.setenv(name, "test")
-    patch.delenv("AWS_ENDPOINT_URL", raising=False)
-    with mock_aws():
-        yield
-    patch.undo()
-
-
 @pytest.fixture
-def dynamodb(_mocked: None) -> Any:
-    return boto3.client("dynamodb", REGION)
+def dynamodb(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    with mock_aws():
+        yield boto3.client("dynamodb", REGION)
 
 
 class Killed(BaseException):
