@@ -211,7 +211,8 @@ def load_config(path: Path, state_dir: Path | None = None) -> Config:
     """Read a file.
 
     Args:
-        state_dir: of a `migrate up`; a file inside it is given the running stacks' secret and credentials.
+        state_dir: of a `migrate up`; a file inside it, or for its local AWS, is given the running stacks' secret and
+            credentials.
 
     Raises: UsageError: it cannot be read or says something that cannot be.
     """
@@ -224,11 +225,19 @@ def load_config(path: Path, state_dir: Path | None = None) -> Config:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is no TOML: {error}", "correct it, or write it again with `migrate init`") from None
     settings = settings_from(values, str(path))
-    if state_dir is not None and path.resolve().is_relative_to(StateDir(state_dir).path):
-        state = StateDir(state_dir)
+    if state_dir is None:
+        return Config(settings, path)
+    state = StateDir(state_dir)
+    if path.resolve().is_relative_to(state.path):
         up = state.running()
-        return Config(settings, path, state.jwt_secret(), {str(k): str(v) for k, v in up["env"].items()})
-    return Config(settings, path)
+    elif settings.api.endpoint_url and state.holder() is not None:
+        # A copy, or one that `migrate init` wrote, for the local AWS of the stacks that run.
+        up = state.read_up() or {}
+        if up.get("env", {}).get("AWS_ENDPOINT_URL") != settings.api.endpoint_url:
+            return Config(settings, path)
+    else:
+        return Config(settings, path)
+    return Config(settings, path, state.jwt_secret(), {str(k): str(v) for k, v in up["env"].items()})
 
 
 def resolve_config(given: str | None, state_dir: Path) -> Config:

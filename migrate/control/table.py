@@ -171,6 +171,11 @@ class ControlTable:
                     "the migration's role needs read and write access to project.state_table",
                 )
             return MigrateError(f"the table {self.name} could not be used: {code}", "try again; what was done is kept")
+        if "Credentials" in type(error).__name__:
+            return UsageError(
+                f"the table {self.name} could not be reached: AWS credentials are missing or incomplete",
+                'sign in, or `eval "$(migrate env)"` for the local AWS',
+            )
         return MigrateError(f"the table {self.name} could not be reached: {type(error).__name__}", "check the network")
 
     def _written(self, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -88,7 +88,7 @@ class Collectors:
         path = self.source / BASELINE
         if not path.exists():
             return _open("no-baseline", path=BASELINE)
-        return _done("baseline-there", count=sum(read_baseline(path).values()), path=BASELINE)
+        return _done("baseline-there", count=sum(one.count for one in read_baseline(path).values()), path=BASELINE)
 
     def gate(self) -> Evidence:
         for pattern in CI_FILES:

@@ -84,7 +84,7 @@ ITEMS: tuple[Item, ...] = (
             "기능별로 두 스택의 전달이 일치함",
         ),
         "verdicts",
-        "migrate compare --config {config}",
+        "migrate shadow start --config {config}, then migrate compare --config {config}",
         stale_after_s=30 * DAY_S,
     ),
     Item(
