@@ -319,9 +319,7 @@ def _end_worker(config: Config, state: StateDir) -> None:
     if not config.is_local:
         return
     # Beside the stacks of `migrate up` its parts are ended by their parent: nothing of it runs when this returns.
-    parts = {f"shadow-{config.project.name}"}
-    if not list(state.shadow.glob("*.wanted")):
-        parts.add("shadow-sse")
+    parts = {f"shadow-{config.project.name}", f"shadow-sse-{config.project.name}"}
     deadline = time.monotonic() + PARTS_S
     while parts & set((state.read_up() or {}).get("pids", {})) and time.monotonic() < deadline:
         time.sleep(0.05)

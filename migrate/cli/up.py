@@ -53,6 +53,7 @@ def up(
         _detach(state, json_)
         return
     with state.hold():
+        from legacy_ws.deploy.apps import APPS
         from migrate.up.supervisor import UpOptions
 
         ports = choose_ports(
@@ -63,7 +64,7 @@ def up(
                 "sse-port": sse_port,
                 "dashboard-port": dashboard_port,
                 "ministack-port": None,
-                "shadow-port": None,
+                **{f"shadow-{name}-port": None for name in APPS},
             },
             state.last_ports(),
         )

@@ -25,7 +25,7 @@ from migrate.compare.deliveries import SCHEMA, Span
 from migrate.compare.dialect import Athena, Dialect, DuckDB, literal
 from migrate.compare.duck import DELIVERIES, SENDS
 from migrate.compare.engine import OnStep, Options, compare_records
-from migrate.compare.files import spans_from
+from migrate.compare.files import progress_of, spans_from
 from migrate.compare.recorded import RecordedReport, RunFacts
 from migrate.compare.rules import Rules
 from migrate.compare.sql import VIEWS, steps
@@ -225,6 +225,7 @@ def compare_prefix(
             facts,
             started=header.get("started"),
             made_at=datetime.now(UTC).timestamp(),
+            progress=progress_of(lines["counts"]),
             on_step=on_step,
         )
 

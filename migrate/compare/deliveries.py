@@ -95,6 +95,7 @@ class SendRow:
             purpose (not sampled, throttled, paused, no replay configured); deliveries of it are not judged.
         status: HTTP status of the replay, None without an answer.
         reason: in words, "" when ok.
+        replayed_at: when the replay began, epoch seconds by the recorder's clock; None when there was none.
     """
 
     feature: str
@@ -106,6 +107,7 @@ class SendRow:
     replayed: Literal["ok", "failed", "skipped"]
     status: int | None = None
     reason: str = ""
+    replayed_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,11 +133,18 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """What the tee captured and what it lost since the writer's last Count."""
+    """What the tee captured and what it lost since the writer's last Count.
+
+    Args:
+        at: when this was written, epoch seconds.
+        through: what the legacy stack did until then (epoch seconds) had been replayed and written by now; None: not
+            told. What came after it is still to be worked on, however long that takes.
+    """
 
     captured: int
     lost: int
     at: float
+    through: float | None = None
 
 
 @dataclass(slots=True)
@@ -228,9 +237,9 @@ class DeliveryWriter:
         """Record a time in which something was not recorded, when it has ended (or is known never to)."""
         self._line("spans", asdict(row))
 
-    def count(self, captured: int, lost: int, at: float | None = None) -> None:
-        """Record how many events the tee captured and lost since the last call."""
-        self._line("counts", asdict(Count(captured, lost, self.clock() if at is None else at)))
+    def count(self, captured: int, lost: int, at: float | None = None, through: float | None = None) -> None:
+        """Record how many events the tee captured and lost since the last call, and how far they are worked on."""
+        self._line("counts", asdict(Count(captured, lost, self.clock() if at is None else at, through)))
 
     def flush(self) -> None:
         """Hand everything to the operating system; complete files that are old enough."""

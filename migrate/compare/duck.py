@@ -27,7 +27,7 @@ DELIVERIES = {
 }  # fmt: skip
 SENDS = {
     "feature": "varchar", "tenant": "varchar", "sender": "varchar", "request_id": "varchar", "at": "double",
-    "payload": "varchar", "replayed": "varchar", "status": "integer", "reason": "varchar",
+    "payload": "varchar", "replayed": "varchar", "status": "integer", "reason": "varchar", "replayed_at": "double",
 }  # fmt: skip
 # Only the header of a file has this field.
 _HEADER = "schema"

@@ -82,6 +82,7 @@ def compare_records(
     *,
     started: float | None,
     made_at: float,
+    progress: Sequence[tuple[float, float]] = (),
     on_step: OnStep = lambda _: None,
 ) -> RecordedReport:
     """Compare what is loaded in an engine.
@@ -90,6 +91,7 @@ def compare_records(
         rules: of the features to compare.
         run: what is known of the recording; its window is filled in here.
         started: when the recording began, epoch seconds, where it is known.
+        progress: how far the records were worked on, and when; see `Count.through`.
 
     Raises: UsageError: a record that says what cannot be, or clocks that are apart.
     """
@@ -97,7 +99,8 @@ def compare_records(
     span = _extent(engine, rules, options)
     notes = [*run.notes, *expired_in_words(rules), *span.notes]
     start = max(value for value in (options.since, started, span.first) if value is not None)
-    stop = min(value for value in (options.until, span.last - options.settle_s) if value is not None)
+    handled = _handled(progress, span.last, options.settle_s)
+    stop = min(value for value in (options.until, span.last - options.settle_s, handled) if value is not None)
     width = max((stop - start) / BUCKETS, 1e-3)
     run = replace(run, window=(start, stop), buckets=BUCKETS, notes=tuple(notes))
     facts = {
@@ -140,6 +143,14 @@ def compare_records(
         min_samples=options.min_samples,
         made_at=made_at,
     )
+
+
+def _handled(progress: Sequence[tuple[float, float]], last: float, settle_s: float) -> float | None:
+    """Until when everything was replayed, a settle time before the end: a worker that is behind has lost nothing."""
+    if not progress:
+        return None
+    end = max(last, *(at for at, _ in progress))
+    return max((through for at, through in progress if at <= end - settle_s), default=0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,7 +351,8 @@ where nth <= {limit} order by t""",
         late = self._rows(
             1,
             f"""
-select k, fid, t, t, s_at, 'reordered', blame, blame, seconds from late where blame <> 'noise' order by t, k
+select k, fid, t, t, s_at, 'reordered', blame, blame, seconds from late
+where blame not in ('noise', 'replay') order by t, k
 limit {limit}""",
         )
         keys = {row[0] for row in (*changed, *noisy, *wrong, *late)} | {row[1] for row in (*changed, *noisy)}

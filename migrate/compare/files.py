@@ -18,7 +18,7 @@ from typing import Any
 from migrate.compare.deliveries import CLOCK, KINDS, SCHEMA, Count, Span
 from migrate.errors import UsageError
 
-__all__ = ["RunFiles", "find_run", "has_records", "open_run", "read_lines", "spans_from", "spans_of"]
+__all__ = ["RunFiles", "find_run", "has_records", "open_run", "progress_of", "read_lines", "spans_from", "spans_of"]
 
 SUFFIXES = (".jsonl", ".open", ".parquet")
 _BLOCK = 1 << 16
@@ -190,6 +190,11 @@ def _raise(line: bytes) -> dict[str, Any]:
 def spans_of(run: RunFiles) -> tuple[list[Span], int, int]:
     """See spans_from."""
     return spans_from(read_lines(run, "spans"), read_lines(run, "counts"), str(run.directory))
+
+
+def progress_of(count_lines: Sequence[Mapping[str, Any]]) -> list[tuple[float, float]]:
+    """How far the records were worked on, and when: pairs of `Count.at` and `Count.through`."""
+    return [(float(line["at"]), float(line["through"])) for line in count_lines if line.get("through") is not None]
 
 
 def spans_from(

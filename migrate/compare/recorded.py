@@ -36,7 +36,7 @@ __all__ = [
 
 # Latency is counted in bins of this width, seconds: what is said of it is exact to this.
 BIN_S = 0.0001
-UNJUDGED = ("capture", "incomplete", "gap", "paused", "skipped", "noise")
+UNJUDGED = ("capture", "incomplete", "gap", "paused", "skipped", "noise", "replay")
 _UNJUDGED_WORDS = {
     "capture": "the capture lost a part of them",
     "incomplete": "the capture was incomplete then",
@@ -44,6 +44,7 @@ _UNJUDGED_WORDS = {
     "paused": "the shadow was paused then",
     "skipped": "the frame was not replayed on purpose",
     "noise": "the second legacy consumer differs as well (noise)",
+    "replay": "they were replayed in another order, since their records came late",
 }
 
 
@@ -296,6 +297,8 @@ def judge_feature(
     quiet = facts.changed_noise + facts.late.get("noise", 0)
     if quiet:
         unjudged["noise"] = unjudged.get("noise", 0) + quiet
+    if replayed := facts.late.get("replay", 0):
+        unjudged["replay"] = replayed
     # What two legacy consumers lose between them is no loss of SSE's.
     allowed = max_loss + (facts.noise[1] / facts.noise[0] if facts.noise[0] else 0.0)
     loss = _loss(lost, counts["expected"], confidence)

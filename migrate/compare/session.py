@@ -14,7 +14,7 @@ from migrate.compare.deliveries import Span
 from migrate.compare.dialect import literal
 from migrate.compare.duck import DELIVERIES, SENDS, DuckEngine
 from migrate.compare.engine import OnStep, Options, compare_records
-from migrate.compare.files import RunFiles, find_run, open_run, spans_of
+from migrate.compare.files import RunFiles, find_run, open_run, progress_of, read_lines, spans_of
 from migrate.compare.recorded import RecordedReport, RunFacts
 from migrate.compare.rules import Rules, rules_of
 from migrate.config.model import Feature
@@ -85,6 +85,7 @@ def compare_directory(
             _facts(files, spans, notes),
             started=files.started,
             made_at=time.time(),
+            progress=progress_of(read_lines(files, "counts")),
             on_step=on_step,
         )
     return report, run_directory
@@ -132,6 +133,7 @@ class Follower:
             _facts(files, spans, ()),
             started=files.started,
             made_at=time.time(),
+            progress=progress_of(read_lines(files, "counts")),
         )
 
     def _take(self, path: Path, files: RunFiles, table: str) -> None:

@@ -34,6 +34,7 @@ class Recorder:
         self._seen: OrderedDict[Hashable, None] = OrderedDict()
         # From here on it is recorded, however long the first record takes.
         writer.count(0, 0)
+        self._through: float | None = None
         self.legacy = 0
         self.sse = 0
         self.sends = 0
@@ -67,10 +68,11 @@ class Recorder:
         """Write a time in which something was not recorded."""
         self._writer.span(row)
 
-    def count(self, captured: int, lost: int) -> None:
-        """Write how many records came and were lost since the last call."""
-        if captured or lost:
-            self._writer.count(captured, lost)
+    def count(self, captured: int, lost: int, through: float | None = None) -> None:
+        """Write how many records came and were lost since the last call, and until when all is replayed and written."""
+        if captured or lost or through != self._through:
+            self._through = through
+            self._writer.count(captured, lost, through=through)
 
     def flush(self) -> None:
         """Hand everything to the operating system: a worker that is killed now loses nothing of it."""

@@ -115,6 +115,7 @@ class Worker:
         self._offline: dict[Person, float] = {}
         self._paused_since: float | None = None
         self._last_at = 0.0
+        self._through: float | None = None
         self._lag_s = 0.0
         self._looked_up: dict[str, float] = {}
         self._problem = ""
@@ -383,6 +384,7 @@ class Worker:
             self._last_at = max(self._last_at, taken.record.at)
         if batch:
             self._lag_s = max(0.0, time.time() - batch[-1].record.at)
+            self._through = max(self._through or 0.0, batch[-1].order)
         self._recorder.flush()
 
     def _note_people(self, record: TeeRecord) -> list[Person]:
@@ -520,7 +522,8 @@ class Worker:
         async def run(lane: list[_Replay]) -> None:
             async with free:
                 for one in lane:
-                    self._record(one, await self._replayer(one.call, one.cause))
+                    began = time.time()
+                    self._record(one, await self._replayer(one.call, one.cause), began)
 
         self._busy += 1
         try:
@@ -530,12 +533,15 @@ class Worker:
         finally:
             self._busy -= 1
 
-    def _record(self, one: _Replay, outcome: Outcome) -> None:
+    def _record(self, one: _Replay, outcome: Outcome, began: float) -> None:
         self._remember(self._translator.names(outcome.answer), one.cause)
         self._counts["replayed" if outcome.is_ok else "failed"] += 1
         self._recorder.send(
-            self._send_row(
-                one.taken.record, one.feature, "ok" if outcome.is_ok else "failed", outcome.status, outcome.reason
+            replace(
+                self._send_row(
+                    one.taken.record, one.feature, "ok" if outcome.is_ok else "failed", outcome.status, outcome.reason
+                ),
+                replayed_at=began,
             )
         )
 
@@ -574,7 +580,7 @@ class Worker:
 
     def _count(self) -> None:
         captured, lost = self._capture.captured, self._capture.lost
-        self._recorder.count(captured - self._counted[0], lost - self._counted[1])
+        self._recorder.count(captured - self._counted[0], lost - self._counted[1], self._through)
         self._counted = (captured, lost)
 
     def _write_pending(self, *, everything: bool = False) -> None:

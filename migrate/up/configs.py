@@ -141,7 +141,7 @@ def settings_for(name: str, stack: Mapping[str, Any], up: Mapping[str, Any]) -> 
             ws_url=stack["websocket_url"],
             route_selection=app.route_selection,
         ),
-        sse=Sse(url=up["sse_url"], shadow_url=up["shadow_url"], default_tenant=up["tenant"]),
+        sse=Sse(url=up["sse_url"], shadow_url=up["shadow_url"][name], default_tenant=up["tenant"]),
         identity=Identity(email="email", user="email", tenant="") if name == "direct" else Identity(),
         tables=_tables(app, stack["tables"]),
         functions=tuple(Function(name=stack["functions"][one.name], role=_role(one)) for one in app.functions),

@@ -11,7 +11,7 @@ import contextlib
 import json
 import logging
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,33 +29,34 @@ log = logging.getLogger("migrate.up")
 
 
 class ShadowParts:
-    """The second SSE service and the workers.
+    """A second SSE service and a worker for each application that is shadowed: what is replayed of one reaches nobody
+    of another.
 
     Args:
-        port: of the service.
-        service_env, worker_env: their variables.
+        ports: of the services, by application.
+        service_env: variables of an application's service. worker_env: of the workers.
         child, run_once, end_child: the supervisor's own.
     """
 
     def __init__(
         self,
         state: StateDir,
-        port: int,
-        service_env: dict[str, str],
+        ports: Mapping[str, int],
+        service_env: Callable[[str], dict[str, str]],
         worker_env: dict[str, str],
         child: Callable[..., Awaitable[None]],
         run_once: Callable[[str, list[str], dict[str, str]], Awaitable[bytes]],
         end_child: Callable[[str], Awaitable[None]],
     ) -> None:
         self._state = state
-        self._port = port
+        self._ports = ports
         self._service_env = service_env
         self._worker_env = worker_env
         self._child = child
         self._run_once = run_once
         self._end_child = end_child
         self._running: set[str] = set()
-        self._has_service = False
+        self._served: set[str] = set()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Follow the files until `stop` is set."""
@@ -74,14 +75,13 @@ class ShadowParts:
         wanted = await asyncio.to_thread(self._wanted)
         for name in sorted(self._running - wanted.keys()):
             await self._end_child(f"shadow-{name}")
+            await self._end_child(f"shadow-sse-{name}")
             self._running.discard(name)
-        if not wanted and self._has_service:
-            await self._end_child("shadow-sse")
-            self._has_service = False
-        if wanted and not self._has_service:
-            await self._start_service()
-            self._has_service = True
-        for name in sorted(wanted.keys() - self._running):
+            self._served.discard(name)
+        for name in sorted(wanted.keys() & self._ports.keys() - self._running):
+            if name not in self._served:
+                await self._start_service(name)
+                self._served.add(name)
             await self._start_worker(name, wanted[name])
             self._running.add(name)
 
@@ -94,22 +94,21 @@ class ShadowParts:
                 continue
         return found
 
-    async def _start_service(self) -> None:
-        await self._run_once(
-            "shadow-sse-tables", [sys.executable, "-m", "sse_service", "create-tables"], self._service_env
-        )
+    async def _start_service(self, name: str) -> None:
+        env = self._service_env(name)
+        await self._run_once(f"shadow-sse-{name}-tables", [sys.executable, "-m", "sse_service", "create-tables"], env)
         await self._child(
-            "shadow-sse",
-            ["-m", "sse_service", "serve", "--host", "127.0.0.1", "--port", str(self._port)],
-            self._service_env,
-            self._service_ready,
+            f"shadow-sse-{name}",
+            ["-m", "sse_service", "serve", "--host", "127.0.0.1", "--port", str(self._ports[name])],
+            env,
+            lambda: self._service_ready(name),
         )
 
-    async def _service_ready(self) -> None:
+    async def _service_ready(self, name: str) -> None:
         async with httpx.AsyncClient(timeout=2.0, trust_env=False) as client:
             while True:
                 with contextlib.suppress(httpx.TransportError):
-                    if (await client.get(f"http://127.0.0.1:{self._port}/readyz")).status_code == 200:
+                    if (await client.get(f"http://127.0.0.1:{self._ports[name]}/readyz")).status_code == 200:
                         return
                 await asyncio.sleep(0.03)
 

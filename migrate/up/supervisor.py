@@ -57,7 +57,7 @@ class UpOptions:
     """What `migrate up` was asked for.
 
     Attributes:
-        ports: aws, gateway, gateway-tls, sse, dashboard, ministack, shadow.
+        ports: aws, gateway, gateway-tls, sse, dashboard, ministack, shadow-APPLICATION.
         traffic: whether simulated people chat.
         fresh: whether to start from an empty local AWS instead of the state saved at the last clean stop.
     """
@@ -135,7 +135,7 @@ class Supervisor:
             management_url=stack["management_url"],
             sse_url=f"http://{HOST}:{ports['sse']}",
             # There only while `migrate shadow` wants it.
-            shadow_url=f"http://{HOST}:{ports['shadow']}",
+            shadow_url={name: f"http://{HOST}:{ports[f'shadow-{name}']}" for name in stacks},
             dashboard_url=f"http://{HOST}:{ports['dashboard']}/",
             env=env,
             jwt={"secret_file": str(state.jwt_secret_file)},
@@ -159,8 +159,8 @@ class Supervisor:
         self._say("bridge is up")
         parts = ShadowParts(
             state,
-            ports["shadow"],
-            self._shadow_environment(env, secret),
+            {name: ports[f"shadow-{name}"] for name in stacks},
+            lambda name: self._shadow_environment(name, env, secret),
             env,
             self._child,
             self._run_once,
@@ -208,11 +208,13 @@ class Supervisor:
             "SSE_CORS_ORIGINS": f"http://{HOST}:{self._options.ports['dashboard']}",
         }
 
-    def _shadow_environment(self, env: dict[str, str], secret: str) -> dict[str, str]:
-        """Of the second instance: no table, and so no event, of the first one or of the application is its own."""
+    def _shadow_environment(self, name: str, env: dict[str, str], secret: str) -> dict[str, str]:
+        """Of an application's second instance: it shares no table, and so no event, with the first one, with the
+        application, or with what is replayed of another application.
+        """
         shared = {"SSE_TABLE_PREFIX", "SSE_MESSAGES_TABLE", "SSE_MESSAGES_PARTITION_KEY", "SSE_MESSAGES_TENANT"}
         own = {name: value for name, value in self._sse_environment(env, secret).items() if name not in shared}
-        return {**own, "SSE_TABLE_PREFIX": SHADOW_TABLE_PREFIX, "SSE_PAGES": "0"}
+        return {**own, "SSE_TABLE_PREFIX": f"{SHADOW_TABLE_PREFIX}-{name}", "SSE_PAGES": "0"}
 
     async def _start_sse(self, env: dict[str, str], secret: str, stack: Mapping[str, Any]) -> None:
         port = self._options.ports["sse"]
