@@ -125,8 +125,17 @@ class Flags:
 
         Whoever changes a flag at the same moment is overruled.
         """
-        wanted = set(self.of(feature)) | {EVERY_TENANT} if tenant is None else {tenant}
-        return [self._one_back(feature, one, note) for one in sorted(wanted)]
+        if tenant is not None:
+            return [self._one_back(feature, tenant, note)]
+        written: list[CutoverFlag] = []
+        wanted = {EVERY_TENANT, *self.of(feature)}
+        for _ in range(ATTEMPTS):
+            written += [self._one_back(feature, one, note) for one in sorted(wanted)]
+            # A flag that somebody made, or changed, meanwhile.
+            wanted = {name for name, flag in self.of(feature).items() if flag.percent > 0}
+            if not wanted:
+                break
+        return written
 
     def _one_back(self, feature: str, tenant: str, note: str) -> CutoverFlag:
         for attempt in range(ATTEMPTS):

@@ -6,6 +6,7 @@ process. Source: Prometheus documentation, "Exposition formats".
 
 from __future__ import annotations
 
+import math
 import re
 from collections import deque
 from dataclasses import dataclass
@@ -14,6 +15,10 @@ __all__ = ["Counts", "Share", "Window", "read_counts"]
 
 _LINE = re.compile(r"([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})?\s+(\S+)")
 _STATUS = re.compile(r'status="(\d{3})"')
+_FAILURES = {"sse_virtual_failures_total", "sse_publish_failures_total"}
+_READ = {
+    "process_start_time_seconds", "sse_http_requests_total", "sse_open_streams", "sse_virtual_streams", *_FAILURES,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,27 +40,36 @@ class Share:
     over: str
 
 
-def read_counts(text: str) -> Counts:
-    """What /metrics says. Failed: answers with 5xx, virtual connections refused with 5xx, and handlers that gave no
-    usable answer."""
+def read_counts(text: str) -> Counts | None:
+    """What /metrics says; None: this is no page of the service's metrics, so nothing is known. Failed: answers with
+    5xx, virtual connections refused with 5xx, and handlers that gave no usable answer."""
     instance = ""
     total = failed = streams = 0.0
+    is_ours = False
     for line in text.splitlines():
         match = _LINE.fullmatch(line.strip())
-        if match is None:
+        if match is None or match[1] not in _READ:
             continue
-        name, labels, value = match[1], match[2] or "", float(match[3])
+        name, labels = match[1], match[2] or ""
+        try:
+            value = float(match[3])
+        except ValueError:
+            return None
+        if not math.isfinite(value):
+            return None
         if name == "process_start_time_seconds":
             instance = match[3]
         elif name == "sse_http_requests_total":
             total += value
             status = _STATUS.search(labels)
             failed += value if status and status[1].startswith("5") else 0
-        elif name in {"sse_virtual_failures_total", "sse_publish_failures_total"}:
+        elif name in _FAILURES:
             failed += value
-        elif name in {"sse_open_streams", "sse_virtual_streams"}:
+        else:
             streams += value
-    return Counts(instance, int(total), int(failed), int(streams))
+            # The one that is there from the beginning, before the first request.
+            is_ours = is_ours or name == "sse_open_streams"
+    return Counts(instance, int(total), int(failed), int(streams)) if is_ours else None
 
 
 class Window:

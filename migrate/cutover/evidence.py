@@ -94,6 +94,8 @@ class Evidence:
         if answer.status_code != httpx.codes.OK:
             return f"{url}/metrics answered HTTP {answer.status_code}"
         counts = read_counts(answer.text)
+        if counts is None:
+            return f"{url}/metrics are not the service's"
         self.streams = counts.streams
         return counts
 
@@ -118,7 +120,7 @@ class Evidence:
                 env={**os.environ, **about},
                 cwd=self._config.path.parent,
             )
-        except (OSError, ValueError, subprocess.TimeoutExpired) as error:
+        except (OSError, ValueError, IndexError, subprocess.TimeoutExpired) as error:
             why = "took too long" if isinstance(error, subprocess.TimeoutExpired) else f"did not start: {error}"
             return Gate(HOOK, State.SHUT, f"{_name(command)} {why}", breaks=True)
         if done.returncode == 0:

@@ -7,8 +7,9 @@ that was read; a rollback by anybody wins over a run, which then ends.
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +20,7 @@ from migrate.control.locks import Lease, Locks
 from migrate.control.table import ControlTable
 from migrate.cutover.evidence import Evidence
 from migrate.cutover.gates import Gate, demand
-from migrate.errors import GateClosedError, RefusedError
+from migrate.errors import ExitCode, GateClosedError, MigrateError, RefusedError
 
 __all__ = ["Cutover", "Say"]
 
@@ -141,26 +142,39 @@ class Cutover:
         Raises: GateClosedError: that happened.
         """
         while forever():
-            flags = self.flags.of(self._asked.feature)
-            mine = [one for one in flags.values() if self._asked.tenant in (None, one.tenant)]
-            percent = max((one.percent for one in mine), default=0.0)
-            if percent > 0:
-                self._look(percent)
-            tick(self.evidence.streams)
+            with self._through_trouble():
+                flags = self.flags.of(self._asked.feature)
+                mine = [one for one in flags.values() if self._asked.tenant in (None, one.tenant)]
+                percent = max((one.percent for one in mine), default=0.0)
+                if percent > 0:
+                    self._look(percent)
+                tick(self.evidence.streams)
             self._sleep(self._look_s)
+
+    @contextlib.contextmanager
+    def _through_trouble(self) -> Iterator[None]:
+        """Say what could not be asked just now, and go on: users who are over must not be left without a watch
+        because the state table was throttled for a moment."""
+        try:
+            yield
+        except MigrateError as error:
+            if error.exit_code is not ExitCode.UNEXPECTED:
+                raise
+            self._say(f"{self._name}: {error.message}; looking again")
 
     def _hold(self, flag: CutoverFlag, until: float, lease: Lease) -> None:
         said = -1
         while (left := until - self._clock()) > 0:
             lease.check()
-            present = self.now
-            if present is None or present.epoch != flag.epoch:
-                by = f" by {present.updated_by}" if present else ""
-                raise RefusedError(
-                    f"{self._name} was changed{by} while this run held {flag.percent:g} %: the run ends",
-                    "look at `migrate cutover status` and `migrate journal`",
-                )
-            self._look(flag.percent)
+            with self._through_trouble():
+                present = self.now
+                if present is None or present.epoch != flag.epoch:
+                    by = f" by {present.updated_by}" if present else ""
+                    raise RefusedError(
+                        f"{self._name} was changed{by} while this run held {flag.percent:g} %: the run ends",
+                        "look at `migrate cutover status` and `migrate journal`",
+                    )
+                self._look(flag.percent)
             if int(left) // 10 != said:
                 said = int(left) // 10
                 streams = self.evidence.streams

@@ -85,7 +85,9 @@ def connected_users(config: Config) -> Iterator[tuple[str, str]]:
 
 
 def _rows(config: Config, table: Table) -> Iterator[tuple[str, str]]:
-    names = {"#u": table.user, "#k": table.key, **({"#t": table.tenant} if table.tenant else {})}
+    # Each once: of an attribute that is named twice DynamoDB says that "two document paths overlap".
+    wanted = dict.fromkeys(filter(None, (table.user, table.key, table.tenant)))
+    names = {f"#n{number}": name for number, name in enumerate(wanted)}
     arguments: dict[str, Any] = {
         "TableName": table.name,
         "ProjectionExpression": ", ".join(names),

@@ -17,6 +17,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from moto.server import ThreadedMotoServer
 from typer.testing import CliRunner
 
@@ -32,6 +33,7 @@ from migrate.control.table import ControlTable
 from migrate.cutover.budget import Counts, Share, Window, read_counts
 from migrate.cutover.gates import State, budget_gate
 from migrate.cutover.run import Cutover
+from migrate.cutover.users import connected_users
 from migrate.errors import GateClosedError, InconclusiveError, RefusedError
 from sse_service.flags import PARTITION, FlagSet
 
@@ -47,6 +49,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.total, self.failed = 1000, 0
+        self.text: str | None = None
         metrics = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -57,6 +60,8 @@ class Metrics:
                     f'sse_http_requests_total{{method="POST",status="503"}} {metrics.failed}.0\n'
                     "sse_open_streams 3.0\nsse_virtual_streams 4.0\n"
                 ).encode()
+                if metrics.text is not None:
+                    body = metrics.text.encode()
                 self.send_response(200)
                 self.end_headers()
                 self.wfile.write(body)
@@ -531,3 +536,124 @@ def test_what_metrics_say() -> None:
 )
 def test_the_error_budget(share: Share | str, state: State) -> None:
     assert budget_gate(share, 0.001).state is state
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "hello world\n<html> text</html>\n",
+        "up 1\n",
+        # An exporter of something else has a start, too.
+        "process_start_time_seconds 1.79e+09\nhttp_requests_total 5\n",
+        "process_start_time_seconds 1.79e+09\nsse_open_streams NaN\n",
+        "process_start_time_seconds x\nsse_open_streams 1\n",
+    ],
+)
+def test_what_is_no_metrics_of_the_service_says_nothing(text: str) -> None:
+    """A page of some proxy, answered with 200, was "0 of 0 requests failed", and the gate was open."""
+    assert read_counts(text) is None
+
+
+def test_the_gate_is_shut_where_metrics_say_nothing(world: World) -> None:
+    world.verdict()
+    world.metrics.text = "<!doctype html>\n<title>please sign in</title>\nhello world\n"
+    code, _, stderr = world.run("cutover", "chat", "--percent", "1", "--execute")
+    assert (code, world.percents()) == (3, {})
+    assert "error-budget" in stderr
+
+
+def test_a_table_that_is_away_for_a_moment_does_not_end_the_watch(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The watch ended with an error, and nobody was brought back when a gate broke after that."""
+    world.verdict()
+    world.config()
+    run, said = _cutover(world)
+    run.to(50.0)
+    real, asked = world.dynamodb.query, 0
+
+    def query(**arguments: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        if asked <= 3:
+            raise ClientError({"Error": {"Code": "ProvisionedThroughputExceededException"}}, "Query")
+        if asked == 4:
+            world.verdict("fail")
+        return real(**arguments)
+
+    monkeypatch.setattr(world.dynamodb, "query", query)
+    with pytest.raises(GateClosedError, match="everybody is back"):
+        run.watch()
+    assert world.percents() == {"*": 0}
+    assert any("ProvisionedThroughputExceededException" in line for line in said)
+
+
+def test_a_held_step_outlasts_it_as_well(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.verdict()
+    run, _ = _cutover(world)
+    real, asked = world.dynamodb.query, 0
+
+    def query(**arguments: Any) -> Any:
+        nonlocal asked
+        if run.percent == 1 and asked < 2:
+            asked += 1
+            raise ClientError({"Error": {"Code": "ThrottlingException"}}, "Query")
+        return real(**arguments)
+
+    monkeypatch.setattr(world.dynamodb, "query", query)
+    run.steps((1.0, 50.0), 0.3)
+    assert (asked, world.percents()) == (2, {"*": 50})
+
+
+def test_a_rollback_finds_a_flag_that_is_made_at_the_same_moment(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second operator moves one tenant while everybody is brought back."""
+    world.flags.change("chat", "*", 50.0, None)
+    flags, real = world.flags, Flags._one_back
+
+    def one_back(self: Flags, feature: str, tenant: str, note: str) -> Any:
+        if not self.get(feature, "late"):
+            world.flags.change(feature, "late", 10.0, None)
+        return real(self, feature, tenant, note)
+
+    monkeypatch.setattr(Flags, "_one_back", one_back)
+    flags.back("chat")
+    assert world.percents() == {"*": 0, "late": 0}
+
+
+@pytest.mark.parametrize("percent", ["nan", "NaN", "inf"])
+def test_no_number_is_no_percentage(world: World, percent: str) -> None:
+    world.verdict()
+    code, _, stderr = world.run("cutover", "chat", "--percent", percent, "--execute")
+    assert (code, world.percents(), world.actions()) == (2, {}, [])
+    assert "percent" in stderr
+
+
+def test_an_empty_hook_is_a_closed_gate_and_no_traceback(world: World) -> None:
+    world.verdict()
+    world.config(hooks=("",))
+    code, _, stderr = world.run("cutover", "chat", "--percent", "1", "--execute")
+    assert code in {2, 3}, stderr
+    assert world.percents() == {}
+
+
+def test_users_are_counted_where_the_user_is_the_key() -> None:
+    """DynamoDB refuses a projection that names an attribute twice: "Two document paths overlap with each other"."""
+    asked: list[dict[str, Any]] = []
+
+    class Client:
+        def scan(self, **arguments: Any) -> dict[str, Any]:
+            asked.append(arguments)
+            return {"Items": [{"userId": {"S": "ann"}}]}
+
+    class Stack:
+        tables = (Table(name="people", role="connections", key="userId", user="userId", tenant="userId"),)
+        sse = Sse(default_tenant="demo")
+
+        def client(self, _: str) -> Client:
+            return Client()
+
+    assert list(connected_users(Stack())) == [("ann", "ann")]  # type: ignore[arg-type]  # what it needs of a Config
+    names = asked[0]["ExpressionAttributeNames"]
+    assert sorted(names.values()) == ["userId"]
+    assert set(asked[0]["ProjectionExpression"].split(", ")) == set(names)
