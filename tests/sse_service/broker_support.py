@@ -214,6 +214,27 @@ class Cluster:
                 if received_by(two) == before:
                     await asyncio.sleep(0.01)
 
+    async def agreed(self, user: str, *readers: Instance, known_to: tuple[Instance, ...]) -> None:
+        """Until all of these know that the readers read the user's queue: what one of them receives before that is not
+        passed on, and the others look at the log instead (sqs_broker.LOOK_AGAIN_S)."""
+        if self.kind not in {"sqs-user", "sqs-provisioned", "sqs-tenant"}:
+            return
+        mailbox = Mailbox(TENANT) if self.kind == "sqs-tenant" else Mailbox(TENANT, user)
+        wanted = {reader.broker._instance for reader in readers}  # type: ignore[attr-defined]  # an SqsBroker
+        deadline = time.monotonic() + WAIT_S
+        for instance in known_to:
+            registry = instance.broker._registry  # type: ignore[attr-defined]
+            while True:
+                row, instances = await registry.mailbox(mailbox), await registry.instances()
+                if (
+                    row is not None
+                    and row.readers >= wanted
+                    and wanted <= {one for one, url in instances.items() if url}
+                ):
+                    break
+                assert time.monotonic() < deadline, f"{wanted} are not known to read {mailbox}"
+                await asyncio.sleep(0.02)
+
     async def close(self) -> None:
         await self._stack.aclose()
 

@@ -84,6 +84,7 @@ async def test_sq2_two_tabs_of_a_user_on_two_instances_both_get_everything(clust
     tabs = [await one.open("ann"), await two.open("ann"), await one.open("ann")]
     await cluster.talking(three, one)
     await cluster.talking(three, two)
+    await cluster.agreed("ann", one, two, known_to=(one, two, three))
     for listener in deaf:
         listener.is_deaf = True
     expected = texts(12)
