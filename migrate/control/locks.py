@@ -31,14 +31,18 @@ SKEW_S = 5.0
 class Lease:
     """A lock that is held. `check` before each step that must not be done twice."""
 
-    def __init__(self, name: str, owner: str) -> None:
+    def __init__(self, name: str, owner: str, until: float, clock: Callable[[], float]) -> None:
         self.name = name
         self.owner = owner
+        self.until = until
+        """When it ends by itself if it is not renewed, epoch seconds."""
+        self._clock = clock
         self._lost = threading.Event()
 
     def check(self) -> None:
         """Raises: RefusedError: the lock was lost (this process was stopped longer than its lease)."""
-        if self._lost.is_set():
+        # By the clock as well: who renews it may hang in the network, or have been stopped together with us.
+        if self._lost.is_set() or self._clock() > self.until:
             raise RefusedError(
                 f"the lock {self.name} was lost: another process may have taken it over", "run the command again"
             )
@@ -67,7 +71,7 @@ class Locks:
         Raises: RefusedError: somebody else holds it; says who, since when and until when.
         """
         mark = secrets.token_hex(8)
-        lease = Lease(name, owner)
+        lease = Lease(name, owner, self._clock() + lease_s, self._clock)
         self._take(name, owner, mark, lease_s)
         ended = threading.Event()
         renewing = threading.Thread(target=self._renew, args=(lease, mark, lease_s, ended), daemon=True)
@@ -118,11 +122,10 @@ class Locks:
             ) from None
 
     def _renew(self, lease: Lease, mark: str, lease_s: float, ended: threading.Event) -> None:
-        until = self._clock() + lease_s
         while not ended.wait(lease_s / 3):
             now = self._clock()
             try:
-                if now > until:
+                if now > lease.until:
                     raise ConditionFailedError(None)  # noqa: TRY301 - the same as when the table says so
                 item = self._table.get(f"lock#{lease.name}", "lock")
                 if item is None or item["mark"] != mark:
@@ -133,7 +136,7 @@ class Locks:
                 return
             except MigrateError:
                 continue  # the table is away: again, until the lease has ended
-            until = now + lease_s
+            lease.until = now + lease_s
 
 
 def _this_process() -> dict[str, Any]:

@@ -14,6 +14,7 @@ as float.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any
@@ -26,6 +27,9 @@ from migrate.errors import MigrateError, UsageError
 __all__ = ["ConditionFailedError", "ControlTable", "Item"]
 
 Item = dict[str, Any]
+LOOK_S = 1.0
+WAIT_S = 60.0
+BACKUPS_S = 20.0
 _DENIED = {"AccessDeniedException", "UnrecognizedClientException", "ExpiredTokenException", "InvalidSignatureException"}
 
 
@@ -55,7 +59,20 @@ class ControlTable:
         self._to, self._from = TypeSerializer(), TypeDeserializer()
 
     def ensure(self) -> None:
-        """Create it where it is missing, with point-in-time recovery; safe to repeat and to race."""
+        """Create it where it is missing, with point-in-time recovery; safe to repeat and to race.
+
+        Where it is there, nothing but dynamodb:DescribeTable is needed.
+        """
+        try:
+            is_new = self._status() is None and self._create()
+            self._wait_active()
+        except (ClientError, BotoCoreError) as error:
+            raise self._said(error) from error
+        if is_new:
+            self._turn_backups_on()
+
+    def _create(self) -> bool:
+        """Whether it was us."""
         try:
             self._dynamodb.create_table(
                 TableName=self.name,
@@ -67,19 +84,42 @@ class ControlTable:
                 ],
             )
         except self._dynamodb.exceptions.ResourceInUseException:
-            return
-        except (ClientError, BotoCoreError) as error:
-            raise self._said(error) from error
-        self._dynamodb.get_waiter("table_exists").wait(
-            TableName=self.name, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
-        )
+            return False
+        return True
+
+    def _status(self) -> str | None:
         try:
-            self._dynamodb.update_continuous_backups(
-                TableName=self.name, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
-            )
-        except (ClientError, BotoCoreError):
-            # Worth having; an account that does not allow it can migrate all the same.
-            return
+            return str(self._dynamodb.describe_table(TableName=self.name)["Table"]["TableStatus"])
+        except self._dynamodb.exceptions.ResourceNotFoundException:
+            return None
+
+    def _wait_active(self) -> None:
+        """Also for a table that somebody else is making: until it is there, nothing can be written."""
+        end = time.monotonic() + WAIT_S
+        # DescribeTable is eventually consistent: a table that was just made may not be known yet.
+        while self._status() in {None, "CREATING"}:
+            if time.monotonic() > end:
+                raise MigrateError(f"the table {self.name} is still being made", "run the command again")
+            time.sleep(LOOK_S)
+
+    def _turn_backups_on(self) -> None:
+        """Worth having; an account that does not allow it can migrate all the same."""
+        end = time.monotonic() + BACKUPS_S
+        while True:
+            try:
+                self._dynamodb.update_continuous_backups(
+                    TableName=self.name, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
+                )
+            except ClientError as error:
+                # A new table is not ready for it at once (UpdateContinuousBackups, DynamoDB API reference).
+                is_early = error.response["Error"]["Code"] == "ContinuousBackupsUnavailableException"
+                if not is_early or time.monotonic() > end:
+                    return
+                time.sleep(LOOK_S)
+            except BotoCoreError:
+                return
+            else:
+                return
 
     def get(self, pk: str, sk: str) -> Item | None:
         """An item by its key, read consistently."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from moto import mock_aws
 from moto.server import ThreadedMotoServer
 
@@ -214,3 +215,74 @@ def _check_until_lost(lease: Lease) -> None:
     for _ in range(200):
         lease.check()
         threading.Event().wait(0.02)
+
+
+def test_a_lease_that_ran_out_is_lost_though_nobody_could_say_so(table: ControlTable) -> None:
+    """A process that was stopped, or whose renewal hangs in the network, went on with a lock that another one had."""
+    clock = Clock()
+    with Locks(table, clock.seconds).hold("sweep", "ann", lease_s=60) as lease:
+        lease.check()
+        clock.now += timedelta(seconds=61)
+        with pytest.raises(RefusedError, match="was lost"):
+            lease.check()
+
+
+class Creating:
+    """DynamoDB while another operator's table is being made: seconds on AWS, no time in an emulator."""
+
+    def __init__(self, real: Any, asked: list[str], *, may_create: bool = True) -> None:
+        self.real, self.asked, self.may_create = real, asked, may_create
+        self.exceptions = real.exceptions
+        self.left = 3
+
+    def create_table(self, **_: Any) -> Any:
+        self.asked.append("create")
+        if not self.may_create:
+            raise ClientError({"Error": {"Code": "AccessDeniedException"}}, "CreateTable")
+        raise self.exceptions.ResourceInUseException({"Error": {"Code": "ResourceInUseException"}}, "CreateTable")
+
+    def describe_table(self, **arguments: Any) -> Any:
+        self.asked.append("describe")
+        answer = self.real.describe_table(**arguments)
+        if self.left:
+            self.left -= 1
+            answer["Table"]["TableStatus"] = "CREATING"
+        return answer
+
+
+def test_a_table_that_somebody_else_is_making_is_waited_for(
+    table: ControlTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("migrate.control.table.LOOK_S", 0.01)
+    asked: list[str] = []
+    ControlTable(Creating(boto3.client("dynamodb", "eu-west-1"), asked), "state").ensure()
+    assert asked.count("describe") == 4
+
+
+def test_a_role_that_may_not_make_tables_can_use_the_one_that_is_there(
+    table: ControlTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("migrate.control.table.LOOK_S", 0.01)
+    asked: list[str] = []
+    ControlTable(Creating(boto3.client("dynamodb", "eu-west-1"), asked, may_create=False), "state").ensure()
+    assert "create" not in asked
+
+
+def test_backups_are_turned_on_though_a_new_table_is_not_ready_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """AWS answers ContinuousBackupsUnavailableException for some seconds; it was never asked again."""
+    monkeypatch.setattr("migrate.control.table.LOOK_S", 0.01)
+    with mock_aws():
+        client = boto3.client("dynamodb", "eu-west-1")
+        real, refused = client.update_continuous_backups, 2
+
+        def update(**arguments: Any) -> Any:
+            nonlocal refused
+            refused -= 1
+            if refused >= 0:
+                raise ClientError({"Error": {"Code": "ContinuousBackupsUnavailableException"}}, "UpdateBackups")
+            return real(**arguments)
+
+        monkeypatch.setattr(client, "update_continuous_backups", update)
+        ControlTable(client, "fresh").ensure()
+        found = client.describe_continuous_backups(TableName="fresh")["ContinuousBackupsDescription"]
+        assert found["PointInTimeRecoveryDescription"]["PointInTimeRecoveryStatus"] == "ENABLED"
