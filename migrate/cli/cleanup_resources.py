@@ -16,6 +16,7 @@ from migrate.cli.output import err, out, print_json, reports_errors
 from migrate.cli.shared import state_table, utc_text, write_whole
 from migrate.config import Config, ConfigOption, resolve_config
 from migrate.control.checkpoints import Checkpoints
+from migrate.control.flags import moved_percents
 from migrate.control.journal import Journal, actor
 from migrate.control.locks import Locks
 from migrate.control.table import ControlTable
@@ -193,10 +194,7 @@ def _make(settings: Config, table: ControlTable) -> Plan:
     now = time.time()
     seen = discover(settings)
     seen.traffic = traffic(settings, settings.cleanup.quiet_hours, now) if seen.api is not None else {}
-    moved: dict[str, float] = {}
-    for item in table.query("flags"):
-        feature = str(item["sk"]).partition("#")[0]
-        moved[feature] = min(moved.get(feature, 100.0), float(item["percent"]))
+    moved = moved_percents(table)
     return make_plan(
         settings.settings, seen, region=settings.region, config=config_digest(settings), rows=_rows(settings, seen),
         moved=moved, now=now,

@@ -18,7 +18,7 @@ from migrate.control.table import ConditionFailedError, ControlTable
 from migrate.errors import RefusedError
 from sse_service.flags import EVERY_TENANT, PARTITION, Flag, sort_key
 
-__all__ = ["EVERY_TENANT", "CutoverFlag", "Flags"]
+__all__ = ["EVERY_TENANT", "CutoverFlag", "Flags", "moved_percents"]
 
 ATTEMPTS = 20
 
@@ -145,6 +145,16 @@ class Flags:
                 if attempt == ATTEMPTS - 1:
                     raise
         raise AssertionError("unreachable")
+
+
+def moved_percents(table: ControlTable) -> dict[str, float]:
+    """Feature -> percentage of those of its users who have moved least: a tenant that lags behind is not moved, and
+    where no flag is for everybody, tenants without one have not moved at all."""
+    found: dict[str, dict[str, float]] = {}
+    for item in table.query(PARTITION):
+        feature, _, tenant = str(item["sk"]).partition("#")
+        found.setdefault(feature, {EVERY_TENANT: 0.0})[tenant] = float(item["percent"])
+    return {feature: min(percents.values()) for feature, percents in found.items()}
 
 
 def _flag(item: dict[str, Any]) -> CutoverFlag:

@@ -22,6 +22,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from migrate.compare.verdicts import last_verdict
 from migrate.config import Config
 from migrate.config.parse import as_values
+from migrate.control.flags import moved_percents
 from migrate.control.journal import digest
 from migrate.control.table import ControlTable
 from migrate.errors import MigrateError
@@ -143,11 +144,7 @@ class Collectors:
     def flags(self) -> Evidence:
         if not self.config.features:
             return _open("no-features")
-        percent: dict[str, float] = {}
-        for item in self.table.query("flags"):
-            feature, _, _tenant = str(item["sk"]).partition("#")
-            # A tenant of its own that lags behind is not moved either.
-            percent[feature] = min(percent.get(feature, 100.0), float(item["percent"]))
+        percent = moved_percents(self.table)
         left = [
             f"{one.name} ({percent.get(one.name, 0.0):g} %)"
             for one in self.config.features

@@ -210,3 +210,11 @@ def test_a_mistake_is_one_clear_error(project: Rehearsed, arguments: list[str], 
     done = project.migrate(*arguments)
     assert done.exit_code == 2
     assert says in done.stderr
+
+
+def test_one_tenant_that_has_moved_does_not_speak_for_the_others(project: Rehearsed) -> None:
+    """Where only a tenant has a flag, everybody else is where the service's default says."""
+    project.table.ensure()
+    for sk in ("chat#acme", "runs#*"):
+        project.table.put({"pk": "flags", "sk": sk, "percent": 100, "epoch": 1, "salt": "s"})
+    assert project.items(2)["features-moved"]["said"] == ["not at 100 %: chat (0 %)"]
