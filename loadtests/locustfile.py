@@ -102,6 +102,8 @@ CLASSES: dict[str, type[Person]] = {
 
 
 def _options(parser: Any) -> None:
+    # Locust's own defaults are all interfaces.
+    parser.set_defaults(web_host="127.0.0.1", master_bind_host="127.0.0.1")
     group = parser.add_argument_group("load of both stacks")
     group.add_argument("--state-dir", default=".migrate", help="of `migrate up`")
     group.add_argument("--target-file", default="", help="addresses of other stacks, as JSON (see docs/guides/load.md)")

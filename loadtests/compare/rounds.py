@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from loadtests.bench.processes import free_port
 from loadtests.compare.parts import Sampler, calls_between
 from loadtests.users.histogram import Histogram
 
@@ -63,7 +64,7 @@ def one_run(
             *("--target-file", str(target), "--rate", str(plan.rate), "--seconds", str(plan.seconds)),
             *("--size", str(plan.size), "--lost-after", str(plan.lost_after), "--result", str(result)),
             *("--run-id", f"{int(time.time() * 1000) & 0xFFFFFFFF:x}", "--exit-code-on-error", "0"),
-            *(("--processes", str(plan.workers), "--master-bind-host", "127.0.0.1") if plan.workers else ()),
+            *_workers(plan.workers),
         ]
         sampler = Sampler(pids, aws_url)
         try:
@@ -86,6 +87,13 @@ def one_run(
     if not found["began"]:
         raise RunError(f"not everybody could connect to {side}: {found['users']} of {plan.users}; fewer --users?")
     return {**found, "figures": figures(found, sampler, background), **_parts(found, sampler)}
+
+
+def _workers(count: int) -> list[str]:
+    if not count:
+        return []
+    port = str(free_port())
+    return ["--processes", str(count), "--master-bind-port", port, "--master-port", port]
 
 
 def _last(log: Path) -> str:

@@ -127,10 +127,13 @@ class Person(User):
         if self._listener is not None:
             self._listener.kill(block=False)
             self.connection.close()
-            counts = self.run_.counters.counts
-            for name in ("resumed", "resets", "dropped"):
-                counts[name] += getattr(self.connection, name)
-                setattr(self.connection, name, 0)
+            self._tally()
+
+    def _tally(self) -> None:
+        """What the connection has counted, since the last time."""
+        for name in ("resumed", "resets", "dropped"):
+            self.run_.counters.counts[name] += getattr(self.connection, name)
+            setattr(self.connection, name, 0)
 
     def _connect(self, name: str) -> None:
         """With patience: a stack may be busy, and API Gateway lets in 500 a second."""
@@ -164,6 +167,7 @@ class Person(User):
             except OSError:
                 return
             self.back_ns = time.monotonic_ns()
+            self._tally()
             self.reconnected()
             self.away_since_ns = 0
 
