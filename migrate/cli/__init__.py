@@ -16,6 +16,7 @@ from migrate.cli.init import init
 from migrate.cli.journal import journal
 from migrate.cli.observe import observe
 from migrate.cli.phases import phase_app
+from migrate.cli.rehearse import rehearse
 from migrate.cli.report import report, runbook
 from migrate.cli.rollback import rollback
 from migrate.cli.scan import scan
@@ -57,6 +58,7 @@ for verb in (
     observe,
     runbook,
     report,
+    rehearse,
 ):
     app.command()(verb)
 app.add_typer(bridge.app, name="bridge")

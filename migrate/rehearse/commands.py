@@ -1,0 +1,152 @@
+"""Runs the real commands, as an operator would, and keeps what they said. until phase 3"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from migrate.errors import GateClosedError
+
+__all__ = ["ACTOR", "CommandFailedError", "Commands", "Done"]
+
+ACTOR = "rehearsal"
+LIMIT_S = 150.0
+END_S = 20.0
+
+
+class CommandFailedError(GateClosedError):
+    """A command ended with a code that it must not end with: the real thing would have stopped here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """How a command ended."""
+
+    argv: tuple[str, ...]
+    code: int
+    out: str
+    err: str
+    seconds: float
+
+    @property
+    def json(self) -> Any:
+        """Its one JSON document."""
+        try:
+            return json.loads(self.out)
+        except ValueError as error:
+            raise CommandFailedError(
+                f"`migrate {' '.join(self.argv)}` printed no JSON", f"it said: {_last(self.err)}"
+            ) from error
+
+
+class Commands:
+    """`migrate …` in a directory of its own.
+
+    Args:
+        state_dir: of this rehearsal's `migrate up`.
+        folder: where the commands run and their log is written.
+    """
+
+    def __init__(self, state_dir: Path, folder: Path) -> None:
+        self._state_dir, self._folder = state_dir, folder
+        self.env: dict[str, str] = {}
+        self.config: Path | None = None
+        self.done: list[Done] = []
+
+    async def run(
+        self, *argv: str, codes: Sequence[int] = (0,), limit_s: float = LIMIT_S, config: bool = True,
+        state: bool = True,
+    ) -> Done:  # fmt: skip
+        """Run one to its end. Raises: CommandFailedError: its exit code is none of `codes`."""
+        began = time.monotonic()
+        process = await self._start(argv, config=config, state=state)
+        try:
+            out, err = await asyncio.wait_for(process.communicate(), limit_s)
+        except TimeoutError:
+            raise CommandFailedError(f"`migrate {' '.join(argv)}` took longer than {limit_s:g} s") from None
+        finally:
+            await end(process)
+        done = Done(
+            argv, process.returncode or 0, out.decode(errors="replace"), err.decode(errors="replace"),
+            time.monotonic() - began,
+        )  # fmt: skip
+        self.done.append(done)
+        self._log(done)
+        if done.code not in codes:
+            raise CommandFailedError(
+                f"`migrate {' '.join(argv)}` ended with exit code {done.code}: {_last(done.err or done.out)}",
+                f"all that was said is in {self.log}",
+            )
+        return done
+
+    async def background(self, *argv: str) -> asyncio.subprocess.Process:
+        """Start one that stays."""
+        return await self._start(argv, config=True, state=True, quiet=True)
+
+    @property
+    def log(self) -> Path:
+        return self._folder / "commands.log"
+
+    async def _start(
+        self, argv: Sequence[str], *, config: bool, state: bool, quiet: bool = False
+    ) -> asyncio.subprocess.Process:
+        more = []
+        if config and self.config is not None:
+            more += ["--config", str(self.config)]
+        if state:
+            more += ["--state-dir", str(self._state_dir)]
+        where = asyncio.subprocess.DEVNULL if quiet else asyncio.subprocess.PIPE
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "migrate", *argv, *more),
+            stdin=asyncio.subprocess.DEVNULL, stdout=where, stderr=where, cwd=self._folder,
+            env=_environment(self.env),
+        )  # fmt: skip
+
+    def _log(self, done: Done) -> None:
+        self.log.touch(mode=0o600)
+        with self.log.open("a", encoding="utf-8") as file:
+            file.write(f"$ migrate {' '.join(done.argv)}\n{done.out}{done.err}exit code {done.code}, ")
+            file.write(f"{done.seconds:.1f} s\n\n")
+
+
+async def end(process: asyncio.subprocess.Process) -> None:
+    """Ask it to end, then make it."""
+    if process.returncode is not None:
+        return
+    with contextlib.suppress(ProcessLookupError):
+        process.terminate()
+    try:
+        await asyncio.wait_for(process.wait(), END_S)
+    except TimeoutError:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+def _environment(local: Mapping[str, str]) -> dict[str, str]:
+    """Ours without anything that leads to a real account or another configuration."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("AWS_") and name not in {"MIGRATE_CONFIG", "MIGRATE_STATE_DIR"}
+    }
+    nowhere = os.devnull
+    return {
+        **kept, "AWS_CONFIG_FILE": nowhere, "AWS_SHARED_CREDENTIALS_FILE": nowhere, "MIGRATE_ACTOR": ACTOR,
+        "NO_COLOR": "1", **local,
+    }  # fmt: skip
+
+
+def _last(text: str) -> str:
+    """The line that says what was wrong."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    told = [line for line in lines if line.startswith("error:")]
+    return (told or lines or ["nothing was said"])[-1][:300]

@@ -1,0 +1,104 @@
+"""Everybody: they come, talk all the while, move as they are told, and their records are judged. until phase 3"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import AsyncIterator
+
+from migrate.clients import new_http_client
+from migrate.errors import MigrateError
+from migrate.rehearse.applications import Application
+from migrate.rehearse.ledger import Ledger, Wrong
+from migrate.rehearse.person import Addresses, Person
+
+__all__ = ["Crowd"]
+
+SETTLE_S = 25.0
+QUIET_S = 2.0
+EVERY_S = 1.2
+
+
+class Crowd:
+    """People of one application.
+
+    Args:
+        movers, others: how many clients ask for the flag, and how many only hear the drain's frame.
+    """
+
+    def __init__(self, app: Application, addresses: Addresses, movers: list[str], others: list[str]) -> None:
+        self.names = [*movers, *others]
+        self.ledger = Ledger(self.names)
+        self.step = "coming"
+        self._app, self._addresses, self._movers = app, addresses, movers
+        self.people: list[Person] = []
+        self._talking = True
+        self._talkers: list[asyncio.Task[None]] = []
+        self._followers: list[asyncio.Task[None]] = []
+
+    @contextlib.asynccontextmanager
+    async def here(self) -> AsyncIterator[None]:
+        """Everybody is there and talks."""
+        async with new_http_client(self._addresses.sse, connections=4 * len(self.names)) as http:
+            self.people = [
+                Person(name, self._app, self._addresses, self.ledger, http, follows_flag=name in self._movers)
+                for name in self.names
+            ]
+            try:
+                await asyncio.gather(*(one.come() for one in self.people))
+                self._followers = [asyncio.create_task(one.follow()) for one in self.people]
+                self._talkers = [asyncio.create_task(self._talk(one)) for one in self.people]
+                yield
+            finally:
+                for task in (*self._talkers, *self._followers):
+                    task.cancel()
+                await asyncio.gather(*self._talkers, *self._followers, return_exceptions=True)
+                await asyncio.gather(*(one.leave() for one in self.people), return_exceptions=True)
+
+    async def _talk(self, person: Person) -> None:
+        await asyncio.sleep(random.uniform(0, EVERY_S))  # noqa: S311 - so that they do not speak at once
+        while self._talking:
+            await person.say(self.names, lambda: self.step)
+            await asyncio.sleep(EVERY_S * random.uniform(0.6, 1.4))  # noqa: S311
+
+    def check_alive(self) -> None:
+        """Raises: what ended one of them."""
+        for task in (*self._talkers, *self._followers):
+            if task.done() and not task.cancelled() and task.exception() is not None:
+                raise MigrateError(f"a client of the rehearsal failed: {task.exception()!r}")
+
+    async def settled(self, within: float = SETTLE_S) -> list[Wrong]:
+        """What has been said until now and is still not heard after a while."""
+        now = time.time()
+        deadline = time.monotonic() + within
+        while (missing := self.ledger.missing(now)) and time.monotonic() < deadline:
+            self.check_alive()
+            await asyncio.sleep(0.2)
+        return missing
+
+    async def on(self, stack: str, names: list[str], within: float) -> bool:
+        """Whether these came to be on a stack, with nothing left on the other."""
+        deadline = time.monotonic() + within
+        wanted = [one for one in self.people if one.name in names]
+        while not all(one.transport == stack and one.is_settled for one in wanted):
+            if time.monotonic() > deadline:
+                return False
+            self.check_alive()
+            await asyncio.sleep(0.2)
+        return True
+
+    def transports(self) -> dict[str, int]:
+        """How many are where."""
+        found = {"websocket": 0, "sse": 0}
+        for one in self.people:
+            found[one.transport] += 1
+        return found
+
+    async def finish(self) -> None:
+        """Nobody says anything more; what is under way arrives, also what comes twice."""
+        self._talking = False
+        await asyncio.gather(*self._talkers)
+        await self.settled()
+        await asyncio.sleep(QUIET_S)
