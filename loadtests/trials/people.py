@@ -5,7 +5,7 @@
 
 `talk`: 80 people in rooms, 60 one to one, 60 in five tenants; Ctrl-C or the time ends the talking. Then each record is
 held against what was said, and one line of JSON says what is missing and what came twice; exit code 3 if anything was.
-`ghosts`: rows of connections that are gone, as a half-open connection leaves them. Over the network only.
+`ghosts`: people who leave without `$disconnect`. Over the network only.
 """
 
 from __future__ import annotations
@@ -233,19 +233,22 @@ async def talk(up: dict[str, Any], options: argparse.Namespace) -> int:
     return 3 if any(one.result()[what] for one in talks for what in ("missing", "twice", "extra")) else 0
 
 
-def ghosts(up: dict[str, Any], options: argparse.Namespace) -> int:
-    """Connections of the rooms that are no more: people who count as present, and whom a post answers with 410."""
-    client, mark = _client(up, "dynamodb"), secrets.token_hex(2)
-    for number in range(options.count):
-        values = {
-            "connectionId": secrets.token_urlsafe(11) + "=",
-            "userId": f"ghost{mark}-{number}",
-            "userName": f"ghost{mark}-{number}",
-            "tenantId": up["tenant"],
-            "connectedAt": time.strftime("%Y-%m-%dT%H:%M:%S.000000Z", time.gmtime()),
-        }
-        item = {name: {"S": value} for name, value in values.items()} | {"ttl": {"N": str(int(time.time()) + 7200)}}
-        client.put_item(TableName=up["stacks"]["rooms"]["tables"]["connections"], Item=item)
+async def ghosts(up: dict[str, Any], options: argparse.Namespace) -> int:
+    """People of the rooms who leave without `$disconnect`: they count as present, and a post to them answers 410."""
+    client, mark, token = _client(up, "lambda"), secrets.token_hex(2), signer(up)
+    function = up["stacks"]["rooms"]["functions"]["disconnect"]
+    names = [f"ghost{mark}-{n}" for n in range(options.count)]
+    url = up["legacy_ws_url"]["rooms"]
+    people = [Person(name, "rooms", f"{url}?token={token(name, up['tenant'])}") for name in names]
+    client.put_function_concurrency(FunctionName=function, ReservedConcurrentExecutions=0)
+    try:
+        for person in people:
+            await person.open()
+        for person in people:
+            await person.close()
+        await asyncio.sleep(5)
+    finally:
+        client.delete_function_concurrency(FunctionName=function)
     _say({"ghosts": options.count})
     return 0
 
@@ -266,7 +269,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=20, help="ghosts")
     options = parser.parse_args()
     up = _up(options.state_dir)
-    return ghosts(up, options) if options.what == "ghosts" else asyncio.run(talk(up, options))
+    return asyncio.run(ghosts(up, options) if options.what == "ghosts" else talk(up, options))
 
 
 if __name__ == "__main__":

@@ -119,7 +119,8 @@ def steps(
 def _sends(dialect: Dialect) -> str:
     return f"""
 select {dialect.hash("request_id")} as ch, max(case replayed when 'ok' then 1 else 0 end) as ok,
-  max(case replayed when 'failed' then 1 else 0 end) as failed, max(reason) as reason, min(replayed_at) as r_at
+  max(case replayed when 'failed' then 1 else 0 end) as failed, max(reason) as reason, min(replayed_at) as r_at,
+  min(replayed_at - "at") as behind
 from send_rows group by 1"""
 
 
@@ -157,13 +158,15 @@ from ({rows}) as r group by k"""
 
 
 def _many(rows: str) -> str:
-    # What one frame brought to several connections of a user, or took several attempts, is one delivery.
+    # What one frame brought to several connections of a user, or took several attempts, is one delivery. it: when it
+    # would have been there, had the replay not been behind.
     return f"""
-select k, stack, ch, copy, min(caused) as caused, min(fid) as fid, min(rh) as rh, min(mk) as mk,
+select k, stack, ch, copy, min(it) as it, min(caused) as caused, min(fid) as fid, min(rh) as rh, min(mk) as mk,
   min(byid) as byid, min(own) as own, min(og) as og, min(sh) as sh, min("at") as "at", min(sent_at) as sent_at,
   min(c) as c, {_flag("outcome = 'ok'")} as ok, {_flag("outcome = 'gone'")} as gone
 from (select *, row_number() over (partition by k, stack, ch, conn, outcome order by "at", seq) as copy
-  from ({rows}) as r) as c
+  from (select r.*, "at" - case when stack = 'sse' then coalesce(sd.behind, 0) else 0 end as it
+    from ({rows}) as r left join sends as sd on sd.ch = r.ch) as r) as c
 group by k, stack, ch, copy"""
 
 
@@ -171,10 +174,10 @@ def _repeated(island_s: float, columns: str) -> str:
     names = "k, occ, fid, rh, mk, byid, own, og, sh, l_at, s_at, b_at, l_sent, s_sent, l_c, s_c, b_c, ch"
     return f"""
 with broken as (
-  select *, case when byid = 0 and "at" - lag("at") over (partition by k order by "at") > {island_s} then 1 else 0 end
+  select *, case when byid = 0 and it - lag(it) over (partition by k order by it) > {island_s} then 1 else 0 end
     as new_island from many),
 islands as (
-  select *, sum(new_island) over (partition by k order by "at" rows between unbounded preceding and current row)
+  select *, sum(new_island) over (partition by k order by it rows between unbounded preceding and current row)
     as island from broken),
 numbered as (
   select *, row_number() over (partition by k, island, stack order by "at", copy) as nth,
@@ -286,7 +289,7 @@ select k, occ, fid, mk, t, l_at, s_at,
     when l = 1 and l_ok = 0 then 'legacy'
     when l = 1 and why is not null then why
     when l = 1 and watched = 1 and b = 0 then 'noise'
-    when l = 1 and n_sends > 0 and ch is not null and replayed is null then 'capture'
+    when l = 1 and n_sends > 0 and replayed is null then 'capture'
     when l = 1 and replayed = 0 and refused = 0 then 'skipped'
     when l = 1 then 'sse'
     when why is not null then why
@@ -296,7 +299,7 @@ select k, occ, fid, mk, t, l_at, s_at,
   case when l = 1 and l_ok = 0 and l_gone = 1 then 'the connection was gone (410)'
     when l = 1 and l_ok = 0 then 'the post failed'
     when l = 1 and s = 0 and dup = '' and refused = 1 then 'the replay was refused: ' || coalesce(reason, '')
-    when l = 1 and s = 0 and dup = '' and why is null and n_sends > 0 and ch is not null and replayed is null
+    when l = 1 and s = 0 and dup = '' and why is null and n_sends > 0 and replayed is null
       then 'the entering frame was not captured'
     when l = 0 and s = 1 and dup = '' and b = 1 then 'the second legacy consumer has it'
     when l = 0 and s = 1 and dup = '' and why is null and (replayed = 1 or (meant = 1 and own = 0))

@@ -115,9 +115,8 @@ class Capture:
                 start, end = min(span[1] for span in spans), max(span[2] for span in spans)
                 losses.append(Loss(len(gone), start, end, "records of the tee did not arrive"))
             if worker.waiting and now - worker.heard >= silent_s:
-                losses.append(
-                    Loss(worker.waiting, worker.last_at, worker.last_at + silent_s, "a worker ended with records")
-                )
+                end = worker.last_at + max(silent_s, now - worker.heard)
+                losses.append(Loss(worker.waiting, worker.last_at, end, "a worker ended with records"))
                 worker.waiting = 0
             if now - worker.heard >= FORGET_S:
                 del self._workers[name]

@@ -11,7 +11,7 @@ from typing import Any
 from migrate.compare.deliveries import DeliveryRow, DeliveryWriter, SendRow, Span
 from migrate.compare.duck import DuckEngine
 from migrate.compare.engine import Options, compare_records
-from migrate.compare.files import open_run, spans_of
+from migrate.compare.files import open_run, progress_of, read_lines, spans_of
 from migrate.compare.recorded import RecordedReport, RunFacts
 from migrate.compare.rules import rules_of
 from migrate.config.model import Feature, Ignore, Normalise
@@ -43,6 +43,7 @@ class Truth:
     rows: dict[tuple[str, int, str], list[DeliveryRow]] = field(default_factory=dict)
     spans: list[Span] = field(default_factory=list)
     counts: list[tuple[int, int, float]] = field(default_factory=list)
+    progress: list[tuple[float, float]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         stacks = ("legacy", "sse", "baseline") if self.baseline else ("legacy", "sse")
@@ -104,6 +105,8 @@ class Truth:
                 writer.span(span)
             for captured, lost, at in self.counts:
                 writer.count(captured, lost, at)
+            for at, through in self.progress:
+                writer.count(0, 0, at, through)
         return directory / run_id
 
     def compare(self, directory: Path, feature: Feature | None = None, **options: Any) -> RecordedReport:
@@ -121,7 +124,15 @@ def compare_directory(directory: Path, *features: Feature, **options: Any) -> Re
     run = RunFacts(files.run_id, (0, 0), 0, 0, captured, lost, tuple(files.flaws))
     with DuckEngine(threads=1) as engine:
         engine.load(files, spans)
-        return compare_records(engine, rules, Options(**options), run, started=files.started, made_at=START)
+        return compare_records(
+            engine,
+            rules,
+            Options(**options),
+            run,
+            started=files.started,
+            made_at=START,
+            progress=progress_of(read_lines(files, "counts")),
+        )
 
 
 __all__ = ["CHAT", "CHAT_BY_ID", "SERVER_FIELDS", "START", "TODAY", "Normalise", "Truth", "compare_directory"]

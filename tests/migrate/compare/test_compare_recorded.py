@@ -182,6 +182,18 @@ def test_an_entering_frame_that_was_not_captured_is_the_captures_fault(tmp_path:
     assert report.features[0].unjudged == {"capture": 4}
 
 
+def test_an_answer_whose_entering_frame_is_unknown_is_the_captures_fault(tmp_path: Path) -> None:
+    truth = Truth()
+    del truth.sends[7]
+    for person in range(4):
+        truth.drop("sse", 7, f"user{person}")
+        [row] = truth.rows["legacy", 7, f"user{person}"]
+        truth.rows["legacy", 7, f"user{person}"] = [replace(row, cause=None)]
+    report = truth.compare(tmp_path, max_loss=0.0)
+    assert report.verdict is Verdict.INCONCLUSIVE
+    assert report.features[0].unjudged == {"capture": 4}
+
+
 @by_id
 def test_what_differs_between_two_legacy_consumers_is_noise(tmp_path: Path, by_id: bool) -> None:
     truth = Truth(by_id=by_id, baseline=True)
@@ -308,6 +320,50 @@ def test_concurrent_messages_of_two_senders_have_no_order(tmp_path: Path) -> Non
     truth = Truth(people=4, rooms=1)
     truth.swap("sse", 8, 9, "user2")
     assert wrong(truth.compare(tmp_path).features[0].counts) == {}
+
+
+def _late_replay(truth: Truth, seconds: float, of: range) -> None:
+    """The worker replays these so much later, in their order."""
+    for (stack, n, _), rows in truth.rows.items():
+        if stack == "sse" and n in of:
+            rows[:] = [replace(row, at=row.at + seconds, sent_at=(row.sent_at or 0) + seconds) for row in rows]
+    for n, send in truth.sends.items():
+        late = seconds if n in of else 0
+        truth.sends[n] = replace(send, replayed_at=send.at + 0.1 + late)
+
+
+def test_what_a_worker_that_is_behind_has_not_replayed_yet_is_not_missing(tmp_path: Path) -> None:
+    truth = Truth()
+    for n in range(20, 40):
+        del truth.sends[n]
+        for user in range(4):
+            truth.drop("sse", n, f"user{user}")
+    truth.progress = [(truth.time(0), truth.time(0)), (truth.end, truth.time(19.9))]
+    report = truth.compare(tmp_path, until=None, max_loss=0.05)
+    assert (report.verdict.value, wrong(report.features[0].counts)) == ("pass", {})
+    assert report.features[0].counts["expected"] == 80
+    # That it was handled counts only when the messages had their time to arrive.
+    assert truth.compare(tmp_path / "b", until=None, settle_s=1.0).features[0].counts["expected"] == 0
+    truth.progress.append((truth.end, truth.end))
+    assert truth.compare(tmp_path / "c", until=None).features[0].unjudged == {"capture": 80}
+
+
+def test_what_was_replayed_out_of_order_was_not_reordered_by_sse(tmp_path: Path) -> None:
+    truth = Truth(people=1, rooms=1)
+    _late_replay(truth, 5.0, range(8, 9))
+    report = truth.compare(tmp_path, until=truth.end + 60, max_loss=0.1)
+    assert (report.verdict.value, wrong(report.features[0].counts)) == ("pass", {})
+    assert report.features[0].unjudged == {"replay": 31}
+    assert report.offences == ()
+
+
+def test_equal_texts_are_counted_together_however_late_the_replay(tmp_path: Path) -> None:
+    truth = Truth(text="ok", people=2)
+    _late_replay(truth, 90.0, range(40))
+    for (stack, n, _), rows in truth.rows.items():
+        rows[:] = [replace(row, cause=f"req{n}") for row in rows if stack]
+    report = truth.compare(tmp_path, until=truth.end + 200, max_loss=0.05)
+    assert (report.verdict.value, wrong(report.features[0].counts)) == ("pass", {}), report.reasons
 
 
 FAULTS = ("drop", "double", "change", "ghost", "double legacy")
