@@ -10,12 +10,14 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from legacy_ws.aws import ManagementApi
 from legacy_ws.dynamo import Table as DynamoTable
 from legacy_ws.manager import ConnectionManager
 from legacy_ws.schema import ConnectionSchema, Item
 from migrate.bridge.core import NOBODY, Owner
+from migrate.bridge.gateways import Gateways
 from migrate.config import Config
 from migrate.errors import UsageError
 
@@ -70,7 +72,8 @@ class LegacyConnections:
             user_index=table.user_index or None,
             tenant_index=table.tenant_index or None,
         )
-        poster = ManagementApi(config.client("apigatewaymanagementapi"))
+        urls = (config.management_url, *config.cleanup.also_ask)
+        poster = Gateways([ManagementApi(_at(config, url).client("apigatewaymanagementapi")) for url in urls])
         rows = DynamoTable(config.client("dynamodb"), table.name)
         return cls(schema, ConnectionManager(schema, rows, poster, ttl_s=TTL_S))
 
@@ -129,6 +132,11 @@ class LegacyConnections:
 
     def _all(self) -> Iterable[Item]:
         return (row for page in self._manager.pages() for row in page)
+
+
+def _at(config: Config, url: str) -> Config:
+    """The same with another @connections address."""
+    return replace(config, settings=replace(config.settings, api=replace(config.api, management_url=url)))
 
 
 def _text(row: Item, name: str | None) -> str | None:

@@ -15,9 +15,22 @@ from legacy_ws.apps.rooms.schema import CONNECTIONS as ROOMS
 from legacy_ws.deploy.apps import APPS
 from legacy_ws.deploy.spec import AppSpec, FunctionSpec
 from migrate.bridge.applications import COLLECT, DELIVER
-from migrate.config.model import Api, Feature, Function, Identity, Ignore, Project, Replay, Settings, Shadow, Sse, Table
+from migrate.config.model import (
+    Api,
+    Cleanup,
+    Feature,
+    Function,
+    Identity,
+    Ignore,
+    Project,
+    Replay,
+    Settings,
+    Shadow,
+    Sse,
+    Table,
+)
 from migrate.config.write import to_toml
-from migrate.up.state import StateDir
+from migrate.up.state import STACK, StateDir
 
 __all__ = ["settings_for", "state_table", "write_configs"]
 
@@ -150,6 +163,8 @@ def settings_for(name: str, stack: Mapping[str, Any], up: Mapping[str, Any]) -> 
             for feature in FEATURES[name]
         ),
         shadow=Shadow(),
+        # The service holds virtual connections in front of the functions of this one (cut-over), rows and all.
+        cleanup=Cleanup(also_ask=(f"{up['sse_url']}/{stack.get('stage', 'prod')}",) if name == STACK else ()),
     )
 
 

@@ -17,6 +17,7 @@ from legacy_ws.manager import ConnectionManager
 from legacy_ws.schema import ConnectionSchema, Item
 from migrate.bridge.connections import OWNERS, LegacyConnections
 from migrate.bridge.core import NOBODY, Owner
+from migrate.bridge.gateways import Gateways
 from migrate.config import Config
 from migrate.config.model import Api, Project, Settings, Table
 from migrate.errors import UsageError
@@ -119,6 +120,26 @@ def test_a_rule_for_nobody_is_an_error(dynamodb: Any) -> None:
         connections(dynamodb).to("room:main", "acme")
     with pytest.raises(UsageError, match="user"):
         connections(dynamodb, schema=replace(SCHEMA, user=None, user_index=None)).to("user:alice", "acme")
+
+
+def test_a_virtual_connection_is_posted_to_where_it_is_and_keeps_its_row(dynamodb: Any) -> None:
+    """While users move over, the table holds connections of both: gone is what neither of them knows."""
+    api, service = Posts(), Posts()
+    api.gone, service.gone = {"a1", "a2"}, {"a2", "b1"}
+    manager = ConnectionManager(
+        SCHEMA, DynamoTable(dynamodb, "connections"), Gateways([api, service]), ttl_s=1, sleep=lambda _: None
+    )
+    found = LegacyConnections(SCHEMA, manager)
+    for row in found.to("tenant:acme", "acme"):
+        assert found.post(row, {"n": 1}, 5.0)
+    assert [one for one, _ in api.got] == ["b1"]
+    assert [one for one, _ in service.got] == ["a1"]
+    assert sorted(found.id_of(row) for row in found.to("tenant:acme", "acme")) == ["a1", "b1"]
+    # One that cannot say does not make a row go.
+    service.stuck.add("a1")
+    row = next(row for row in found.to("user:alice", "acme"))
+    assert not found.post(row, {"n": 2}, 0.1)
+    assert [found.id_of(row) for row in found.to("user:alice", "acme")] == ["a1"]
 
 
 def test_a_post_says_whether_it_may_be_missing(dynamodb: Any) -> None:
