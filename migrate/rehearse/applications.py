@@ -9,7 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-__all__ = ["APPLICATIONS", "Application", "Utterance"]
+__all__ = ["APPLICATIONS", "ROOM", "Application", "Utterance"]
+
+ROOM = "c1"
+"""The open conversation in which the layers application's people chat."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,4 +62,74 @@ class Rooms:
         return str(data["message"]) if kind == "message" and "message" in data else None
 
 
-APPLICATIONS: dict[str, Application] = {"rooms": Rooms()}
+class Direct:
+    """One speaks to one other, in turn to everybody."""
+
+    features: tuple[str, ...] = ("direct",)
+
+    def user(self, name: str) -> str:
+        return f"{name}@example.com"
+
+    def utter(self, speaker: str, number: int, people: Sequence[str]) -> Utterance:
+        others = [one for one in people if one != speaker]
+        other = others[number % len(others)]
+        text = f"{speaker} #{number} — 안녕하세요"
+        return Utterance(
+            {"action": "sendMessage", "receiverEmail": self.user(other), "message": text},
+            "/api/chat/send",
+            {"with": self.user(other), "message": text, "idempotencyKey": f"{speaker}-{number}"},
+            {text: frozenset({other})},
+        )
+
+    def hear(self, listener: str, kind: str, data: Mapping[str, Any]) -> str | None:
+        # The service shows a message on its sender's own streams as well; the old stack does not.
+        if kind != "message" or data.get("receiverEmail") != self.user(listener):
+            return None
+        return str(data.get("message"))
+
+
+class Layers:
+    """Chat with an answer, agent runs, library jobs: what is said, and how what is answered begins and ends."""
+
+    features: tuple[str, ...] = ("layers-chat", "agent-run", "library")
+
+    def user(self, name: str) -> str:
+        return name
+
+    def utter(self, speaker: str, number: int, people: Sequence[str]) -> Utterance:
+        name = f"{speaker}-{number}"
+        everybody, speaks = frozenset(people), frozenset({speaker})
+        if number % 5 == 3:
+            run: dict[str, Any] = {"agent_id": "a1", "input": {"text": "run"}, "run_id": name}
+            texts = {f"agent {name} begins": speaks, f"agent {name} ends": speaks}
+            return Utterance({"type": "agent_run", **run}, "/api/agent-runs", run, texts)
+        if number % 5 == 4:
+            job: dict[str, Any] = {"library_id": "l1", "documents": ["one", "two"], "job_id": name}
+            texts = {f"library {name} begins": everybody, f"library {name} ends": everybody}
+            return Utterance({"type": "library_process", **job}, "/api/library-jobs", job, texts)
+        text = f"{speaker} #{number} — 一二三"
+        chat: dict[str, Any] = {"chat_id": ROOM, "message": text, "message_id": name}
+        return Utterance(
+            {"type": "chat", **chat},
+            "/api/chat/message",
+            {**chat, "idempotencyKey": name},
+            {text: everybody - speaks, f"answer to {name}": speaks},
+        )
+
+    def hear(self, listener: str, kind: str, data: Mapping[str, Any]) -> str | None:
+        if kind == "chat_message":
+            return str(data.get("message")) if data.get("user_id") != listener else None
+        if kind == "chat_stream_end":
+            return f"answer to {data.get('message_id')}"
+        for found, name, key in (
+            ("agent_run_notification", "agent", "run_id"),
+            ("library_processing_notification", "library", "job_id"),
+        ):
+            if kind == found and data.get("index") == 0:
+                return f"{name} {data.get(key)} begins"
+            if kind == found and data.get("status") == "completed":
+                return f"{name} {data.get(key)} ends"
+        return None
+
+
+APPLICATIONS: dict[str, Application] = {"rooms": Rooms(), "direct": Direct(), "layers": Layers()}

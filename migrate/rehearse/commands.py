@@ -9,7 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +66,23 @@ class Commands:
         state: bool = True,
     ) -> Done:  # fmt: skip
         """Run one to its end. Raises: CommandFailedError: its exit code is none of `codes`."""
+        more = []
+        if config and self.config is not None:
+            more += ["--config", str(self.config)]
+        if state:
+            more += ["--state-dir", str(self._state_dir)]
+        return await self._to_end("migrate", (*argv, *more), argv, codes, limit_s)
+
+    async def program(self, module: str, *argv: str) -> Done:
+        """Run another program of this project to its end."""
+        return await self._to_end(module, argv, argv, (0,), LIMIT_S, is_secret=True)
+
+    async def _to_end(
+        self, module: str, given: Sequence[str], argv: tuple[str, ...], codes: Sequence[int], limit_s: float,
+        *, is_secret: bool = False,
+    ) -> Done:  # fmt: skip
         began = time.monotonic()
-        process = await self._start(argv, config=config, state=state)
+        process = await self._start(module, given)
         try:
             out, err = await asyncio.wait_for(process.communicate(), limit_s)
         except TimeoutError:
@@ -79,7 +94,8 @@ class Commands:
             time.monotonic() - began,
         )  # fmt: skip
         self.done.append(done)
-        self._log(done)
+        # What prints a token is not kept.
+        self._log(replace(done, out="") if is_secret else done)
         if done.code not in codes:
             raise CommandFailedError(
                 f"`migrate {' '.join(argv)}` ended with exit code {done.code}: {_last(done.err or done.out)}",
@@ -89,23 +105,17 @@ class Commands:
 
     async def background(self, *argv: str) -> asyncio.subprocess.Process:
         """Start one that stays."""
-        return await self._start(argv, config=True, state=True, quiet=True)
+        given = (*argv, "--config", str(self.config), "--state-dir", str(self._state_dir))
+        return await self._start("migrate", given, quiet=True)
 
     @property
     def log(self) -> Path:
         return self._folder / "commands.log"
 
-    async def _start(
-        self, argv: Sequence[str], *, config: bool, state: bool, quiet: bool = False
-    ) -> asyncio.subprocess.Process:
-        more = []
-        if config and self.config is not None:
-            more += ["--config", str(self.config)]
-        if state:
-            more += ["--state-dir", str(self._state_dir)]
+    async def _start(self, module: str, argv: Sequence[str], *, quiet: bool = False) -> asyncio.subprocess.Process:
         where = asyncio.subprocess.DEVNULL if quiet else asyncio.subprocess.PIPE
         return await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "migrate", *argv, *more),
+            *(sys.executable, "-m", module, *argv),
             stdin=asyncio.subprocess.DEVNULL, stdout=where, stderr=where, cwd=self._folder,
             env=_environment(self.env),
         )  # fmt: skip

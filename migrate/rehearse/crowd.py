@@ -18,7 +18,7 @@ __all__ = ["Crowd"]
 
 SETTLE_S = 25.0
 QUIET_S = 2.0
-EVERY_S = 1.2
+EVERY_S = 1.6
 
 
 class Crowd:

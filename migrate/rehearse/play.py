@@ -13,12 +13,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from migrate.clients import new_http_client
 from migrate.config import Config, load_config
 from migrate.config.model import Cleanup, Cutover, Drain, Gates, Shadow
 from migrate.config.write import to_toml
 from migrate.errors import GateClosedError, MigrateError
 from migrate.phases.items import items_of
-from migrate.rehearse.applications import APPLICATIONS
+from migrate.rehearse.applications import APPLICATIONS, ROOM
 from migrate.rehearse.commands import ACTOR, Commands, end
 from migrate.rehearse.crowd import Crowd
 from migrate.rehearse.demo import add_new_use, take_new_use_away, write_demo
@@ -29,6 +30,9 @@ from migrate.up.state import STACK, StateDir
 
 __all__ = ["Rehearsal", "Result", "StepResult"]
 
+MOVERS, OTHERS = 6, 2
+"""Clients that ask for the flag, and clients that move only when the drain tells them."""
+PUBLISH = ("events:publish",)
 GHOSTS = 150
 MOVE_S = 45.0
 COMPARE_S = 90.0
@@ -155,7 +159,7 @@ class Rehearsal:
             project=project,
             # Names for dashboard and alarms, as a deployed service has them.
             sse=replace(
-                settings.sse, table_prefix="rehearsal-", ecs_cluster="rehearsal", ecs_service="sse-service",
+                described.sse, table_prefix="rehearsal-", ecs_cluster="rehearsal", ecs_service="sse-service",
                 load_balancer="app/rehearsal/0123456789abcdef",
             ),
             shadow=Shadow(settle_s=5.0),
@@ -174,17 +178,22 @@ class Rehearsal:
     async def _people(self) -> AsyncIterator[Crowd]:
         config, secret = self._config, self._state.jwt_secret()
         app = APPLICATIONS[self._app]
+        movers = [f"mover{number}" for number in range(1, MOVERS + 1)]
+        others = [f"old{number}" for number in range(1, OTHERS + 1)]
 
         def token(user: str) -> str:
-            return mint(user, config.sse.default_tenant, secret)
+            return mint(user, config.sse.default_tenant, secret, PUBLISH if user == ACTOR else ())
 
+        # One of the applications has a user pool, whose tokens the old stack wants.
+        users = {name: app.user(name) for name in (*movers, *others)}
+        signed = dict(zip(users, await asyncio.gather(*map(self._pool_token, users.values())), strict=True))
         addresses = Addresses(
-            lambda name: f"{config.ws_url}?token={token(app.user(name))}",
-            config.sse.url, config.sse.stream,
+            lambda name: f"{config.ws_url}?token={signed[name] or token(users[name])}",
+            config.sse.url,
+            config.sse.stream,
             lambda user: {"Authorization": f"Bearer {token(user)}"},
-        )  # fmt: skip
-        movers = [f"mover{number}" for number in range(1, 7)]
-        others = [f"old{number}" for number in range(1, 3)]
+        )
+        await self._make_room(token(ACTOR))
         crowd = self._crowd = Crowd(app, addresses, movers, others)
         with self._step("people come") as facts:
             async with contextlib.AsyncExitStack() as stack:
@@ -194,6 +203,25 @@ class Rehearsal:
         async with kept:
             yield crowd
 
+    async def _pool_token(self, email: str) -> str:
+        if self._app != "direct":
+            return ""
+        done = await self._commands.program("legacy_ws", "token", self._app, email, "--yes")
+        return done.out.strip()
+
+    async def _make_room(self, token: str) -> None:
+        """A conversation that is open to everybody; `migrate up` has made those of the rooms application."""
+        if self._app != "layers":
+            return
+        async with new_http_client(self._config.sse.url) as http:
+            answer = await http.post(
+                f"{self._config.sse.url}/api/conversations",
+                json={"conversationId": ROOM, "open": True},
+                headers={"Authorization": f"Bearer {token}"},
+            )
+        if answer.is_error:
+            raise MigrateError(f"the conversation {ROOM} could not be made: HTTP {answer.status_code}")
+
     # Phase 1 ------------------------------------------------------------------------------------------
 
     async def _phase1(self) -> None:
@@ -201,9 +229,8 @@ class Rehearsal:
         where = (self._source, api.id, self._config.region, api.stage)
         scan = ("scan", str(self._source), "--baseline", str(self._source / ".ws-baseline.jsonl"))
         async with self._checked("phase 1: no new WebSocket code") as facts:
-            await run("check-config")
             write_demo(*where)
-            await run(*scan, "--write-baseline", state=False)
+            await asyncio.gather(run("check-config"), run(*scan, "--write-baseline", state=False))
             await run(*scan, "--fail-on-new", state=False)
             add_new_use(*where)
             await run(*scan, "--fail-on-new", state=False, codes=(3,))
@@ -263,9 +290,11 @@ class Rehearsal:
 
     async def _phase2(self) -> None:
         async with self._checked("phase 2: signatures, runbook, alarms"):
-            await self._commands.run("observe", "--execute")
-            await self._commands.run("runbook")
-            await self._commands.run("codemod", str(self._source), "--write", state=False)
+            await asyncio.gather(
+                self._commands.run("observe", "--execute"),
+                self._commands.run("runbook"),
+                self._commands.run("codemod", str(self._source), "--write", state=False),
+            )
             await self._close_phase(2)
 
     # Phase 3 ------------------------------------------------------------------------------------------
@@ -413,11 +442,11 @@ class Rehearsal:
         signed = [one.id for one in items_of(phase) if not one.collector]
         waived = {one.id: WAIVED[one.id] for one in items_of(phase) if one.id in WAIVED}
         said = ("--by", ACTOR, "--note")
-        for item in signed:
-            await self._commands.run(command, "sign", item, *said, "a rehearsal")
-        for item, why in waived.items():
-            await self._commands.run(command, "waive", item, *said, why)
-            self._result.waived[item] = why
+        await asyncio.gather(
+            *(self._commands.run(command, "sign", item, *said, "a rehearsal") for item in signed),
+            *(self._commands.run(command, "waive", item, *said, why) for item, why in waived.items()),
+        )
+        self._result.waived.update(waived)
         await self._commands.run(command, "close", "--by", ACTOR, "--source", str(self._source))
 
     def _judge(self, crowd: Crowd) -> None:
