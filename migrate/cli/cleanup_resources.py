@@ -49,6 +49,8 @@ def plan(
 
     Example: migrate cleanup resources plan
     """
+    from migrate.phases.names import plan_key
+
     settings = resolve_config(config, state_dir)
     table = state_table(settings)
     with err.status("reading the stack"):
@@ -59,7 +61,7 @@ def plan(
     with Journal(table).record("cleanup resources plan", {"plan": str(path), "digest": made.digest}):
         table.put(
             {
-                "pk": "plan#resources",
+                "pk": plan_key(settings),
                 "sk": datetime.fromtimestamp(made.made_at, UTC).isoformat(timespec="microseconds"),
                 "digest": made.digest,
                 "path": str(path),
@@ -121,7 +123,7 @@ def apply(
         export = export_of(settings.records, job_of(made), run, lambda: settings.client("s3"))
         try:
             rest = apply_plan(
-                settings, made, export, checkpoints, lease, _told, final=point_of_no_return == made.api_id
+                settings, made, export, checkpoints, lease, _told, final=bool(point_of_no_return)
             )
         finally:
             export.close()

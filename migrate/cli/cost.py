@@ -14,6 +14,7 @@ from migrate.cli.output import err, out, print_json, reports_errors
 from migrate.cli.shared import state_table
 from migrate.config import ConfigOption, resolve_config
 from migrate.control.journal import Journal, digest
+from migrate.errors import UsageError
 from migrate.up.state import DEFAULT_STATE_DIR
 
 __all__ = ["cost"]
@@ -35,13 +36,13 @@ def cost(
     """
     from migrate.cost.measure import measure
     from migrate.cost.model import after_lines, as_json, before_lines, prices_from, total
+    from migrate.phases.names import cost_key
 
     settings = resolve_config(config, state_dir)
-    text = (
-        prices.read_text(encoding="utf-8")
-        if prices
-        else files("migrate.cost").joinpath("prices.json").read_text("utf-8")
-    )
+    try:
+        text = (prices or files("migrate.cost").joinpath("prices.json")).read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise UsageError(f"{prices} is no table of prices: it is not UTF-8 text", "name another file") from None
     table = prices_from(text, str(prices or "prices.json"))
     now = datetime.now(UTC)
     with err.status("asking CloudWatch"):
@@ -61,7 +62,7 @@ def cost(
     with Journal(control).record("cost", {"days": days, "prices": table.date}):
         control.put(
             {
-                "pk": "cost#report",
+                "pk": cost_key(settings),
                 "sk": now.isoformat(timespec="microseconds"),
                 "before_usd": total(before),
                 "after_usd": total(after),

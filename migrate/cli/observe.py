@@ -18,6 +18,8 @@ from migrate.up.state import DEFAULT_STATE_DIR
 
 __all__ = ["observe"]
 
+GONE = {"ResourceNotFound", "DashboardNotFoundError"}
+
 
 @reports_errors
 def observe(
@@ -33,36 +35,44 @@ def observe(
 
     Example: migrate observe --topic arn:aws:sns:eu-west-1:123456789012:on-call --execute
     """
-    from migrate.observe.definitions import alarms, dashboard, left_out
+    from migrate.observe.definitions import ALARMS, alarms, dashboard, left_out
     from migrate.phases.names import alarm_prefix, dashboard_name
 
     settings = resolve_config(config, state_dir)
     name, prefix = dashboard_name(settings), alarm_prefix(settings)
     wanted = alarms(settings.settings, prefix, topic)
+    # Removed are also those of a configuration that named more.
+    names = [prefix + one for one in ALARMS] if remove else [alarm["AlarmName"] for alarm in wanted]
     for missing in left_out(settings.settings):
         err.print(f"left out: {missing}")
     verb = "remove" if remove else "write"
     if not execute:
         out.print(f"would {verb} dashboard {name}")
-        for alarm in wanted:
-            out.print(f"would {verb} alarm {alarm['AlarmName']}: {alarm['AlarmDescription']}")
+        known = {alarm["AlarmName"]: f": {alarm['AlarmDescription']}" for alarm in wanted}
+        for one in names:
+            out.print(f"would {verb} alarm {one}{known.get(one, '')}")
         err.print("nothing was changed; --execute does it")
         return
     control = state_table(settings)
     client = settings.client("cloudwatch")
     arguments = {
         "dashboard": name,
-        "alarms": [alarm["AlarmName"] for alarm in wanted],
+        "alarms": names,
         "topic": topic,
         "remove": remove,
     }
     with Journal(control).record("observe", arguments):
         try:
             if remove:
-                there = client.describe_alarms(AlarmNamePrefix=prefix)["MetricAlarms"]
+                # By their names: what begins alike may be another project's.
+                there = client.describe_alarms(AlarmNames=names)["MetricAlarms"]
                 if there:
                     client.delete_alarms(AlarmNames=[alarm["AlarmName"] for alarm in there])
-                client.delete_dashboards(DashboardNames=[name])
+                try:
+                    client.delete_dashboards(DashboardNames=[name])
+                except ClientError as error:
+                    if error.response["Error"]["Code"] not in GONE:
+                        raise
             else:
                 body = json.dumps(dashboard(settings.settings, settings.region))
                 client.put_dashboard(DashboardName=name, DashboardBody=body)
@@ -75,4 +85,5 @@ def observe(
             ) from error
         except BotoCoreError as error:
             raise MigrateError(f"AWS could not be asked: {type(error).__name__}", "run it again") from error
-    err.print(f"dashboard {name} and {len(wanted)} alarms: {'removed' if remove else 'written'}")
+    count = len(there) if remove else len(wanted)
+    err.print(f"dashboard {name} and {count} alarms: {'removed' if remove else 'written'}")

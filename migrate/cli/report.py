@@ -62,7 +62,7 @@ def report(
 
     Example: migrate report
     """
-    from migrate.phases.names import archive_path
+    from migrate.phases.names import archive_path, report_key
     from migrate.report.final import as_html, as_markdown
 
     settings = resolve_config(config, state_dir)
@@ -80,7 +80,7 @@ def report(
         entry.note(digest=sum_)
         control.put(
             {
-                "pk": "report#final",
+                "pk": report_key(settings),
                 "sk": datetime.now(UTC).isoformat(timespec="microseconds"),
                 "path": str(folder / f"{name}.html"),
                 "digest": sum_,
@@ -97,6 +97,7 @@ def _gather(settings: Config, control: ControlTable, source: Path) -> dict[str, 
     from migrate.cli.phases import phase_rows
     from migrate.compare.verdicts import last_verdict
     from migrate.phases.collect import config_digest
+    from migrate.phases.names import cost_key
 
     verdicts = []
     for feature in settings.features:
@@ -109,7 +110,7 @@ def _gather(settings: Config, control: ControlTable, source: Path) -> dict[str, 
                     "report": one.report,
                 }
             )  # fmt: skip
-    cost = next(control.query("cost#report", newest_first=True), None)
+    cost = next(control.query(cost_key(settings), newest_first=True), None)
     journal = [
         {
             "started_at": entry.started_at, "ended_at": entry.ended_at, "actor": entry.actor, "action": entry.action,

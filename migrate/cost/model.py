@@ -7,6 +7,7 @@ whichever is used most (Elastic Load Balancing pricing page).
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -77,6 +78,9 @@ def prices_from(text: str, source: str) -> Prices:
         raise UsageError(
             f"{source} is no table of prices: {error!r}", "copy migrate/cost/prices.json and change it"
         ) from None
+    for name, (usd, per, _) in found.values.items():
+        if not (math.isfinite(usd) and usd >= 0 and math.isfinite(per) and per > 0):
+            raise UsageError(f"{source}: the price {name} is {usd} USD per {per}", "correct it")
     missing = _NEEDED - set(found.values)
     if missing:
         raise UsageError(f"{source} has no price for {', '.join(sorted(missing))}", "add it")

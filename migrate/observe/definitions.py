@@ -12,10 +12,12 @@ from typing import Any
 
 from migrate.config.model import Settings
 
-__all__ = ["alarms", "dashboard", "left_out"]
+__all__ = ["ALARMS", "alarms", "dashboard", "left_out"]
 
 WIDTH, HEIGHT, COLUMNS = 8, 6, 3
 EVENTS = "events"
+ALARMS = ("errors", "no-target", "busy", "memory", "log-throttled")
+"""Names of all the alarms there can be, behind their prefix."""
 
 
 def left_out(settings: Settings) -> list[str]:

@@ -26,8 +26,17 @@ from migrate.control.flags import moved_percents
 from migrate.control.journal import digest
 from migrate.control.table import ControlTable
 from migrate.errors import MigrateError
+from migrate.observe.definitions import ALARMS
 from migrate.phases.model import Evidence, Item, State
-from migrate.phases.names import BASELINE, alarm_prefix, dashboard_name, runbook_path
+from migrate.phases.names import (
+    BASELINE,
+    alarm_prefix,
+    cost_key,
+    dashboard_name,
+    plan_key,
+    report_key,
+    runbook_path,
+)
 from migrate.scan.baseline import compare, counts_for_gate, read_baseline
 from migrate.scan.identity import StackIdentity
 from migrate.scan.model import Finding, Kind, ScanReport, Target
@@ -174,7 +183,9 @@ class Collectors:
 
     def alarms(self) -> Evidence:
         prefix = alarm_prefix(self.config)
-        found = self.config.client("cloudwatch").describe_alarms(AlarmNamePrefix=prefix)["MetricAlarms"]
+        # By their names: what begins alike may be another project's.
+        names = [prefix + one for one in ALARMS]
+        found = self.config.client("cloudwatch").describe_alarms(AlarmNames=names)["MetricAlarms"]
         if not found:
             return _open("not-there", what=f"{prefix}*")
         return _done("there", what=", ".join(sorted(one["AlarmName"] for one in found)))
@@ -218,7 +229,7 @@ class Collectors:
         return _done("logs-set", count=count, days=shortest if count else 0)
 
     def cost(self) -> Evidence:
-        item = next(self.table.query("cost#report", newest_first=True), None)
+        item = next(self.table.query(cost_key(self.config), newest_first=True), None)
         if item is None:
             return _open("not-there", what="migrate cost")
         before, after = float(item["before_usd"]), float(item["after_usd"])
@@ -289,7 +300,7 @@ class Collectors:
         return _open("still-there", what=", ".join(left)) if left else _done("all-gone")
 
     def archive(self) -> Evidence:
-        item = next(self.table.query("report#final", newest_first=True), None)
+        item = next(self.table.query(report_key(self.config), newest_first=True), None)
         if item is None:
             return _open("not-there", what="migrate report")
         return replace(_done("there", what=str(item["path"])), digest=str(item.get("digest", "")))
@@ -307,7 +318,7 @@ class Collectors:
         return _done("uses-none", files=self._scan.files)
 
     def _planned(self, wanted: set[str]) -> Evidence:
-        item = next(self.table.query("plan#resources", newest_first=True), None)
+        item = next(self.table.query(plan_key(self.config), newest_first=True), None)
         if item is None:
             return _open("no-plan")
         lacking = sorted(wanted - {str(one) for one in item["covers"]})

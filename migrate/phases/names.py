@@ -6,7 +6,16 @@ from pathlib import Path
 
 from migrate.config import Config
 
-__all__ = ["BASELINE", "alarm_prefix", "archive_path", "dashboard_name", "runbook_path"]
+__all__ = [
+    "BASELINE",
+    "alarm_prefix",
+    "archive_path",
+    "cost_key",
+    "dashboard_name",
+    "plan_key",
+    "report_key",
+    "runbook_path",
+]
 
 BASELINE = ".ws-baseline.jsonl"
 
@@ -29,3 +38,19 @@ def archive_path(config: Config) -> Path:
 def runbook_path(config: Config) -> Path:
     """The runbook; it holds the first twelve characters of the configuration's digest."""
     return archive_path(config) / f"runbook-{config.project.name}.md"
+
+
+def cost_key(config: Config) -> str:
+    """Partition of the state table with what `migrate cost` found. Several projects may share the table, and the
+    evidence of one is none of another."""
+    return f"cost#{config.project.name}"
+
+
+def report_key(config: Config) -> str:
+    """The same for `migrate report`."""
+    return f"report#{config.project.name}"
+
+
+def plan_key(config: Config) -> str:
+    """The same for `migrate cleanup resources plan`."""
+    return f"plan#{config.project.name}"
