@@ -86,10 +86,12 @@ def test_every_name_that_is_touched_is_there() -> None:
     for name in ("get_method", "get_http_version", "should_keep_alive"):
         assert callable(getattr(made.parser, name))
     cycle = RequestResponseCycle.__init__.__code__.co_names
-    for name in ("response_started", "response_complete", "chunked_encoding", "disconnected"):
+    for name in (
+        "response_started", "response_complete", "chunked_encoding", "expected_content_length", "disconnected",
+    ):  # fmt: skip
         assert name in cycle
     assert callable(FlowControl.resume_reading)
-    assert "write_paused" in FlowControl.__init__.__code__.co_names
+    assert {"read_paused", "write_paused"} <= set(FlowControl.__init__.__code__.co_names)
 
 
 async def test_after_the_head_nothing_of_the_server_is_left(
