@@ -111,10 +111,10 @@ class Run:
         """Judge a delivery. Returns whether it is the first of its message."""
         self._kinds[receiver] = kind
         outcome = self.ledger.received(receiver, sender, seq, ordered=ordered)
-        if outcome is Outcome.FRESH:
+        if outcome is not Outcome.DUPLICATE:
             self.counters.counts["delivered"] += 1
-            return True
-        self.failure(kind, outcome.value, LostError(f"message {outcome.value.replace('_', ' ')}"))
+        if outcome is not Outcome.FRESH:
+            self.failure(kind, outcome.value, LostError(f"message {outcome.value.replace('_', ' ')}"))
         if outcome is Outcome.LATE:
             self.counters.counts["loss"] -= 1
         return outcome is not Outcome.DUPLICATE

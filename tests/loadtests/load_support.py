@@ -1,0 +1,36 @@
+"""Locust as a user starts it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+LOCUSTFILE = Path(__file__).parents[2] / "loadtests" / "locustfile.py"
+
+
+@dataclass
+class Done:
+    """exit code, everything that was printed, and the result file."""
+
+    code: int
+    output: str
+    result: dict[str, Any]
+
+
+def locust(folder: Path, name: str, *options: str) -> Done:
+    """One headless run of one class."""
+    result = folder / f"{name}.json"
+    argv = [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), name, "--headless", "--only-summary"]
+    done = subprocess.run(
+        [*argv, "--run-id", name.lower(), "--result", str(result), *options],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert result.exists(), done.stdout + done.stderr
+    return Done(done.returncode, done.stdout + done.stderr, json.loads(result.read_text(encoding="utf-8")))
