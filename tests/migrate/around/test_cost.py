@@ -13,6 +13,7 @@ from typing import Any
 import boto3
 import pytest
 from around_support import REGION, World
+from botocore.exceptions import ClientError, EndpointConnectionError
 
 from migrate.cost.measure import MONTH_DAYS, measure
 from migrate.cost.model import Usage, after_lines, as_json, before_lines, prices_from, total
@@ -147,9 +148,22 @@ def test_a_month_is_worked_out_from_the_days_that_are_there(used: World) -> None
     assert usage.new_reads == pytest.approx(9 * month)
 
 
-def test_what_aws_refuses_is_one_clear_error(used: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_ENDPOINT_URL_CLOUDWATCH", "http://127.0.0.1:9")
-    with pytest.raises(MigrateError, match="could not be asked: EndpointConnectionError"):
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (ClientError({"Error": {"Code": "AccessDenied"}}, "GetMetricStatistics"), "GetMetricStatistics failed with"),
+        (EndpointConnectionError(endpoint_url="http://x"), "could not be asked: EndpointConnectionError"),
+    ],
+)
+def test_what_aws_refuses_is_one_clear_error(
+    used: World, monkeypatch: pytest.MonkeyPatch, error: Exception, says: str
+) -> None:
+    class Refusing:
+        def get_metric_statistics(self, **_: Any) -> None:
+            raise error
+
+    monkeypatch.setattr("migrate.config.load.Config.client", lambda *_: Refusing())
+    with pytest.raises(MigrateError, match=says):
         measure(used.configure(), 10, NOW)
 
 
