@@ -40,12 +40,12 @@ PY_EXCEPTIONS = {
 }
 # Keyword arguments that mean the same on both sides; a value is our name for it.
 PY_KEYWORDS = {
-    "uri": "uri",
-    "url": "uri",
-    "additional_headers": "additional_headers",
-    "extra_headers": "additional_headers",
+    "uri": "url",
+    "url": "url",
+    "additional_headers": "headers",
+    "extra_headers": "headers",
     "subprotocols": "subprotocols",
-    "open_timeout": "open_timeout",
+    "open_timeout": "open_timeout_s",
 }
 
 STREAM_URL = "/api/chat/stream"

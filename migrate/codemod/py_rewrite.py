@@ -184,6 +184,12 @@ def _brought_by(file: PyFile, plan: _Plan, statement: SgNode) -> bool:
     return any(binding.node == statement for binding in file.lookup_all(first.text(), span(first)[0]))
 
 
+def _is_imported(path: SgNode) -> bool:
+    """Whether a dotted name stands in `from PATH import ...`, which binds nothing of that name."""
+    parent = path.parent()
+    return parent is not None and parent.kind() == "import_from_statement" and parent.field("module_name") == path
+
+
 def _attributes(file: PyFile, values: PyValues, binding: PyBinding) -> list[tuple[SgNode, str]] | None:
     """Every use of an imported module with our name for it; None when one has no equivalent."""
     found: list[tuple[SgNode, str]] = []
@@ -195,6 +201,8 @@ def _attributes(file: PyFile, values: PyValues, binding: PyBinding) -> list[tupl
             continue  # a member of something else
         if parent is not None and parent.kind() == "keyword_argument":
             continue  # the name of an argument
+        if parent is not None and parent.kind() == "dotted_name" and _is_imported(parent):
+            continue  # the path of another import, which binds names of its own
         bound = file.lookup_all(node.text(), span(node)[0])
         if binding not in bound:
             continue

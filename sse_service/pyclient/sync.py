@@ -53,9 +53,11 @@ class Connection:
         """Wait until the server has everything that was sent. Raises ConnectionClosed."""
         self._run(self._connection.flush())
 
-    def recv(self, timeout_s: float | None = None) -> str | bytes:
-        """Raises ConnectionClosed; TimeoutError, after which nothing is lost."""
-        return self._run(asyncio.wait_for(self._connection.recv(), timeout_s))
+    def recv(self, timeout: float | None = None) -> str | bytes:
+        """`timeout` in seconds, named as in `websockets.sync`, whose callers are rewritten to this. Raises
+        ConnectionClosed; TimeoutError, after which nothing is lost.
+        """
+        return self._run(asyncio.wait_for(self._connection.recv(), timeout))
 
     def __iter__(self) -> Iterator[str | bytes]:
         """Ends when the connection is closed with 1000 or 1001. Raises ConnectionClosedError for every other end."""

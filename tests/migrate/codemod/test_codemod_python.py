@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
+import pkgutil
+
 import pytest
+
+from migrate.codemod.names import PY_EXCEPTIONS, PY_FUNCTIONS, PY_KEYWORDS
 
 from .conftest import Rewrite, added, kinds
 
@@ -32,7 +37,7 @@ def test_a_module_with_its_exceptions(rewrite: Rewrite) -> None:
     )
     assert added(done) == [
         "import sse_service.pyclient  # the client",
-        f'        async with sse_service.pyclient.connect("{URL}", additional_headers={{"a": "b"}}) as ws:',
+        f'        async with sse_service.pyclient.connect("{URL}", headers={{"a": "b"}}) as ws:',
         "    except sse_service.pyclient.ConnectionClosedError:",
     ]
 
@@ -128,3 +133,37 @@ def test_a_file_that_does_not_parse_is_left(rewrite: Rewrite) -> None:
     """Python 2, or half a file."""
     with pytest.raises(AssertionError, match="does not parse"):
         rewrite("a.py", f"import websockets\nprint 'x'\nwebsockets.connect('{URL}')\n")
+
+
+def test_what_is_written_is_there() -> None:
+    """Modules, functions, exceptions and arguments of the Python client, as it is."""
+    for name in {*PY_FUNCTIONS.values(), *PY_EXCEPTIONS.values()}:
+        assert callable(pkgutil.resolve_name(name)), name
+    taken = inspect.signature(pkgutil.resolve_name("sse_service.pyclient.connect")).parameters
+    assert set(PY_KEYWORDS.values()) <= taken.keys()
+
+
+def test_both_imports_of_one_library_are_replaced(rewrite: Rewrite) -> None:
+    """The path of one import is no use of the other: a library that is rewritten away may be uninstalled."""
+    done = rewrite(
+        "a.py",
+        f"""
+        import websockets
+        from websockets.sync.client import connect
+
+
+        async def go():
+            async with websockets.connect("{URL}") as ws:
+                await ws.send("x")
+
+
+        def wait():
+            with connect("{URL}") as ws:
+                ws.recv(timeout=5)
+        """,
+    )
+    assert added(done) == [
+        "import sse_service.pyclient",
+        "from sse_service.pyclient.sync import connect",
+        f'    async with sse_service.pyclient.connect("{URL}") as ws:',
+    ]

@@ -140,7 +140,7 @@ async def test_without_asyncio(serve: Any) -> None:
                 connection.send(text)
             seen = [connection.recv(WAIT_S) for _ in TEXTS]
             with pytest.raises(TimeoutError):
-                connection.recv(0.01)
+                connection.recv(timeout=0.01)
             connection.send("last")
             for message in connection:
                 seen.append(message)
