@@ -25,7 +25,7 @@ from sse_service.testing import Frame, SseReader
 
 pytestmark = pytest.mark.integration
 
-WAIT_S = 15.0
+WAIT_S = 60.0  # a process takes a while to start beside many others
 
 
 @pytest.fixture(params=["auto", "portable"])
