@@ -131,12 +131,12 @@ class Talk:
         }
 
 
-def _up(state_dir: Path) -> dict[str, Any]:
+def read_up(state_dir: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((state_dir / "up.json").read_text(encoding="utf-8"))
     return found
 
 
-def _client(up: dict[str, Any], service: str) -> Any:
+def client(up: dict[str, Any], service: str) -> Any:
     env = up["env"]
     return boto3.client(
         service,
@@ -158,16 +158,16 @@ def signer(up: dict[str, Any]) -> Callable[[str, str], str]:
 
 def _signed_in(up: dict[str, Any], addresses: list[str]) -> list[str]:
     """Access tokens of these, who are made in the pool if they are missing."""
-    stack, client = up["stacks"]["direct"], _client(up, "cognito-idp")
+    stack, pool = up["stacks"]["direct"], client(up, "cognito-idp")
 
     def one(address: str) -> str:
         who = {"UserPoolId": stack["user_pool_id"], "Username": address}
         password = f"Aa1!{secrets.token_hex(12)}"
         attributes = [{"Name": "email", "Value": address}, {"Name": "email_verified", "Value": "true"}]
-        with contextlib.suppress(client.exceptions.UsernameExistsException):
-            client.admin_create_user(**who, UserAttributes=attributes, MessageAction="SUPPRESS")
-        client.admin_set_user_password(**who, Password=password, Permanent=True)
-        answer = client.admin_initiate_auth(
+        with contextlib.suppress(pool.exceptions.UsernameExistsException):
+            pool.admin_create_user(**who, UserAttributes=attributes, MessageAction="SUPPRESS")
+        pool.admin_set_user_password(**who, Password=password, Permanent=True)
+        answer = pool.admin_initiate_auth(
             UserPoolId=stack["user_pool_id"],
             ClientId=stack["user_pool_client_id"],
             AuthFlow="ADMIN_USER_PASSWORD_AUTH",
@@ -175,8 +175,8 @@ def _signed_in(up: dict[str, Any], addresses: list[str]) -> list[str]:
         )
         return str(answer["AuthenticationResult"]["AccessToken"])
 
-    with ThreadPoolExecutor(4) as pool:
-        return list(pool.map(one, addresses))
+    with ThreadPoolExecutor(4) as workers:
+        return list(workers.map(one, addresses))
 
 
 def _talks(up: dict[str, Any], options: argparse.Namespace) -> Iterator[Talk]:
@@ -216,7 +216,7 @@ async def talk(up: dict[str, Any], options: argparse.Namespace) -> int:
             await person.open()
 
     await asyncio.gather(*(enter(person) for person in everybody))
-    _say({"connected": len(everybody)})
+    say({"connected": len(everybody)})
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -229,18 +229,18 @@ async def talk(up: dict[str, Any], options: argparse.Namespace) -> int:
     await asyncio.sleep(2)  # whatever comes twice
     await asyncio.gather(*(person.close() for person in everybody))
     result = {"seconds": round(talked_s, 1), **{one.name: one.result() for one in talks}}
-    _say(result)
+    say(result)
     return 3 if any(one.result()[what] for one in talks for what in ("missing", "twice", "extra")) else 0
 
 
 async def ghosts(up: dict[str, Any], options: argparse.Namespace) -> int:
     """People of the rooms who leave without `$disconnect`: they count as present, and a post to them answers 410."""
-    client, mark, token = _client(up, "lambda"), secrets.token_hex(2), signer(up)
+    functions, mark, token = client(up, "lambda"), secrets.token_hex(2), signer(up)
     function = up["stacks"]["rooms"]["functions"]["disconnect"]
     names = [f"ghost{mark}-{n}" for n in range(options.count)]
     url = up["legacy_ws_url"]["rooms"]
     people = [Person(name, "rooms", f"{url}?token={token(name, up['tenant'])}") for name in names]
-    client.put_function_concurrency(FunctionName=function, ReservedConcurrentExecutions=0)
+    functions.put_function_concurrency(FunctionName=function, ReservedConcurrentExecutions=0)
     try:
         for person in people:
             await person.open()
@@ -248,12 +248,12 @@ async def ghosts(up: dict[str, Any], options: argparse.Namespace) -> int:
             await person.close()
         await asyncio.sleep(5)
     finally:
-        client.delete_function_concurrency(FunctionName=function)
-    _say({"ghosts": options.count})
+        functions.delete_function_concurrency(FunctionName=function)
+    say({"ghosts": options.count})
     return 0
 
 
-def _say(value: object) -> None:
+def say(value: object) -> None:
     sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
     sys.stdout.flush()
 
@@ -268,7 +268,7 @@ def main() -> int:
         parser.add_argument(f"--{name}-rate", type=float, default=rate, help=f"messages a second in {name}")
     parser.add_argument("--count", type=int, default=20, help="ghosts")
     options = parser.parse_args()
-    up = _up(options.state_dir)
+    up = read_up(options.state_dir)
     return asyncio.run(ghosts(up, options) if options.what == "ghosts" else talk(up, options))
 
 
