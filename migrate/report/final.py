@@ -24,7 +24,8 @@ def as_markdown(value: Mapping[str, Any]) -> str:
     ]
     for phase in value["phases"]:
         closed = phase["closed"]
-        state = f"closed by {closed['by']}, {closed['at']}" if closed else "not closed"
+        # One line, whatever the name holds: a line of its own could look like a row of evidence.
+        state = " ".join(f"closed by {closed['by']}, {closed['at']}".split()) if closed else "not closed"
         parts += [f"## {phase['title']} ({state})", ""]
         parts += _table(
             ("item", "status", "what is known"),

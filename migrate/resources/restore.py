@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from migrate.config import Config
 from migrate.errors import MigrateError
@@ -80,6 +80,10 @@ def restore(
                         f"{name}: {error.operation_name} failed with {code}",
                         "run it again: what is there is left alone",
                     ) from error
+                except BotoCoreError as error:  # out of reach, or a waiter that waited in vain
+                    raise MigrateError(
+                        f"{name}: {type(error).__name__}", "run it again: what is there is left alone"
+                    ) from error
                 told(one)
                 found.append(one)
     return found
@@ -105,7 +109,12 @@ class _Maker:
             )
         except iam.exceptions.EntityAlreadyExistsException:
             outcome = "there already"
+        # Of a role that is there only what it lacks: a policy that somebody has changed meanwhile stays so.
+        known = iam.get_paginator("list_role_policies").paginate(RoleName=role) if outcome != "made" else ()
+        there = {policy for page in known for policy in page["PolicyNames"]}
         for policy, document in facts["inline"].items():
+            if policy in there:
+                continue
             text = document if isinstance(document, str) else json.dumps(document)
             iam.put_role_policy(RoleName=role, PolicyName=policy, PolicyDocument=text)
         for arn in facts["attached"]:
@@ -118,6 +127,12 @@ class _Maker:
         try:
             client.create_table(**_table_definition(facts))
         except client.exceptions.ResourceInUseException:
+            # Or what a restore that was cut off has left: that is not to pass for the whole.
+            client.get_waiter("table_exists").wait(TableName=table, WaiterConfig={"Delay": 1, "MaxAttempts": 120})
+            missing = _missing(client, table, self._items.get(table, {}))
+            if missing:
+                note = f"it is there, and {missing} rows of the export are not in it: delete it to have all of them"
+                return Restored(name, "cannot", note)
             return Restored(name, "there already", "its rows were not touched")
         client.get_waiter("table_exists").wait(TableName=table, WaiterConfig={"Delay": 1, "MaxAttempts": 120})
         for first in range(0, len(rows), BATCH):

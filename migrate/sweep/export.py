@@ -81,7 +81,8 @@ class DiskExport:
         self._run = run
         self._lock = threading.Lock()
         self._files: dict[int, tuple[IO[bytes], Any, dict[str, Any]]] = {}
-        directory.mkdir(parents=True, exist_ok=True)
+        # People's rows, and functions with their environment: for their owner's eyes.
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         _sync_directory(directory.parent)
 
     def write(self, segment: int, records: Sequence[Mapping[str, Any]]) -> None:
