@@ -17,6 +17,7 @@ from pathlib import Path
 
 import httpx
 from botocore.config import Config as BotoConfig
+from botocore.exceptions import BotoCoreError, ClientError
 
 from migrate.bridge.connections import LegacyConnections
 from migrate.bridge.core import Rules
@@ -111,7 +112,11 @@ class Bridge:
         connections = await asyncio.to_thread(LegacyConnections.of, config)
         checkpoints = Checkpoints(table)
         known = await asyncio.to_thread(checkpoints.all, self._job)
-        there = await asyncio.to_thread(connections.tenants)
+        try:
+            there = await asyncio.to_thread(connections.tenants)
+        except (BotoCoreError, ClientError) as error:  # the others are found as soon as somebody of them comes
+            log.warning("the tenants that are connected could not be read: %s", type(error).__name__)
+            there = set()
         async with httpx.AsyncClient(base_url=config.sse.url, timeout=10.0, trust_env=False) as http:
             publisher = _tokens(config, ("events:publish",), TOKEN_TTL_S)
             to_sse = LegacyToSse(
