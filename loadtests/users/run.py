@@ -60,6 +60,8 @@ class Run:
         self.go_ns = 0
         self.shared: dict[str, Any] = {}
         self._lock = RLock()
+        self._loop: Any = None
+        self._again = 0
         self._result = options.result
         self._numbers = 0
         self._fresh: list[Sent] = []
@@ -75,7 +77,23 @@ class Run:
         elif isinstance(runner, WorkerRunner):
             runner.register_message(SENT, lambda msg, **_: self._take_sent(msg.data))
             runner.register_message(GO, lambda msg, **_: self._begin(msg.data["at_ns"]))
-        self._events.test_start.add_listener(lambda **_: gevent.spawn(self._live))
+        self._events.test_start.add_listener(lambda **_: self._started())
+
+    def _started(self) -> None:
+        """A test begins; in the web interface several do, one after the other."""
+        if self._loop is not None:
+            self._loop.kill(block=False)
+            self._again += 1
+            self.id = f"{self.id.partition('-')[0]}-{self._again}"
+            self.shared.clear()
+            self._states.clear()
+            self._fresh.clear()
+            self.ledger = Ledger(self.ledger.lost_after_ns / 1e9)
+            self.counters = Counters()
+            self.ready = self.go_ns = self._numbers = 0
+            self.go.clear()
+            self.over.clear()
+        self._loop = gevent.spawn(self._live)
 
     def number(self) -> int:
         """The number of a new user, unique over all processes."""
