@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import signal
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -13,10 +14,10 @@ import typer
 
 from migrate.cli.options import JsonOption
 from migrate.cli.output import err, out, print_json, reports_errors
-from migrate.errors import ExitCode, UsageError
+from migrate.errors import ExitCode, MigrateError, UsageError
 
 if TYPE_CHECKING:
-    from migrate.rehearse.play import Result
+    from migrate.rehearse.play import Rehearsal, Result
 
 __all__ = ["rehearse"]
 
@@ -60,7 +61,7 @@ def rehearse(
                 known = ", ".join(f"{key} {value}" for key, value in facts.items())
                 err.print(f"{at}    done in {seconds:g} s" + (f": {known}" if known else ""))
 
-        result = asyncio.run(Rehearsal(name, folder, say).run())
+        result = asyncio.run(_interruptible(Rehearsal(name, folder, say)))
         results.append(result)
         if not keep and result.passed:
             shutil.rmtree(folder / "state", ignore_errors=True)
@@ -71,6 +72,18 @@ def rehearse(
         print_json(views if all_ else views[0])
     if not all(one.passed for one in results):
         raise typer.Exit(int(ExitCode.FAILED))
+
+
+async def _interruptible(rehearsal: Rehearsal) -> Result:
+    """Told to end (SIGTERM, SIGHUP; Ctrl-C does it by itself), it takes its stacks down first."""
+    task = asyncio.current_task()
+    if task is not None:
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    try:
+        return await rehearsal.run()
+    except asyncio.CancelledError:
+        raise MigrateError("the rehearsal was interrupted; its stacks are down") from None
 
 
 def _show(result: Result) -> None:
