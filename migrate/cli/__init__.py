@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from migrate.cli import bridge, cleanup, drain, shadow
+from migrate.cli import bridge, cleanup, drain, load, shadow
 from migrate.cli.check_config import check_config
 from migrate.cli.codemod import codemod
 from migrate.cli.compare import compare
@@ -66,6 +66,7 @@ app.add_typer(cleanup.app, name="cleanup")
 app.add_typer(drain.app, name="drain")
 for number in (1, 2, 3):
     app.add_typer(phase_app(number), name=f"phase{number}")
+app.add_typer(load.app, name="load")
 app.add_typer(shadow.app, name="shadow")
 
 
