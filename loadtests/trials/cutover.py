@@ -81,13 +81,16 @@ async def _steps(options: argparse.Namespace, config: Path) -> asyncio.subproces
     )
 
 
-async def _percent(up: dict[str, Any], percent: float) -> None:
+async def _percent(up: dict[str, Any], percent: float, steps: asyncio.subprocess.Process) -> None:
     table = client(up, "dynamodb")
     key = {"pk": {"S": "flags"}, "sk": {"S": "chat#*"}}
     while True:
         item = table.get_item(TableName="ws2sse-migration-rooms", Key=key, ConsistentRead=True).get("Item", {})
         if float(item.get("percent", {}).get("N", 0)) >= percent:
             return
+        if steps.returncode is not None:
+            _, told = await steps.communicate()
+            raise SystemExit(f"the steps ended before {percent:g} %: {told.decode().strip()}")
         await asyncio.sleep(0.2)
 
 
@@ -119,7 +122,7 @@ async def trial(options: argparse.Namespace) -> int:
         await people.until("websocket", len(names), 120)
         first = await _steps(options, config)
         for percent in (1, 10, 50):
-            await _percent(up, percent)
+            await _percent(up, percent, first)
             await asyncio.sleep(options.hold * 0.7)
             seen[f"on SSE at {percent} %"] = people.transports.count("sse")
         veto.touch()

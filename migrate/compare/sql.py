@@ -158,13 +158,14 @@ from ({rows}) as r group by k"""
 
 
 def _many(rows: str) -> str:
-    # What one frame brought to several connections of a user, or took several attempts, is one delivery. it: when it
-    # would have been there, had the replay not been behind.
+    # What one frame brought to several connections of a user, or took several attempts, is one delivery; an attempt
+    # that failed is none, however often. it: when it would have been there, had the replay not been behind.
     return f"""
 select k, stack, ch, copy, min(it) as it, min(caused) as caused, min(fid) as fid, min(rh) as rh, min(mk) as mk,
   min(byid) as byid, min(own) as own, min(og) as og, min(sh) as sh, min("at") as "at", min(sent_at) as sent_at,
   min(c) as c, {_flag("outcome = 'ok'")} as ok, {_flag("outcome = 'gone'")} as gone
-from (select *, row_number() over (partition by k, stack, ch, conn, outcome order by "at", seq) as copy
+from (select *, case when outcome = 'ok' then
+    row_number() over (partition by k, stack, ch, conn, outcome order by "at", seq) else 1 end as copy
   from (select r.*, "at" - case when stack = 'sse' then coalesce(sd.behind, 0) else 0 end as it
     from ({rows}) as r left join sends as sd on sd.ch = r.ch) as r) as c
 group by k, stack, ch, copy"""

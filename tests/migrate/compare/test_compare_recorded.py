@@ -123,6 +123,14 @@ def test_a_throttled_post_that_was_tried_again_is_one_delivery(tmp_path: Path) -
     assert wrong(truth.compare(tmp_path).features[0].counts) == {}
 
 
+def test_several_attempts_at_a_ghost_are_one_lost_delivery(tmp_path: Path) -> None:
+    truth = Truth()
+    truth.fail_post(5, "user2")
+    [row] = truth.rows["legacy", 5, "user2"]
+    truth.rows["legacy", 5, "user2"] = [replace(row, seq=row.seq + n, at=row.at + n / 1e3) for n in range(5)]
+    assert wrong(truth.compare(tmp_path).features[0].counts) == {"missing_legacy": 1}
+
+
 def test_a_replay_on_purpose_not_made_is_not_judged_and_a_refused_one_is_a_loss_of_sse(tmp_path: Path) -> None:
     truth = Truth()
     for n, replayed, reason in ((5, "skipped", "throttled"), (6, "failed", "answered 500")):
