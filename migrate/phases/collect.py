@@ -19,7 +19,7 @@ from typing import Any
 import httpx
 from botocore.exceptions import BotoCoreError, ClientError
 
-from migrate.compare.verdicts import last_verdict
+from migrate.compare.verdicts import StoredVerdict, last_verdict
 from migrate.config import Config
 from migrate.config.parse import as_values
 from migrate.control.flags import moved_percents
@@ -137,7 +137,7 @@ class Collectors:
         found = {one.name: last_verdict(self.table, one.name) for one in self.config.features}
         by_verdict: dict[str, list[str]] = {}
         for name, verdict in found.items():
-            by_verdict.setdefault("none" if verdict is None else verdict.verdict, []).append(name)
+            by_verdict.setdefault("none" if verdict is None else self._standing(verdict), []).append(name)
         for verdict_name, make, message in (
             ("fail", _failing, "compare-failed"),
             ("none", _open, "not-compared"),
@@ -149,6 +149,13 @@ class Collectors:
         digests = sorted(one.digest for one in found.values() if one is not None)
         evidence = _done("compared", count=len(found), oldest=_time(oldest))
         return replace(evidence, taken_at=oldest, digest=digest(digests))
+
+    def _standing(self, verdict: StoredVerdict) -> str:
+        """A verdict by the configuration's own gates: a comparison may have been told others."""
+        gates = self.config.gates
+        enough = verdict.expected >= gates.min_samples and verdict.loss_upper <= gates.max_loss
+        whole = verdict.complete or not gates.complete_capture
+        return verdict.verdict if verdict.verdict != "pass" or (enough and whole) else "inconclusive"
 
     def flags(self) -> Evidence:
         if not self.config.features:

@@ -135,7 +135,7 @@ def test_phase_2_from_nothing_to_closed(project: Rehearsed) -> None:
         project.table.put(
             {
                 "pk": f"verdict#{feature}", "sk": "2026", "verdict": "pass", "run_id": "r", "made_at": time.time(),
-                "window": [time.time() - 60, time.time()], "expected": 10, "loss_upper": 0.1, "complete": True,
+                "window": [time.time() - 60, time.time()], "expected": 10_000, "loss_upper": 0.0003, "complete": True,
                 "reasons": [], "digest": "d", "report": "", "actor": "ann",
             }
         )  # fmt: skip
@@ -162,6 +162,22 @@ def test_phase_2_from_nothing_to_closed(project: Rehearsed) -> None:
 
     project.config.write_text(to_toml(replace(SETTINGS, sse=Sse(url="https://sse.example.com"))), encoding="utf-8")
     assert project.items(2)["support-told"]["stale"] is True
+
+
+@pytest.mark.parametrize("change", [{"expected": 10}, {"loss_upper": 0.1}, {"complete": False}])
+def test_a_pass_by_lower_gates_than_the_configurations_is_none(project: Rehearsed, change: dict[str, Any]) -> None:
+    """MG13: `migrate compare --min-samples 10` does not close a phase."""
+    project.table.ensure()
+    for feature in ("chat", "runs"):
+        project.table.put(
+            {
+                "pk": f"verdict#{feature}", "sk": "2026", "verdict": "pass", "run_id": "r", "made_at": time.time(),
+                "window": [time.time() - 60, time.time()], "expected": 10_000, "loss_upper": 0.0003, "complete": True,
+                "reasons": [], "digest": "d", "report": "", "actor": "ann", **change,
+            }
+        )  # fmt: skip
+    item = project.items(2)["deliveries-compared"]
+    assert (item["status"], item["said"]) == ("open", ["inconclusive: chat, runs"])
 
 
 def test_a_tenant_that_lags_behind_is_not_moved(project: Rehearsed) -> None:
