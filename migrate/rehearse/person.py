@@ -25,7 +25,9 @@ __all__ = ["Addresses", "Person"]
 LOOK_S = 0.5
 # A move keeps both connections at least this long, and longer while one lags behind the other.
 OVERLAP_S = 3.0
-OVERLAP_MOST_S = 25.0
+OVERLAP_MOST_S = 60.0
+# So long after both have brought the same: what was said before the other connection was there may come last.
+MARGIN_S = 6.0
 LAG_S = 1.0
 LIVE_S = 30.0
 SEND_S = 30.0
@@ -123,6 +125,7 @@ class Person:
         self.moves.append(to)
         while not self._caught_up(before, to, since) and time.monotonic() - since < OVERLAP_MOST_S:
             await asyncio.sleep(0.1)
+        await asyncio.sleep(MARGIN_S)
         await self._close(before)
 
     def _caught_up(self, before: str, to: str, since: float) -> bool:

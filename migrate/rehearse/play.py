@@ -34,7 +34,7 @@ MOVERS, OTHERS = 6, 2
 """Clients that ask for the flag, and clients that move only when the drain tells them."""
 PUBLISH = ("events:publish",)
 GHOSTS = 150
-MOVE_S = 45.0
+MOVE_S = 80.0
 COMPARE_S = 90.0
 HEADING = """The application {name} in a rehearsal. Thresholds and times are for minutes of a few people's traffic,
 not for production."""
@@ -165,7 +165,7 @@ class Rehearsal:
             shadow=Shadow(settle_s=5.0),
             gates=GATES,
             cutover=Cutover(steps=(25.0, 50.0, 100.0), hold_s=4.0),
-            drain=Drain(rate_per_s=20.0, notice_s=10.0),
+            drain=Drain(rate_per_s=20.0, notice_s=15.0),
             cleanup=Cleanup(
                 get_connection_per_s=200.0, delete_per_s=500.0, segments=2, settle_s=2.0, quiet_hours=0.0,
             ),
