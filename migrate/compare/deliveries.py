@@ -136,7 +136,7 @@ class Count:
     """What the tee captured and what it lost since the writer's last Count.
 
     Args:
-        at: when this was written, epoch seconds.
+        at: when this was written, epoch seconds; 0: at the end of a run, when nothing is under way any more.
         through: what the legacy stack did until then (epoch seconds) had been replayed and written by now; None: not
             told. What came after it is still to be worked on, however long that takes.
     """

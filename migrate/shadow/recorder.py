@@ -74,6 +74,10 @@ class Recorder:
             self._through = through
             self._writer.count(captured, lost, through=through)
 
+    def finished(self, through: float) -> None:
+        """Write that all of it was replayed, and nothing has come for a while: nothing is under way any more."""
+        self._writer.count(0, 0, at=0.0, through=through)
+
     def flush(self) -> None:
         """Hand everything to the operating system: a worker that is killed now loses nothing of it."""
         self._writer.flush()

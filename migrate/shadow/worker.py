@@ -184,6 +184,8 @@ class Worker:
                 reason = "the run was ended with records in hand"
                 self._recorder.span(Span("incomplete", None, None, self._last_at, now, reason))
         self._save()
+        if over and self._control.state == "stopping" and not len(self._intake):
+            self._recorder.finished(now)
         self._recorder.close()
         with contextlib.suppress(MigrateError):
             self._state.say({**self.status(), "ended": True})
