@@ -122,9 +122,7 @@ def apply(
         run = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{os.getpid()}"
         export = export_of(settings.records, job_of(made), run, lambda: settings.client("s3"))
         try:
-            rest = apply_plan(
-                settings, made, export, checkpoints, lease, _told, final=bool(point_of_no_return)
-            )
+            rest = apply_plan(settings, made, export, checkpoints, lease, _told, final=bool(point_of_no_return))
         finally:
             export.close()
         entry.note(left=[step.id for step in rest], export=job_of(made))
