@@ -32,8 +32,8 @@ check: $(STAMP) ## lint, types, import contracts, freshness of the docs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
-	$(BIN)/lint-imports --config sse_service/.importlinter
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/lint-imports --no-cache --config sse_service/.importlinter
 	$(BIN)/python docs/generate.py --check
 
 bench: $(STAMP) ## benchmarks, as ratios against a peer measured in the same run
