@@ -9,6 +9,7 @@ See migrate.compare.deliveries for what is in them.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +19,17 @@ from typing import Any
 from migrate.compare.deliveries import CLOCK, KINDS, SCHEMA, Count, Span
 from migrate.errors import UsageError
 
-__all__ = ["RunFiles", "find_run", "has_records", "open_run", "progress_of", "read_lines", "spans_from", "spans_of"]
+__all__ = [
+    "RunFiles",
+    "find_run",
+    "has_records",
+    "names_of",
+    "open_run",
+    "progress_of",
+    "read_lines",
+    "spans_from",
+    "spans_of",
+]
 
 SUFFIXES = (".jsonl", ".open", ".parquet")
 _BLOCK = 1 << 16
@@ -81,14 +92,23 @@ def find_run(directory: Path) -> tuple[Path, int]:
 
 
 def _newest(run: Path) -> float:
-    times = [path.stat().st_mtime for kind in KINDS for path in _listed(run / kind)]
-    return max(times, default=0.0)
+    times = [0.0]
+    for kind in KINDS:
+        for path in _listed(run / kind):
+            with contextlib.suppress(FileNotFoundError):  # renamed since it was listed
+                times.append(path.stat().st_mtime)
+    return max(times)
 
 
 def _listed(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     return sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES and not path.name.startswith((".", "_")))
+
+
+def names_of(run: Path) -> frozenset[Path]:
+    """The record files that are there now."""
+    return frozenset(path for kind in KINDS for path in _listed(run / kind))
 
 
 def open_run(directory: Path) -> RunFiles:

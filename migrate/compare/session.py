@@ -14,7 +14,7 @@ from migrate.compare.deliveries import Span
 from migrate.compare.dialect import literal
 from migrate.compare.duck import DELIVERIES, SENDS, DuckEngine
 from migrate.compare.engine import OnStep, Options, compare_records
-from migrate.compare.files import RunFiles, find_run, open_run, progress_of, read_lines, spans_of
+from migrate.compare.files import RunFiles, find_run, names_of, open_run, progress_of, read_lines, spans_of
 from migrate.compare.recorded import RecordedReport, RunFacts
 from migrate.compare.rules import Rules, rules_of
 from migrate.config.model import Feature
@@ -24,6 +24,8 @@ __all__ = ["Follower", "compare_directory", "parse_moment", "rules_for", "today"
 
 _AGO = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+ATTEMPTS = 5
 
 
 def parse_moment(text: str, now: float) -> float:
@@ -71,14 +73,30 @@ def _facts(files: RunFiles, spans: tuple[list[Span], int, int], notes: Sequence[
 def compare_directory(
     directory: Path, rules: Sequence[Rules], options: Options, on_step: OnStep = lambda _: None
 ) -> tuple[RecordedReport, Path]:
-    """Compare the (newest) run in a directory. Returns the report and the run's directory."""
-    run_directory, runs = find_run(directory)
-    files = open_run(run_directory)
+    """Compare the (newest) run in a directory. Returns the report and the run's directory.
+
+    A writer renames a file when it is complete: when one goes while it is being read, all are read again.
+    """
+    for attempt in range(ATTEMPTS):
+        run_directory, runs = find_run(directory)
+        before = names_of(run_directory)
+        try:
+            files = open_run(run_directory)
+            notes = [f"the newest of {runs} runs in {directory}"] if runs > 1 else []
+            return _compared(files, notes, rules, options, on_step), run_directory
+        except (UsageError, OSError):
+            if attempt == ATTEMPTS - 1 or before <= names_of(run_directory):
+                raise
+    raise AssertionError("unreachable")
+
+
+def _compared(
+    files: RunFiles, notes: Sequence[str], rules: Sequence[Rules], options: Options, on_step: OnStep
+) -> RecordedReport:
     spans = spans_of(files)
-    notes = [f"the newest of {runs} runs in {directory}"] if runs > 1 else []
     with DuckEngine() as engine:
         engine.load(files, spans[0])
-        report = compare_records(
+        return compare_records(
             engine,
             rules,
             options,
@@ -88,7 +106,6 @@ def compare_directory(
             progress=progress_of(read_lines(files, "counts")),
             on_step=on_step,
         )
-    return report, run_directory
 
 
 class Follower:

@@ -17,6 +17,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from migrate.config import Config
+from migrate.control.journal import digest
 from migrate.errors import MigrateError
 from migrate.tee.install import HANDLER, functions_of_api
 
@@ -127,9 +128,13 @@ class _Discovery:
         for function in self._config.functions:
             found = _or_none(partial(self._lambda.get_function_configuration, FunctionName=function.name))
             if found is not None:
-                keys = ("FunctionName", "FunctionArn", "Role", "Handler", "Runtime", "CodeSha256", "LastModified")
+                keys = ("FunctionName", "FunctionArn", "Role", "Handler", "Runtime", "CodeSha256")
+                # As a digest: environments hold secrets. When it was last changed is no fact of it: a function that
+                # was restored is the same one.
+                rest = ("Description", "Timeout", "MemorySize", "Environment", "Layers")
                 self._seen.functions[function.name] = {
                     **{key: found.get(key) for key in keys},
+                    "configuration": digest({key: _plain(found.get(key)) for key in rest}),
                     "tee": found.get("Handler") == HANDLER,
                 }
 

@@ -143,6 +143,9 @@ def test_the_plan_is_done_and_what_can_come_back_comes_back(old: Old) -> None:
     for key in ("CodeSha256", "Handler", "Runtime", "Role", "Environment", "Timeout", "MemorySize"):
         assert after.get(key) == before.get(key), key
     assert dynamodb.describe_table(TableName=old.table)["Table"]["GlobalSecondaryIndexes"]
+    # What was made again can be removed again by the same plan.
+    old.resources("apply", "--execute", "--point-of-no-return", old.deployed["api_id"])
+    assert old.left() == {f"table {old.folder.name}-precious", f"table {old.folder.name}-state"}
 
 
 def test_killed_again_and_again_it_ends_the_same(old: Old, tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from playwright.sync_api import sync_playwright
 from typer.testing import CliRunner
 
 from migrate.cli.compare import compare
+from migrate.compare import session
 from migrate.compare.athena import AthenaEngine, script
 from migrate.compare.deliveries import DeliveryWriter
 from migrate.compare.dialect import Athena, DuckDB
@@ -118,6 +119,27 @@ def test_the_newest_of_several_runs_is_compared_and_named(project: Path) -> None
     _, out, _ = run(project, "--no-save")
     assert "newest of 2 runs" in out
     assert "run run2" in out
+
+
+def test_a_file_that_is_completed_while_it_is_read_is_read_again(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MG7: a live run's writer renames its files when they are full."""
+    Truth().write(project / "records")
+    done = only(project)
+    growing = done.with_suffix(".open")
+    done.rename(growing)
+    real = session.open_run
+
+    def open_then_complete(directory: Path) -> Any:
+        files = real(directory)
+        if growing.exists():
+            growing.rename(done)
+        return files
+
+    monkeypatch.setattr(session, "open_run", open_then_complete)
+    code, out, err = run(project, "--no-save")
+    assert (code, out.split()[0]) == (0, "PASS"), err
 
 
 def test_a_cut_file_is_read_to_its_last_whole_line_and_makes_it_inconclusive(project: Path) -> None:
