@@ -24,7 +24,7 @@ say "building the wheel"
 wheel=$(ls dist/*.whl)
 
 say "installing it away from the tree"
-"$VENV/bin/python" -m venv --system-site-packages away
+"$VENV/bin/python" -m venv away
 site=$("$VENV/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 away_site=$(away/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 away/bin/python -m pip install --quiet --no-deps --no-index "$wheel"
