@@ -307,6 +307,7 @@ async def test_text_is_never_markup(service: Any, tabs: Tabs) -> None:
     assert await ann.title() == "Chat"
 
 
+@pytest.mark.timeout(300)
 async def test_ten_thousand_messages_scroll(service: Any, tabs: Tabs) -> None:
     """All of them by paging backwards, then from end to end: the document stays small, no message lacks or doubles,
     and the place does not jump."""
@@ -325,7 +326,7 @@ async def test_ten_thousand_messages_scroll(service: Any, tabs: Tabs) -> None:
         """async total => {
           const log = document.querySelector('#log')
           const known = [...chat.store.conversations.values()].find(one => one.id === 'main')
-          const until = Date.now() + 60000
+          const until = Date.now() + 150000
           while (known.messages.length < total && Date.now() < until) {
             log.scrollTop = 0
             await new Promise(resolve => requestAnimationFrame(resolve))
