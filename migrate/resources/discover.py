@@ -8,7 +8,7 @@ reference (GetRole, ListRolePolicies, ListAttachedRolePolicies).
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -158,9 +158,7 @@ class _Discovery:
         if url is None:
             return
         attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
-        # Numbers that change by themselves are no facts of the queue.
-        facts = {key: value for key, value in attributes.items() if not key.startswith(("Approximate", "LastModified"))}
-        self._seen.queues[name] = facts
+        self._seen.queues[name] = _queue_facts(attributes)
         others = {
             str(mapping["FunctionArn"]).rsplit(":", 1)[-1]
             for mapping in _pages(self._lambda, "list_event_source_mappings", EventSourceArn=arn)
@@ -176,10 +174,7 @@ class _Discovery:
         if url is None:
             return
         found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
-        self._seen.queues[dead] = {
-            **{key: value for key, value in found.items() if not key.startswith(("Approximate", "LastModified"))},
-            "dead_letters_of": name,
-        }
+        self._seen.queues[dead] = {**_queue_facts(found), "dead_letters_of": name}
         others = [one.rsplit("/", 1)[-1] for one in sqs.list_dead_letter_source_queues(QueueUrl=url)["queueUrls"]]
         users = [f"queue {one} has it as well" for one in others if one != name]
         waiting = int(found.get("ApproximateNumberOfMessages", 0))
@@ -340,6 +335,12 @@ def _pages(client: Any, operation: str, **arguments: Any) -> Iterator[dict[str, 
 
 def _last(arn: object) -> str:
     return str(arn).rsplit("/", 1)[-1]
+
+
+def _queue_facts(attributes: Mapping[str, str]) -> dict[str, Any]:
+    """Numbers and times that change by themselves, or when it is made again, are no facts of a queue."""
+    changing = ("Approximate", "CreatedTimestamp", "LastModified")
+    return {key: value for key, value in attributes.items() if not key.startswith(changing)}
 
 
 def _plain(value: Any) -> Any:

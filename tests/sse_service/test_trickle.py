@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -47,8 +48,13 @@ async def trickle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, pa
                 await asyncio.sleep(LIMIT_S / 10)
 
     sending = asyncio.create_task(send())
+    answer = b""
     try:
-        return await reader.read()
+        # A byte that was on its way when the connection was closed makes its end a reset, after the answer.
+        with contextlib.suppress(ConnectionResetError):
+            while part_of_it := await reader.read(1 << 16):
+                answer += part_of_it
+        return answer
     finally:
         sending.cancel()
         await asyncio.gather(sending, return_exceptions=True)
