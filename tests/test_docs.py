@@ -87,6 +87,23 @@ def test_links_between_documents_lead_somewhere() -> None:
     assert broken == []
 
 
+def anchors(text: str) -> set[str]:
+    """What a link may name behind `#`: the headings, as GitHub turns them into ids."""
+    headings = re.findall(r"^#{1,6} +(.+)$", re.sub(r"```.*?```", "", text, flags=re.DOTALL), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_links_to_headings_lead_to_one() -> None:
+    """A runbook whose table of contents leads nowhere is no help at 3 am."""
+    broken = []
+    for path in documents():
+        for target, heading in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", path.read_text(encoding="utf-8")):
+            page = path.parent / target if target else path
+            if page.suffix == ".md" and heading not in anchors(page.read_text(encoding="utf-8")):
+                broken.append(f"{path.relative_to(ROOT)} -> {target}#{heading}")
+    assert broken == []
+
+
 PATH = re.compile(r"`((?:legacy_ws|sse_service|migrate|loadtests|tests|docs)/[A-Za-z0-9_./-]+)`")
 
 
