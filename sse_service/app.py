@@ -28,6 +28,8 @@ from sse_service.api.inbox import inbox_router
 from sse_service.api.ingest import ingest
 from sse_service.api.keys import KeysFirst
 from sse_service.api.openapi import openapi_of
+from sse_service.api.quick import QuickPublish
+from sse_service.api.quick_asgi import QuickPublishes
 from sse_service.api.routes import chat_router, health_router
 from sse_service.api.streams import stream_router
 from sse_service.api.tickets import ticket_router
@@ -307,6 +309,7 @@ def create_app(settings: Settings, backends: Backends | None = None, clock: Cloc
         body_timeout_s=settings.body_timeout_s,
         proxies=TrustedProxies(settings.forwarded_allow_ips),
     )
+    app.add_middleware(QuickPublishes, quick=QuickPublish(services), body_timeout_s=settings.body_timeout_s)
     app.include_router(chat_router, tags=["chat"])
     app.include_router(inbox_router, tags=["chat"])
     app.include_router(work_router, tags=["responder"])

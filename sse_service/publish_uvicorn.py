@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 from typing import ClassVar
 
-from sse_service.api.quick import PATH, Head, QuickPublish
+from sse_service.api.quick import LOOKED_AT, PATH, Head, QuickPublish
+from sse_service.response import CONNECTION_EXTENSION
 from sse_service.transport_uvicorn import StreamProtocol
 
 __all__ = ["PublishProtocol"]
@@ -104,6 +105,10 @@ class PublishProtocol(StreamProtocol):
             super().timeout_keep_alive_handler()
 
     # A request that is parsed ---------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope["extensions"][CONNECTION_EXTENSION][LOOKED_AT] = True
 
     def on_headers_complete(self) -> None:
         self.held = None

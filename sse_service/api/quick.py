@@ -25,11 +25,13 @@ from sse_service.events import RESERVED_TYPES, Draft, EventId, Topic, check_even
 from sse_service.services import Services
 from sse_service.wire import compact_json
 
-__all__ = ["PATH", "Head", "QuickPublish"]
+__all__ = ["LOOKED_AT", "PATH", "Head", "QuickPublish"]
 
 access_logger = logging.getLogger("sse_service.access")
 
 PATH = b"/api/events"
+LOOKED_AT = "quick"
+"""In the extension of the connection: the server has tried already."""
 MAX_EVENTS = 500
 REMEMBERED = 1024
 MAX_REMEMBERED_BYTES = 2048
@@ -98,8 +100,8 @@ class QuickPublish:
                 self.heads.clear()
             self.heads[raw] = head
 
-    def answer(self, head: Head, body: bytes, server_headers: Sequence[tuple[bytes, bytes]]) -> bytes | None:
-        """The whole response, or None: nothing was done."""
+    def publish(self, head: Head, body: bytes) -> tuple[bytes, bytes] | None:
+        """The answer's request id and body, or None: nothing was done."""
         began = time.perf_counter()
         services = self._services
         now = services.clock()
@@ -127,16 +129,23 @@ class QuickPublish:
                     "userId": principal.user,
                 },
             )
-        body = _body(ids)
+        return request_id, _body(ids)
+
+    def answer(self, head: Head, body: bytes, server_headers: Sequence[tuple[bytes, bytes]]) -> bytes | None:
+        """The whole response, or None: nothing was done."""
+        found = self.publish(head, body)
+        if found is None:
+            return None
+        request_id, shown = found
         if server_headers is not self._server_headers:  # another list every second
             self._server_headers = server_headers
             own = b"".join([b"%b: %b\r\n" % header for header in server_headers])
             self._start = b"HTTP/1.1 201 Created\r\n" + own + b"content-length: "
         return b"%b%d\r\ncontent-type: application/json\r\nx-request-id: %b\r\n\r\n%b" % (
             self._start,
-            len(body),
+            len(shown),
             request_id,
-            body,
+            shown,
         )
 
     def _drafts(self, principal: Principal, body: bytes, now: float) -> list[Draft] | None:

@@ -28,14 +28,14 @@ EVENT: dict[str, Any] = {"topic": "user:ann", "type": "note", "data": {"a": [1, 
 def taken(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """For each publish that was looked at: whether it was answered past the framework."""
     seen: list[bool] = []
-    answer = QuickPublish.answer
+    publish = QuickPublish.publish
 
-    def watched(self: QuickPublish, *arguments: Any) -> bytes | None:
-        found = answer(self, *arguments)
+    def watched(self: QuickPublish, *arguments: Any) -> tuple[bytes, bytes] | None:
+        found = publish(self, *arguments)
         seen.append(found is not None)
         return found
 
-    monkeypatch.setattr(QuickPublish, "answer", watched)
+    monkeypatch.setattr(QuickPublish, "publish", watched)
     return seen
 
 
@@ -70,35 +70,43 @@ def without_id(head: bytes) -> bytes:
     return re.sub(rb"(x-request-id|date): [^\r]+", rb"\1: -", head)
 
 
-async def test_both_ways_answer_alike_and_store_alike(
+async def test_all_ways_answer_alike_and_store_alike(
     start_service: Any, settings: Settings, bearer: Callable[..., dict[str, str]], taken: list[bool]
 ) -> None:
-    """Byte for byte except for id and date; the second request is recognised by the bytes of its head."""
+    """Byte for byte except for id and date: past the server's parser (the second request is recognised by the bytes of
+    its head), in front of the framework, and by the path operation.
+    """
     quick, plain = await start_service(settings), await start_service(settings.replace(transport="portable"))
-    sent = request(bearer("job", **SCOPE), {"events": [EVENT, {**EVENT, "origin": "nightly"}]})
+    ordinary = await start_service(settings.replace(transport="portable"))
+    events = {"events": [EVENT, {**EVENT, "origin": "nightly"}]}
+    sent, unusual = (request(bearer("job", **SCOPE), events, **more) for more in ({}, {"connection": "keep-alive"}))
     answers = [await exchange(service.port, sent, sent, answers=2) for service in (quick, plain)]
-    assert taken == [True, True]
+    assert taken == [True] * 4
+    answers.append(await exchange(ordinary.port, unusual, unusual, answers=2))
+    assert taken == [True] * 4
     epochs = [json.loads(answer[0][1])["ids"][0].partition("-")[0].encode() for answer in answers]
     shown = [
         [(without_id(head), body.replace(epoch, b"epoch")) for head, body in answer]
         for answer, epoch in zip(answers, epochs, strict=True)
     ]
-    assert shown[0] == shown[1]
+    assert shown[0] == shown[1] == shown[2]
     stored = []
-    for service in (quick, plain):
+    for service in (quick, plain, ordinary):
         async with service.stream("bridge", "/api/streams?topic=*", scope="streams:tenant") as stream:
             # Everything again, from the beginning.
             start = stream.frames[0].id.partition("-")[0] + "-0"
         async with service.stream("bridge", "/api/streams?topic=*", scope="streams:tenant", cursor=start) as stream:
             await stream.frame("note", 4)
             stored.append([{**f.json, "id": "", "time": 0} for f in stream.of_type("note")])
-    assert stored[0] == stored[1]
+    assert stored[0] == stored[1] == stored[2]
 
 
+@pytest.mark.parametrize("transport", ["auto", "portable"])
 async def test_what_is_not_plain_goes_the_ordinary_way(
-    service: Any, bearer: Callable[..., dict[str, str]], taken: list[bool]
+    start_service: Any, settings: Settings, bearer: Callable[..., dict[str, str]], taken: list[bool], transport: str
 ) -> None:
     """Each of these is answered as ever: by the application, with its status."""
+    service = await start_service(settings.replace(transport=transport))
     back_end = bearer("job", **SCOPE)
     one = {"events": [EVENT]}
     cases: list[tuple[int, bytes]] = [
@@ -135,10 +143,12 @@ async def test_what_is_not_plain_goes_the_ordinary_way(
     assert True not in taken
 
 
+@pytest.mark.parametrize("transport", ["auto", "portable"])
 async def test_requests_in_pieces_and_in_a_row(
-    service: Any, bearer: Callable[..., dict[str, str]], taken: list[bool]
+    start_service: Any, settings: Settings, bearer: Callable[..., dict[str, str]], taken: list[bool], transport: str
 ) -> None:
     """The head in two parts, the body in three, several requests in one packet, a request of another kind between."""
+    service = await start_service(settings.replace(transport=transport))
     sent = request(bearer("job", **SCOPE), {"events": [EVENT]}, **{"x-request-id": "mine"})
     health = b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n"
     end = sent.index(b"\r\n\r\n") + 4
