@@ -32,6 +32,7 @@ from migrate.control.journal import actor
 from migrate.control.locks import Lease, Locks
 from migrate.control.table import ControlTable
 from migrate.errors import MigrateError, RefusedError
+from migrate.shadow.faults import VARIABLE, Faults
 from migrate.tee.consumers import TeeState, consumer_queue
 from migrate.tee.distributor import Distributor
 from migrate.tee.install import QUEUE_NAME
@@ -65,6 +66,9 @@ class Bridge:
         self._stop, self._live = asyncio.Event(), asyncio.Event()
         self._job = f"bridge#{config.api.id}"
         self._rules = Rules(config.features, config.sse.default_tenant)
+        self._faults = Faults.parse(os.environ.get(VARIABLE, ""))
+        if self._faults.wanted:
+            log.warning("faults on purpose: %s", self._faults.wanted)
         self._tenants: dict[str, asyncio.Task[None]] = {}
         self._new_tenants: asyncio.Queue[str] = asyncio.Queue()
 
@@ -129,6 +133,7 @@ class Bridge:
                 self._folder / f"{self._status_file.stem}-aside.jsonl",
                 connections.owner_of,
                 self._new_tenants.put_nowait,
+                self._faults.loses_crossing,
             )
             rooms = Rooms(http, _tokens(config, ("events:publish",), 60))
             work = [

@@ -49,6 +49,7 @@ class LegacyToSse:
         aside: the file that records which cannot be read are appended to.
         owner_of: whose a connection is; called in a thread.
         seen: told each tenant that a record names.
+        loses: asked of each message whether it is to be lost on purpose (trials).
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class LegacyToSse:
         aside: Path,
         owner_of: Callable[[str], Owner] = lambda _: NOBODY,
         seen: Callable[[str], None] = lambda _: None,
+        loses: Callable[[], bool] = lambda: False,
     ) -> None:
         self._sqs = sqs
         self._queue_url = queue_url
@@ -70,6 +72,7 @@ class LegacyToSse:
         self._rules = rules
         self._owner_of = owner_of
         self._seen = seen
+        self._loses = loses
         self._status = status
         self._aside = aside
         self._rooms = Rooms(http, self._token)
@@ -144,7 +147,7 @@ class LegacyToSse:
             # Also of who sends nothing: a client that only listens here is owed what the new stack's users say.
             for tenant in dict.fromkeys(filter(None, (record.tenant, *(publication.tenant for publication in told)))):
                 self._seen(tenant)
-            found.extend(told)
+            found.extend(one for one in told if not self._loses())
         for body, reason in aside:
             self._status.malformed += 1
             await asyncio.to_thread(self._put_aside, body, reason)

@@ -17,7 +17,9 @@ from migrate.cli.output import err, out, print_json, reports_errors
 from migrate.errors import ExitCode, MigrateError, UsageError
 
 if TYPE_CHECKING:
-    from migrate.rehearse.play import Rehearsal, Result
+    from migrate.rehearse.play import Rehearsal
+    from migrate.rehearse.result import Result
+    from migrate.rehearse.stacks import Stack
 
 __all__ = ["rehearse"]
 
@@ -28,6 +30,20 @@ DEFAULT_OUT = Path(".migrate") / "rehearsals"
 def rehearse(
     app: Annotated[str, typer.Option("--app", help="Which legacy application: rooms, direct or layers.")] = "rooms",
     all_: Annotated[bool, typer.Option("--all", help="All of them, one after the other.")] = False,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", "-c", help="Your own stack's migrate.toml, instead.", show_default=False),
+    ] = None,
+    package: Annotated[
+        list[str] | None,
+        typer.Option("--package", help="NAME=PATH: a function's zip or directory; as often as needed, with --config."),
+    ] = None,
+    env: Annotated[
+        list[str] | None,
+        typer.Option("--env", help="[FUNCTION:]NAME=VALUE: a stand-in for an environment, with --config; no secret."),
+    ] = None,
+    people: Annotated[int, typer.Option("--people", min=3, max=50, help="How many people talk.")] = 8,
+    hold: Annotated[float, typer.Option("--hold", min=0, help="Seconds to hold each step of the cut-over.")] = 4.0,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the local AWS's state and the logs.")] = False,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Directory for the reports of rehearsals.")
@@ -39,19 +55,19 @@ def rehearse(
     Stacks of its own, whatever `migrate up` runs. Exit code 0: the real thing would have lost nothing; 3: it would
     have, and which message in which step, or a command would have stopped it.
 
-    Example: migrate rehearse --app layers
+    Example: migrate rehearse --config migrate.toml --package chat-send=build/send.zip
     """
-    from migrate.rehearse.applications import APPLICATIONS
-    from migrate.rehearse.play import Rehearsal
+    from migrate.rehearse.play import Pace, Rehearsal
 
-    if app not in APPLICATIONS:
-        raise UsageError(f"there is no application {app!r}", f"known are {', '.join(APPLICATIONS)}")
+    stacks = _stacks(app, all_, config, package or [], env or [])
     results = []
-    for name in list(APPLICATIONS) if all_ else [app]:
-        folder = (output / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}").resolve()
+    for stack in stacks:
+        folder = (output / f"{stack.name}-{time.strftime('%Y%m%d-%H%M%S')}").resolve()
         folder.mkdir(parents=True, mode=0o700)
         began = time.monotonic()
-        err.print(f"rehearsal of {name} in {folder}")
+        err.print(f"rehearsal of {stack.name} in {folder}")
+        for limit in stack.limits:
+            err.print(f"not rehearsed: {limit.what}\n        to do: {limit.do}", markup=False)
 
         def say(step: str, seconds: float | None, facts: dict[str, Any], began: float = began) -> None:
             at = f"{time.monotonic() - began:6.1f} s"
@@ -61,7 +77,7 @@ def rehearse(
                 known = ", ".join(f"{key} {value}" for key, value in facts.items())
                 err.print(f"{at}    done in {seconds:g} s" + (f": {known}" if known else ""))
 
-        result = asyncio.run(_interruptible(Rehearsal(name, folder, say)))
+        result = asyncio.run(_interruptible(Rehearsal(stack, folder, say, Pace(people, hold))))
         results.append(result)
         if not keep and result.passed:
             shutil.rmtree(folder / "state", ignore_errors=True)
@@ -72,6 +88,39 @@ def rehearse(
         print_json(views if all_ else views[0])
     if not all(one.passed for one in results):
         raise typer.Exit(int(ExitCode.FAILED))
+
+
+def _stacks(app: str, all_: bool, config: Path | None, package: list[str], env: list[str]) -> list[Stack]:
+    """What is to be rehearsed. Raises: UsageError."""
+    from migrate.config.load import load_config
+    from migrate.rehearse.applications import APPLICATIONS
+    from migrate.rehearse.packages import read_packages
+    from migrate.rehearse.stacks import Own, Shipped
+
+    if config is not None:
+        if all_:
+            raise UsageError("--config and --all contradict each other", "leave one of them out")
+        described = load_config(config).settings
+        stand_ins = _environments(env, {one.name for one in described.functions})
+        return [Own(described, read_packages(package), stand_ins, str(config))]
+    if package or env:
+        raise UsageError("--package and --env are for a stack of your own", "name its description with --config")
+    if app not in APPLICATIONS:
+        raise UsageError(f"there is no application {app!r}", f"known are {', '.join(APPLICATIONS)}")
+    return [Shipped(name) for name in (list(APPLICATIONS) if all_ else [app])]
+
+
+def _environments(given: list[str], functions: set[str]) -> dict[str, dict[str, str]]:
+    """`[FUNCTION:]NAME=VALUE` by function; "" is for all."""
+    found: dict[str, dict[str, str]] = {}
+    for one in given:
+        left, is_pair, value = one.partition("=")
+        function, _, name = left.rpartition(":")
+        if not is_pair or not name or (function and function not in functions):
+            known = ", ".join(sorted(functions))
+            raise UsageError(f"--env {left}=... is not [FUNCTION:]NAME=VALUE", f"the functions: {known}")
+        found.setdefault(function, {})[name] = value
+    return found
 
 
 async def _interruptible(rehearsal: Rehearsal) -> Result:
@@ -101,6 +150,8 @@ def _show(result: Result) -> None:
     for title, lines in (("deleted", result.deleted), ("restored in a trial", result.restored)):
         if lines:
             out.print(f"  {title}: {', '.join(lines)}")
+    for limit in result.not_rehearsed:
+        out.print(f"  not rehearsed: {limit['what']}\n          to do: {limit['do']}", markup=False)
     for item, why in result.waived.items():
         out.print(f"  waived: {item} ({why})")
     if result.report:

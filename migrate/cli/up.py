@@ -42,6 +42,9 @@ def up(
     gateway_tls_port: Port = None,
     sse_port: Port = None,
     dashboard_port: Port = None,
+    shadow_for: Annotated[
+        str, typer.Option("--shadow-for", hidden=True, help="Another application that config/NAME.toml will describe.")
+    ] = "",
 ) -> None:
     """Start the legacy WebSocket stack and the SSE service next to each other, on this machine alone.
 
@@ -64,7 +67,7 @@ def up(
                 "sse-port": sse_port,
                 "dashboard-port": dashboard_port,
                 "ministack-port": None,
-                **{f"shadow-{name}-port": None for name in APPS},
+                **{f"shadow-{name}-port": None for name in (*APPS, *filter(None, [shadow_for]))},
             },
             state.last_ports(),
         )

@@ -24,6 +24,7 @@ from migrate.config.model import (
     Gates,
     Identity,
     Project,
+    Rehearse,
     Settings,
     Shadow,
     Sse,
@@ -115,6 +116,10 @@ class Config:
     @property
     def cleanup(self) -> Cleanup:
         return self.settings.cleanup
+
+    @property
+    def rehearse(self) -> Rehearse:
+        return self.settings.rehearse
 
     @property
     def is_local(self) -> bool:

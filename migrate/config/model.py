@@ -24,6 +24,7 @@ __all__ = [
     "Ignore",
     "Normalise",
     "Project",
+    "Rehearse",
     "Replay",
     "Settings",
     "Shadow",
@@ -137,6 +138,11 @@ class Table:
         "empty: the map's own keys (the members of a set or list) are ids.",
         "",
     )
+    partition_key: str = _key("Partition key, where `key` is another attribute; empty: `key` is.", "")
+    key_types: Mapping[str, Any] = _key(
+        'Keys of the table and its indexes that are no text: { NAME = "N" or "B" }.', {}
+    )
+    indexes: Mapping[str, Any] = _key('Keys of its indexes: { INDEX = ["PARTITION"] or ["PARTITION", "SORT"] }.', {})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,6 +156,18 @@ class Function:
         choices=("route", "answer", "authorizer", "other"),
     )
     log_group: str = _key("Its log group; empty: /aws/lambda/NAME.", "")
+    routes: tuple[str, ...] = _key("Route keys that it stands behind (rehearsal).", [])
+    runtime: str = _key("Its runtime, e.g. nodejs20.x (rehearsal); empty: told by the package.", "")
+    handler: str = _key("Its handler, e.g. index.handler (rehearsal); empty: told by the package.", "")
+    timeout_s: int = _key("Its timeout (rehearsal).", 29, minimum=1, maximum=900)
+    identity_sources: tuple[str, ...] = _key(
+        "Of an authorizer: where it finds who it is, e.g. route.request.querystring.token (rehearsal).", []
+    )
+    env: Mapping[str, Any] = _key(
+        "Stand-ins for its environment in a rehearsal, never a real secret; `{$secret}` (the key of the people's "
+        "tokens), `{$api_id}`, `{$management_url}`, `{$region}` are filled in.",
+        {},
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,6 +200,9 @@ class Replay:
     body: Mapping[str, Any] = _key("Body: a table of templates; null values are left out.", {})
     room: str = _key(
         "Template of a conversation that is open to everybody and made if it is missing; empty: none is needed.", ""
+    )
+    scopes: tuple[str, ...] = _key(
+        "Scopes of the token, e.g. events:publish where the call stands for a back end of yours that publishes.", []
     )
 
 
@@ -243,6 +264,16 @@ class Feature:
     replay: Replay | None = _key("How an entering frame becomes a REST call.", None)
     deliver: tuple[Deliver, ...] = _key("What of the old stack is told on the SSE side (bridge).", [])
     collect: tuple[Collect, ...] = _key("What of the SSE side is posted to the old stack's clients (bridge).", [])
+    say: Mapping[str, Any] = _key(
+        "A frame as people of a rehearsal send it: a table of templates, which know `{$text}` (what is said; it has to "
+        "stand unchanged in what others get), `{$number}`, `{$user}`, `{$other}` (somebody else's user id).",
+        {},
+    )
+    heard_by: str = _key(
+        "Who has to get it: all, others (all but the speaker), other (the one in `{$other}`), speaker.",
+        "all",
+        choices=("all", "others", "other", "speaker"),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -315,6 +346,21 @@ class Cleanup:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Rehearse:
+    """What `migrate rehearse` has to know of people and of what it makes on the local AWS."""
+
+    query: Mapping[str, Any] = _key(
+        "Query of the handshake: a table of templates, which know `{$user}`, `{$tenant}` and `{$token}` (HS256, signed "
+        "with `{$secret}`).",
+        {"token": "{$token}"},
+    )
+    headers: Mapping[str, Any] = _key("Headers of the handshake, in the same way.", {})
+    user: str = _key("Template of the users' ids, of `{$name}`.", "{$name}")
+    secrets: Mapping[str, Any] = _key("Stand-ins in Secrets Manager, by name; never a real one.", {})
+    parameters: Mapping[str, Any] = _key("Stand-ins in the Parameter Store, by name.", {})
+
+
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """The whole of `migrate.toml`."""
 
@@ -330,3 +376,4 @@ class Settings:
     cutover: Cutover = _key("How users move.", Cutover())
     drain: Drain = _key("How those who are still connected are told to go.", Drain())
     cleanup: Cleanup = _key("Sweep of connection tables and removal of resources.", Cleanup())
+    rehearse: Rehearse = _key("Rehearsals on the local AWS.", Rehearse())

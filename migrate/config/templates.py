@@ -82,7 +82,7 @@ def _lookup(name: str, frame: object, context: Mapping[str, Any]) -> Any:
         if first.removesuffix("?") not in context:
             known = ", ".join(f"{{${key}}}" for key in context)
             raise UsageError(f"there is no {{{name}}}", f"known here are {known}")
-        return _lookup(rest, context[first], {}) if rest else context[first.removesuffix("?")]
+        return _lookup(rest, context[first], context) if rest else context[first.removesuffix("?")]
     path, has_default, default = name.partition("|")
     value = field_of(frame, path.removesuffix("?"), MISSING)
     if value is MISSING or (has_default and value in (None, "")):

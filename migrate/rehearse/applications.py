@@ -17,12 +17,18 @@ ROOM = "c1"
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """One thing to say: as a frame, as a call of the REST API, and who has to hear which texts."""
+    """One thing to say: as a frame, as a call of the REST API, and who has to hear which texts.
+
+    Args:
+        scopes: of the token for the call.
+    """
 
     frame: Mapping[str, Any]
     path: str
     body: Mapping[str, Any]
     texts: Mapping[str, frozenset[str]]
+    scopes: tuple[str, ...] = ()
+    method: str = "POST"
 
 
 class Application(Protocol):
@@ -36,11 +42,27 @@ class Application(Protocol):
     def utter(self, speaker: str, number: int, people: Sequence[str]) -> Utterance:
         """What somebody says for the nth time."""
 
+    def kind(self, frame: Mapping[str, Any]) -> str:
+        """The type of a frame that came."""
+
+    def says_go(self, frame: Mapping[str, Any]) -> bool:
+        """Whether it is the drain's frame."""
+
     def hear(self, listener: str, kind: str, data: Mapping[str, Any]) -> str | None:
         """The text of what came (frame or event), None: it is not one of these messages."""
 
 
-class Rooms:
+class _Shipped:
+    """What the three have in common."""
+
+    def kind(self, frame: Mapping[str, Any]) -> str:
+        return str(frame.get("type", ""))
+
+    def says_go(self, frame: Mapping[str, Any]) -> bool:
+        return frame.get("type") == "server_moving"
+
+
+class Rooms(_Shipped):
     """Everybody in the room hears everything, the speaker too."""
 
     features: tuple[str, ...] = ("chat",)
@@ -62,7 +84,7 @@ class Rooms:
         return str(data["message"]) if kind == "message" and "message" in data else None
 
 
-class Direct:
+class Direct(_Shipped):
     """One speaks to one other, in turn to everybody."""
 
     features: tuple[str, ...] = ("direct",)
@@ -88,7 +110,7 @@ class Direct:
         return str(data.get("message"))
 
 
-class Layers:
+class Layers(_Shipped):
     """Chat with an answer, agent runs, library jobs: what is said, and how what is answered begins and ends."""
 
     features: tuple[str, ...] = ("layers-chat", "agent-run", "library")

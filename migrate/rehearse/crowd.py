@@ -35,6 +35,7 @@ class Crowd:
         self._app, self._addresses, self._movers = app, addresses, movers
         self.people: list[Person] = []
         self._talking = True
+        self._lost: set[Wrong] = set()
         self._talkers: list[asyncio.Task[None]] = []
         self._followers: list[asyncio.Task[None]] = []
 
@@ -73,9 +74,13 @@ class Crowd:
         """What has been said until now and is still not heard after a while."""
         now = time.time()
         deadline = time.monotonic() + within
-        while (missing := self.ledger.missing(now)) and time.monotonic() < deadline:
+        # What was waited for once is lost: it is not waited for again.
+        while (missing := [one for one in self.ledger.missing(now) if one not in self._lost]) and (
+            time.monotonic() < deadline
+        ):
             self.check_alive()
             await asyncio.sleep(0.2)
+        self._lost.update(missing)
         return missing
 
     async def on(self, stack: str, names: list[str], within: float) -> bool:

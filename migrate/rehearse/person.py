@@ -35,14 +35,20 @@ BACKOFF = Backoff(base_s=0.3, max_s=3.0)
 
 
 class Addresses:
-    """websocket: address of a user's handshake; sse: of the service; headers: of a user."""
+    """Where people go.
+
+    Args:
+        websocket: address and headers of a person's handshake.
+        sse, stream: the service, and the path of its stream there.
+        headers: of a user's requests, with a token of these scopes.
+    """
 
     def __init__(
         self,
-        websocket: Callable[[str], str],
+        websocket: Callable[[str], tuple[str, dict[str, str]]],
         sse: str,
         stream: str,
-        headers: Callable[[str], dict[str, str]],
+        headers: Callable[[str, tuple[str, ...]], dict[str, str]],
     ) -> None:
         self.websocket, self.sse, self.stream, self.headers = websocket, sse, stream, headers
 
@@ -101,7 +107,9 @@ class Person:
         for feature in self._app.features:
             try:
                 answer = await self._http.get(
-                    f"{self._at.sse}/api/transport", params={"feature": feature}, headers=self._at.headers(self._user)
+                    f"{self._at.sse}/api/transport",
+                    params={"feature": feature},
+                    headers=self._at.headers(self._user, ()),
                 )
             except httpx.TransportError:
                 return self.transport
@@ -138,13 +146,14 @@ class Person:
     async def _open(self, stack: str) -> None:
         self._live[stack].clear()
         if stack == "websocket":
+            address, headers = self._at.websocket(self.name)
             self._ws = WsClient(
-                self._at.websocket(self.name), on_state=lambda change: self._state("websocket", change), backoff=BACKOFF
+                address, headers=headers, on_state=lambda change: self._state("websocket", change), backoff=BACKOFF
             )
         else:
             self._sse = SseClient(
                 self._at.sse + self._at.stream,
-                headers=lambda: self._at.headers(self._user),
+                headers=lambda: self._at.headers(self._user, ()),
                 http=self._http,
                 on_state=lambda change: self._state("sse", change),
                 backoff=BACKOFF,
@@ -183,7 +192,7 @@ class Person:
             if stack == "websocket" and self._ws is not None:
                 async for frame in self._ws:
                     if isinstance(frame.json, dict):
-                        self._came(stack, str(frame.json.get("type", "")), frame.json)
+                        self._came(stack, self._app.kind(frame.json), frame.json)
             elif self._sse is not None:
                 async for event in self._sse:
                     with contextlib.suppress(ValueError):
@@ -194,7 +203,7 @@ class Person:
             self._record.events.append(f"{stack}: {error.message}")
 
     def _came(self, stack: str, kind: str, data: dict[str, Any]) -> None:
-        if kind == "server_moving":
+        if self._app.says_go(data):
             self.told.set()
             return
         text = self._app.hear(self.name, kind, data)
@@ -227,8 +236,8 @@ class Person:
         """Until it is taken: the key makes of several tries one message."""
         deadline = time.monotonic() + SEND_S
         while True:
-            answer = await self._http.post(
-                self._at.sse + what.path, json=what.body, headers=self._at.headers(self._user)
+            answer = await self._http.request(
+                what.method, self._at.sse + what.path, json=what.body, headers=self._at.headers(self._user, what.scopes)
             )
             if answer.is_success:
                 return

@@ -3,102 +3,86 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import json
-import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from migrate.clients import new_http_client
 from migrate.config import Config, load_config
-from migrate.config.model import Cleanup, Cutover, Drain, Gates, Shadow
+from migrate.config.model import Cleanup, Cutover, Gates, Shadow
 from migrate.config.write import to_toml
-from migrate.errors import GateClosedError, MigrateError
+from migrate.errors import MigrateError
 from migrate.phases.items import items_of
-from migrate.rehearse.applications import APPLICATIONS, ROOM
 from migrate.rehearse.commands import ACTOR, Commands, end
 from migrate.rehearse.crowd import Crowd
 from migrate.rehearse.demo import add_new_use, take_new_use_away, write_demo
 from migrate.rehearse.person import Addresses
+from migrate.rehearse.result import Result, StepResult, StoppedError
+from migrate.rehearse.rows import Haunted, described
+from migrate.rehearse.stacks import Stack
 from migrate.tokens import mint
-from migrate.up.configs import settings_for, state_table
+from migrate.up.configs import state_table
 from migrate.up.state import STACK, StateDir
 
-__all__ = ["Rehearsal", "Result", "StepResult"]
+__all__ = ["Pace", "Rehearsal"]
 
-MOVERS, OTHERS = 6, 2
-"""Clients that ask for the flag, and clients that move only when the drain tells them."""
 PUBLISH = ("events:publish",)
-GHOSTS = 150
 MOVE_S = 80.0
 COMPARE_S = 90.0
 HEADING = """The application {name} in a rehearsal. Thresholds and times are for minutes of a few people's traffic,
 not for production."""
-# For minutes: about 400 deliveries of 70 messages, of which none may be lost.
-GATES = Gates(min_samples=300, max_loss=0.05, fresh_s=900.0, error_budget=0.01)
+# For minutes: of 100 deliveries none may be lost, for the bound to be below 5 %.
+GATES = Gates(min_samples=100, max_loss=0.05, fresh_s=900.0, error_budget=0.01)
 WAIVED = {"cost-checked": "minutes of a few people's traffic cost less than one task of the service"}
 """Items that a rehearsal cannot fulfil, and why."""
 
 
-class StoppedError(GateClosedError):
-    """The real thing would have lost something, or would have been stopped."""
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How much, and how long.
 
+    Args:
+        people: clients; a quarter of them do not ask for the flag, and move only when the drain tells them.
+        hold_s: seconds to hold each step of the cut-over.
+    """
 
-@dataclass(slots=True)
-class StepResult:
-    """One step: name, seconds, what was seen."""
+    people: int = 8
+    hold_s: float = 4.0
 
-    name: str
-    seconds: float = 0.0
-    facts: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class Result:
-    """What came of it."""
-
-    app: str
-    steps: list[StepResult] = field(default_factory=list)
-    problem: str = ""
-    """Why it ended early, or what a command would have done wrong."""
-    stopped_in: str = ""
-    wrong: list[str] = field(default_factory=list)
-    by_step: dict[str, dict[str, int]] = field(default_factory=dict)
-    deleted: list[str] = field(default_factory=list)
-    restored: list[str] = field(default_factory=list)
-    waived: dict[str, str] = field(default_factory=dict)
-    events: list[str] = field(default_factory=list)
-    report: str = ""
-    folder: str = ""
-    seconds: float = 0.0
-
-    @property
-    def passed(self) -> bool:
-        return not self.problem and not self.wrong
+    def names(self) -> tuple[list[str], list[str]]:
+        """Those who ask for the flag, and the others."""
+        others = max(1, self.people // 4)
+        return (
+            [f"mover{number}" for number in range(1, self.people - others + 1)],
+            [f"old{number}" for number in range(1, others + 1)],
+        )
 
 
 class Rehearsal:
-    """One application's.
+    """One stack's.
 
     Args:
         folder: its own, new directory.
         say: told of each step as it begins and ends (name, None | seconds, facts).
     """
 
-    def __init__(self, app: str, folder: Path, say: Callable[[str, float | None, dict[str, Any]], None]) -> None:
-        self._app, self._folder, self._say = app, folder, say
+    def __init__(
+        self, stack: Stack, folder: Path, say: Callable[[str, float | None, dict[str, Any]], None],
+        pace: Pace = Pace(),
+    ) -> None:  # fmt: skip
+        self._stack, self._folder, self._say, self._pace = stack, folder, say, pace
         self._state = StateDir(folder / "state")
         self._source = folder / "source"
         self._commands = Commands(self._state.path, folder)
-        self._result = Result(app, folder=str(folder))
+        self._result = Result(stack.name, folder=str(folder))
         self._crowd: Crowd | None = None
         self._config: Config
+        self._haunted: Haunted
         self._before: dict[str, Any] = {}
-        self._like: dict[str, Any] = {}
         self._bridge: asyncio.subprocess.Process | None = None
 
     async def run(self) -> Result:
@@ -113,6 +97,8 @@ class Rehearsal:
                     result.problem = error.message
                 except MigrateError as error:
                     result.problem = f"step {result.stopped_in}: {error.message}"
+                if result.problem:
+                    # What is under way arrives: only what is lost is said to be.
                     with contextlib.suppress(MigrateError):
                         await crowd.finish()
                 self._judge(crowd)
@@ -135,65 +121,71 @@ class Rehearsal:
     @contextlib.asynccontextmanager
     async def _up(self) -> AsyncIterator[None]:
         with self._step("both stacks start") as facts:
-            done = await self._commands.run("up", "--detach", "--json", "--no-traffic", config=False)
-            up = done.json
+            options = ("--detach", "--json", "--no-traffic", *self._stack.up_options)
+            up = (await self._commands.run("up", *options, config=False)).json
             self._commands.env = {**up["env"], "SSE_JWT_SECRET": self._state.jwt_secret()}
-            facts["functions"] = len(up["stacks"][self._app]["functions"])
+            try:
+                self._config = await asyncio.to_thread(self._configure, up)
+                self._haunted = Haunted(self._config)
+                self._commands.config = self._config.path
+                self._result.not_rehearsed = [{"what": one.what, "do": one.do} for one in self._stack.limits]
+                if not self._stack.has_bridge:
+                    await self._start_bridge()
+            except BaseException:
+                await self._down()
+                raise
+            facts["functions"] = len(self._config.functions)
         try:
-            self._config = self._configure(up)
-            self._commands.config = self._config.path
-            if self._app != STACK:
-                await self._start_bridge()
             yield
         finally:
-            if self._bridge is not None:
-                await end(self._bridge)
-            await self._commands.run("down", config=False, codes=(0, 1, 2, 3, 4, 5))
+            await self._down()
+
+    async def _down(self) -> None:
+        if self._bridge is not None:
+            await end(self._bridge)
+        await self._commands.run("down", config=False, codes=(0, 1, 2, 3, 4, 5))
 
     def _configure(self, up: dict[str, Any]) -> Config:
-        described = settings_for(self._app, up["stacks"][self._app], up)
+        given = self._stack.settings(up, self._state.jwt_secret())
         # The one service of `migrate up` reads the flags of one table.
-        project = replace(described.project, state_table=state_table(STACK), archive="../../archive")
+        project = replace(given.project, state_table=state_table(STACK), archive="../../archive")
         settings = replace(
-            described,
+            given,
             project=project,
             # Names for dashboard and alarms, as a deployed service has them.
             sse=replace(
-                described.sse, table_prefix="rehearsal-", ecs_cluster="rehearsal", ecs_service="sse-service",
+                given.sse, table_prefix="rehearsal-", ecs_cluster="rehearsal", ecs_service="sse-service",
                 load_balancer="app/rehearsal/0123456789abcdef",
             ),
             shadow=Shadow(settle_s=5.0),
             gates=GATES,
-            cutover=Cutover(steps=(25.0, 50.0, 100.0), hold_s=4.0),
-            drain=Drain(rate_per_s=20.0, notice_s=15.0),
+            cutover=Cutover(steps=(25.0, 50.0, 100.0), hold_s=self._pace.hold_s),
+            drain=replace(given.drain, rate_per_s=20.0, notice_s=15.0),
             cleanup=Cleanup(
                 get_connection_per_s=200.0, delete_per_s=500.0, segments=2, settle_s=2.0, quiet_hours=0.0,
             ),
         )  # fmt: skip
-        path = self._state.configs / f"{self._app}.toml"
-        path.write_text(to_toml(settings, heading=HEADING.format(name=self._app)), encoding="utf-8")
+        path = self._state.configs / f"{self._stack.name}.toml"
+        path.write_text(to_toml(settings, heading=HEADING.format(name=self._stack.name)), encoding="utf-8")
         return load_config(path, self._state.path)
 
     @contextlib.asynccontextmanager
     async def _people(self) -> AsyncIterator[Crowd]:
-        config, secret = self._config, self._state.jwt_secret()
-        app = APPLICATIONS[self._app]
-        movers = [f"mover{number}" for number in range(1, MOVERS + 1)]
-        others = [f"old{number}" for number in range(1, OTHERS + 1)]
+        config, secret, app = self._config, self._state.jwt_secret(), self._stack.app
+        movers, others = self._pace.names()
 
-        def token(user: str) -> str:
-            return mint(user, config.sse.default_tenant, secret, PUBLISH if user == ACTOR else ())
+        def token(user: str, scopes: tuple[str, ...] = ()) -> str:
+            return mint(user, config.sse.default_tenant, secret, scopes)
 
-        # One of the applications has a user pool, whose tokens the old stack wants.
         users = {name: app.user(name) for name in (*movers, *others)}
-        signed = dict(zip(users, await asyncio.gather(*map(self._pool_token, users.values())), strict=True))
         addresses = Addresses(
-            lambda name: f"{config.ws_url}?token={signed[name] or token(users[name])}",
+            await self._stack.handshake(self._commands, config, users, token),
             config.sse.url,
             config.sse.stream,
-            lambda user: {"Authorization": f"Bearer {token(user)}"},
+            lambda user, scopes: {"Authorization": f"Bearer {token(user, scopes)}"},
         )
-        await self._make_room(token(ACTOR))
+        for room in self._stack.rooms:
+            await self._make_room(room, token(ACTOR, PUBLISH))
         crowd = self._crowd = Crowd(app, addresses, movers, others)
         with self._step("people come") as facts:
             async with contextlib.AsyncExitStack() as stack:
@@ -203,24 +195,16 @@ class Rehearsal:
         async with kept:
             yield crowd
 
-    async def _pool_token(self, email: str) -> str:
-        if self._app != "direct":
-            return ""
-        done = await self._commands.program("legacy_ws", "token", self._app, email, "--yes")
-        return done.out.strip()
-
-    async def _make_room(self, token: str) -> None:
-        """A conversation that is open to everybody; `migrate up` has made those of the rooms application."""
-        if self._app != "layers":
-            return
+    async def _make_room(self, room: str, token: str) -> None:
+        """A conversation that is open to everybody."""
         async with new_http_client(self._config.sse.url) as http:
             answer = await http.post(
                 f"{self._config.sse.url}/api/conversations",
-                json={"conversationId": ROOM, "open": True},
+                json={"conversationId": room, "open": True},
                 headers={"Authorization": f"Bearer {token}"},
             )
         if answer.is_error:
-            raise MigrateError(f"the conversation {ROOM} could not be made: HTTP {answer.status_code}")
+            raise MigrateError(f"the conversation {room} could not be made: HTTP {answer.status_code}")
 
     # Phase 1 ------------------------------------------------------------------------------------------
 
@@ -271,18 +255,15 @@ class Rehearsal:
         """A trial: half of them go, and all come back."""
         crowd = self._here
         async with self._checked("half of the users move, and come back") as facts:
-            for feature in self._config.features:
-                await self._commands.run("cutover", feature.name, "--percent", "50", "--execute")
+            await self._for_each_feature("cutover", "--percent", "50", "--execute")
             await asyncio.sleep(6)
             facts["over"] = crowd.transports()["sse"]
-            for feature in self._config.features:
-                await self._commands.run("rollback", feature.name)
+            await self._for_each_feature("rollback")
             await self._all_on("websocket", self._movers)
 
     async def _cutover(self) -> None:
         async with self._checked("users move in steps") as facts:
-            for feature in self._config.features:
-                await self._commands.run("cutover", feature.name, "--steps", "--execute")
+            await self._for_each_feature("cutover", "--steps", "--execute")
             await self._all_on("sse", self._movers)
             facts.update(self._here.transports())
         async with self._checked("shadow traffic ends"):
@@ -301,11 +282,13 @@ class Rehearsal:
 
     async def _sweep_among_the_living(self) -> None:
         async with self._checked("tables are swept while people are connected") as facts:
-            self._before = await asyncio.to_thread(self._described, self._table, self._config.functions[0].name)
+            self._before = await asyncio.to_thread(
+                described, self._config, self._haunted.name, self._config.functions[0].name
+            )
             # The application itself deletes what it gets 410 for, so that it and the sweep are at it together.
-            ghosts = await asyncio.to_thread(self._haunt)
+            ghosts = await asyncio.to_thread(self._haunted.haunt)
             swept = (await self._commands.run("cleanup", "connections", "--execute", "--json")).json[0]
-            left = await asyncio.to_thread(self._rows)
+            left = await asyncio.to_thread(self._haunted.rows)
             facts.update(deleted=swept["counts"]["deleted"], living=len(left))
             self._demand(not set(left) & set(ghosts), "rows of gone connections are left")
             self._demand(len(left) >= len(self._others), f"{len(self._others)} people are connected, {len(left)} rows")
@@ -329,17 +312,17 @@ class Rehearsal:
                 await run("bridge", "stop", config=False)
             await run("shadow", "stop", "--all-readers")
             sweep = ("cleanup", "connections", "--execute", "--json")
-            ghosts = await asyncio.to_thread(self._haunt)
+            ghosts = await asyncio.to_thread(self._haunted.haunt)
             facts["deleted"] = deleted = (await run(*sweep)).json[0]["counts"]["deleted"]
-            left = await asyncio.to_thread(self._rows)
-            self._demand(not left, f"{len(left)} rows are left in {self._table}")
+            left = await asyncio.to_thread(self._haunted.rows)
+            self._demand(not left, f"{len(left)} rows are left in {self._haunted.name}")
             facts["restored"] = (
                 (await run("cleanup", "connections", "restore", "--execute", "--json")).json["counts"].get("put", 0)
             )
-            back = await asyncio.to_thread(self._rows)
+            back = await asyncio.to_thread(self._haunted.rows)
             same = all(back.get(name) == item for name, item in ghosts.items())
             self._demand(same, "the restored rows are not as they were")
-            self._result.restored.append(f"{facts['restored']} rows of {self._table}, equal to what they were")
+            self._result.restored.append(f"{facts['restored']} rows of {self._haunted.name}, equal to what they were")
             await run(*sweep)
             self._result.deleted.append(f"{deleted} rows of gone connections")
 
@@ -357,11 +340,11 @@ class Rehearsal:
 
     async def _restore_trial(self) -> None:
         """One table and one function, made again, compared, and taken away again."""
-        run, table = self._commands.run, self._table
+        run, table = self._commands.run, self._haunted.name
         function = self._config.functions[0].name
         async with self._checked("a table and a function are restored for trial") as facts:
             await run("cleanup", "resources", "restore", f"table:{table}", f"function:{function}", "--execute")
-            after = await asyncio.to_thread(self._described, table, function)
+            after = await asyncio.to_thread(described, self._config, table, function)
             different = [key for key, value in self._before.items() if after.get(key) != value]
             self._demand(not different, f"restored, but different: {', '.join(different)}")
             self._result.restored += [f"table {table}: schema as before", f"function {function}: code and settings"]
@@ -394,10 +377,6 @@ class Rehearsal:
     def _others(self) -> list[str]:
         return [one for one in self._here.names if not one.startswith("mover")]
 
-    @property
-    def _table(self) -> str:
-        return next(one.name for one in self._config.tables if one.role == "connections")
-
     @contextlib.contextmanager
     def _step(self, name: str) -> Iterator[dict[str, Any]]:
         step = StepResult(name)
@@ -428,6 +407,10 @@ class Rehearsal:
             counts = self._here.ledger.by_step().get(name)
             facts["said"] = counts.said if counts else 0
             facts["heard"] = counts.due if counts else 0
+
+    async def _for_each_feature(self, command: str, *more: str) -> None:
+        """A command for all of them at once."""
+        await asyncio.gather(*(self._commands.run(command, one.name, *more) for one in self._config.features))
 
     def _demand(self, holds: bool, otherwise: str) -> None:
         if not holds:
@@ -466,54 +449,13 @@ class Rehearsal:
         path = self._folder / "people.json"
         path.write_text(json.dumps({"said": said, "heard": heard}, ensure_ascii=False, indent=1), encoding="utf-8")
 
-    # AWS ----------------------------------------------------------------------------------------------
-
-    def _haunt(self) -> dict[str, dict[str, Any]]:
-        """Rows of connections that never were; how they were written, by id."""
-        client, table = self._config.client("dynamodb"), self._table
-        described = next(one for one in self._config.tables if one.name == table)
-        if not self._like:
-            self._like = next(iter(self._rows().values()))
-        ghosts = {}
-        for _ in range(GHOSTS):
-            name = base64.urlsafe_b64encode(os.urandom(11)).decode()
-            ghosts[name] = {**self._like, described.key: {"S": name}}
-        items = list(ghosts.values())
-        for first in range(0, len(items), 25):
-            client.batch_write_item(
-                RequestItems={table: [{"PutRequest": {"Item": one}} for one in items[first : first + 25]]}
-            )
-        return ghosts
-
-    def _rows(self) -> dict[str, dict[str, Any]]:
-        described = next(one for one in self._config.tables if one.name == self._table)
-        pages = self._config.client("dynamodb").get_paginator("scan").paginate(
-            TableName=self._table, ConsistentRead=True
-        )  # fmt: skip
-        return {item[described.key]["S"]: item for page in pages for item in page["Items"]}
-
-    def _described(self, table: str, function: str) -> dict[str, Any]:
-        found = self._config.client("dynamodb").describe_table(TableName=table)["Table"]
-        indexes = [
-            {key: one.get(key) for key in ("IndexName", "KeySchema", "Projection")}
-            for one in found.get("GlobalSecondaryIndexes", [])
-        ]
-        settings = self._config.client("lambda").get_function_configuration(FunctionName=function)
-        keys = ("CodeSha256", "Runtime", "Role", "Timeout", "MemorySize")
-        return {
-            "KeySchema": found["KeySchema"],
-            "AttributeDefinitions": sorted(found["AttributeDefinitions"], key=lambda one: str(one["AttributeName"])),
-            "GlobalSecondaryIndexes": sorted(indexes, key=lambda one: str(one["IndexName"])),
-            **{key: settings.get(key) for key in keys},
-        }
-
     async def _start_bridge(self) -> None:
-        status = self._state.path / f"bridge-{self._app}.json"
+        status = self._state.path / f"bridge-{self._stack.name}.json"
         self._bridge = await self._commands.background("bridge", "run")
         deadline = time.monotonic() + 60
         while not (status.exists() and json.loads(status.read_text(encoding="utf-8"))["live"]):
             if self._bridge.returncode is not None or time.monotonic() > deadline:
-                raise MigrateError(f"the bridge of {self._app} did not start", "migrate bridge run says why")
+                raise MigrateError(f"the bridge of {self._stack.name} did not start", "migrate bridge run says why")
             await asyncio.sleep(0.1)
 
 

@@ -6,7 +6,8 @@ Only with MIGRATE_FAULTS in the worker's environment, which no configuration fil
 
 sse-drop, sse-double, sse-swap, sse-change: one event in so many is left out, comes twice, comes after the next one of
 its room (or whatever order counts within), has a field changed. tee-lose: one record in so many is lost before it is
-read. stop: the worker does nothing for so many seconds, once, after its first record. All by counting, so that a trial
+read. stop: the worker does nothing for so many seconds, once, after its first record. bridge-drop: of what crosses the
+bridge to the SSE side, one in so many is lost; told to the bridge, not to the worker. All by counting, so that a trial
 can be repeated.
 """
 
@@ -23,7 +24,7 @@ from migrate.shadow.people import Person
 __all__ = ["VARIABLE", "Faults", "Received"]
 
 VARIABLE = "MIGRATE_FAULTS"
-KNOWN = ("sse-drop", "sse-double", "sse-swap", "sse-change", "tee-lose", "stop")
+KNOWN = ("sse-drop", "sse-double", "sse-swap", "sse-change", "tee-lose", "stop", "bridge-drop")
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,10 @@ class Faults:
     def loses_record(self) -> bool:
         """Whether this record of the tee is to be lost."""
         return self._is_due("tee-lose")
+
+    def loses_crossing(self) -> bool:
+        """Whether this message is to be lost on the bridge."""
+        return self._is_due("bridge-drop")
 
     async def stop(self) -> None:
         """Do nothing for a while, once."""

@@ -70,7 +70,7 @@ class Replayer:
         """Send one call; returns when the service has taken or refused it. Waits as long as it is away or busy."""
         try:
             await self._ensure_room(cause.tenant, call.room)
-            return await self._send(call.method, call.path, dict(call.body), cause.user, cause.tenant)
+            return await self._send(call.method, call.path, dict(call.body), cause.user, cause.tenant, call.scopes)
         except _RefusedError as error:
             return Outcome(error.status, error.reason)
 

@@ -13,7 +13,7 @@ from migrate.config.model import Feature
 from migrate.config.templates import field_of, render, render_path
 from migrate.tee.records import Post, TeeRecord
 
-__all__ = ["Call", "Cause", "Translator", "frame_of", "is_for_others", "moment"]
+__all__ = ["Call", "Cause", "Translator", "frame_of", "is_for_others", "moment", "without_nulls"]
 
 # What the service's answers and its events call the thing that a request made.
 IDS = ("messageId", "message_id", "run_id", "job_id", "id")
@@ -36,6 +36,7 @@ class Call:
     Args:
         lane: calls of one lane go out one after the other, in order.
         room: an open conversation that must be there first, or "".
+        scopes: of the token.
     """
 
     feature: str
@@ -44,6 +45,7 @@ class Call:
     body: Mapping[str, Any]
     lane: tuple[str, str, str]
     room: str
+    scopes: tuple[str, ...] = ()
 
 
 class Translator:
@@ -102,9 +104,10 @@ class Translator:
             feature.name,
             replay.method,
             render_path(replay.path, frame, context),
-            _without_nulls(render(dict(replay.body), frame, context)),
+            without_nulls(render(dict(replay.body), frame, context)),
             (feature.name, tenant, str(order) if order is not None else ""),
             str(render(replay.room, frame, context) or "") if replay.room else "",
+            tuple(replay.scopes),
         )
 
     def _posted(self, feature: Feature, record: TeeRecord) -> Mapping[str, Any]:
@@ -241,7 +244,10 @@ def _id(feature: Feature, frame: object) -> str | None:
     return None if value is None else str(value)
 
 
-def _without_nulls(value: Any) -> Any:
+def without_nulls(value: Any) -> Any:
+    """Without the fields that are null, also inside lists."""
     if isinstance(value, Mapping):
-        return {key: _without_nulls(one) for key, one in value.items() if one is not None}
+        return {key: without_nulls(one) for key, one in value.items() if one is not None}
+    if isinstance(value, list):
+        return [without_nulls(one) for one in value]
     return value

@@ -135,7 +135,7 @@ class Supervisor:
             management_url=stack["management_url"],
             sse_url=f"http://{HOST}:{ports['sse']}",
             # There only while `migrate shadow` wants it.
-            shadow_url={name: f"http://{HOST}:{ports[f'shadow-{name}']}" for name in stacks},
+            shadow_url={name: f"http://{HOST}:{port}" for name, port in self._shadow_ports.items()},
             dashboard_url=f"http://{HOST}:{ports['dashboard']}/",
             env=env,
             jwt={"secret_file": str(state.jwt_secret_file)},
@@ -159,7 +159,7 @@ class Supervisor:
         self._say("bridge is up")
         parts = ShadowParts(
             state,
-            {name: ports[f"shadow-{name}"] for name in stacks},
+            self._shadow_ports,
             lambda name: self._shadow_environment(name, env, secret),
             env,
             self._child,
@@ -172,6 +172,15 @@ class Supervisor:
             self._start_in_process("traffic", traffic.run({**self._up, "jwt_secret": secret}, self._end))
         self._up.update(status="ready", ready_after_s=round(time.time() - self._up["started_at"], 2))
         self._write()
+
+    @property
+    def _shadow_ports(self) -> dict[str, int]:
+        """By application."""
+        return {
+            name.removeprefix("shadow-"): port
+            for name, port in self._options.ports.items()
+            if name.startswith("shadow-")
+        }
 
     async def _start_aws(self) -> dict[str, Any]:
         ports = self._options.ports
