@@ -1,0 +1,261 @@
+// What an operator can do: the dry run first, then again by name. The token is in this module's memory and nowhere else:
+// not in the document, an address or a store of the browser. until phase 3
+
+import { $, attribute, chip, element, set } from "./elements.js";
+import { announce } from "./live.js";
+import { named, t } from "./strings.js";
+
+const GATES = { open: "good", shut: "bad", unsure: "warn" };
+
+// fields: of the form. subject: the word that is typed to confirm, from the values.
+const ACTIONS = {
+  cutover: { fields: ["percent", "tenant"], subject: ({ feature }) => feature },
+  rollback: { fields: [], subject: ({ feature }) => feature },
+  "drain-start": { fields: [], subject: () => "drain" },
+  "drain-pause": { fields: [], subject: () => "drain" },
+  "drain-resume": { fields: [], subject: () => "drain" },
+  "drain-undo": { fields: [], subject: () => "drain" },
+  "sweep-throttle": { fields: ["delete_per_s", "paused"], subject: () => "sweep" },
+  "sweep-stop": { fields: [], subject: () => "sweep" },
+  "shadow-pause": { fields: [], subject: () => "shadow" },
+  "shadow-resume": { fields: [], subject: () => "shadow" },
+  "shadow-kill": { fields: [], subject: () => "shadow" },
+};
+
+// name: {type, attributes of the input, read(input): the argument, or undefined to leave it out}
+const FIELDS = {
+  percent: { type: "number", min: "0", max: "100", step: "any", required: true, read: (input) => Number(input.value) },
+  tenant: { type: "text", maxlength: "200", autocomplete: "off", read: (input) => input.value.trim() || undefined },
+  delete_per_s: { type: "number", min: "1", step: "any", read: (input) => (input.value ? Number(input.value) : undefined) },
+  paused: { type: "checkbox", read: (input) => input.checked },
+};
+
+let token = "";
+
+class Refused extends Error {
+  constructor(status, words) {
+    super(words);
+    this.status = status;
+  }
+}
+
+async function ask(action, args, execute) {
+  const answer = await fetch("/actions", {
+    method: "POST",
+    headers: { Authorization: `Bearer ${token}`, "Content-Type": "application/json" },
+    body: JSON.stringify({ action, arguments: args, execute }),
+    cache: "no-store",
+    credentials: "omit",
+    referrerPolicy: "no-referrer",
+  });
+  const said = await answer.json().catch(() => ({}));
+  if (!answer.ok) throw new Refused(answer.status, said.detail || said.title || t("stream.refused", { status: answer.status }));
+  return said;
+}
+
+const exitWords = (code) => named(`exit.${code}`, t("exit.other", { code }));
+
+/** The document of an answer, whether it comes as JSON or as text that holds some. */
+function documentOf(stdout) {
+  if (typeof stdout !== "string") return stdout;
+  try {
+    return JSON.parse(stdout);
+  } catch {
+    return stdout;
+  }
+}
+
+/** The gates that an answer names, as chips: what an operator looks for first. */
+function gates(found) {
+  if (!Array.isArray(found) || !found.length) return [];
+  const rows = found.map((gate) => {
+    const state = chip();
+    state.show(String(gate.state), GATES[gate.state] ?? "unknown");
+    return element("li", {}, state.root, element("span", {}, element("b", { text: String(gate.name) }), ` ${gate.reason ?? ""}`));
+  });
+  return [element("h3", { text: t("act.gates") }), element("ul", { class: "gates" }, ...rows)];
+}
+
+export class Actions {
+  constructor() {
+    this.dialog = $("act");
+    this.asking = $("operator");
+    this.button = $("operate");
+    this.isReadOnly = true;
+    this.next = null;
+    this.run = 0; // which dry run is shown: an answer that comes late belongs to none
+    this.listen();
+  }
+
+  listen() {
+    this.button.addEventListener("click", () => {
+      if (!token) return this.signIn(null);
+      token = "";
+      announce(t("operate.signed-out"));
+      return this.show();
+    });
+    this.asking.addEventListener("submit", () => this.signedIn());
+    this.asking.addEventListener("close", () => {
+      $("operator-token").value = "";
+      this.next = null;
+    });
+    for (const dialog of [this.asking, this.dialog])
+      dialog.querySelector("[data-close]").addEventListener("click", () => dialog.close());
+    this.dialog.addEventListener("close", () => {
+      this.run += 1;
+    });
+    $("act-form").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.tryOut();
+    });
+    $("act-form").addEventListener("input", () => this.forget());
+    $("act-word").addEventListener("input", () => {
+      $("act-do").disabled = $("act-word").value.trim() !== this.subject;
+    });
+    $("act-confirm").addEventListener("submit", (event) => {
+      event.preventDefault();
+      if (!$("act-do").disabled) this.execute();
+    });
+  }
+
+  /** isReadOnly: whether the server takes actions at all. */
+  show(isReadOnly = this.isReadOnly) {
+    this.isReadOnly = isReadOnly;
+    document.body.dataset.readonly = String(isReadOnly);
+    $("read-only").hidden = !isReadOnly;
+    this.button.hidden = isReadOnly;
+    set(this.button, t(token ? "operate.sign-out" : "operate.sign-in"));
+    attribute(this.button, "data-on", token ? "" : null);
+  }
+
+  /** Asks for the token; next: what is done with it then. */
+  signIn(next, problem = "") {
+    set($("operator-problem"), problem);
+    this.asking.showModal();
+    this.next = next;
+  }
+
+  signedIn() {
+    token = $("operator-token").value.trim();
+    $("operator-token").value = "";
+    const { next } = this;
+    this.asking.close();
+    this.show();
+    announce(t("operate.signed-in"));
+    next?.();
+  }
+
+  /** name: of ACTIONS. values: what the form begins with, `feature` besides. */
+  open(name, values) {
+    if (!token) return this.signIn(() => this.open(name, values));
+    const { fields, subject } = ACTIONS[name];
+    this.name = name;
+    this.values = values;
+    this.subject = subject(values);
+    this.fields = fields.map((field) => [field, this.field(field, values[field])]);
+    set($("act-title"), t(`act.${name}`, values));
+    set($("act-what"), t(`act.${name}.what`));
+    $("act-fields").replaceChildren(...this.fields.map(([, input]) => input.parentElement));
+    this.forget();
+    this.dialog.showModal();
+    // Nothing to choose: the dry run changes nothing either, so it need not be asked for.
+    if (fields.length) this.fields[0][1].select();
+    else this.tryOut();
+  }
+
+  field(name, begin) {
+    const { read, type, ...attributes } = FIELDS[name];
+    const input = element("input", { type, id: `act-${name}`, ...attributes });
+    if (begin !== undefined) input.value = String(begin);
+    const label = element("label", { class: type === "checkbox" ? "check" : "" });
+    label.append(...(type === "checkbox" ? [input, t(`act.field.${name}`)] : [t(`act.field.${name}`), input]));
+    return input;
+  }
+
+  get arguments() {
+    const { feature } = this.values;
+    const said = this.fields.map(([name, input]) => [name, FIELDS[name].read(input)]);
+    return Object.fromEntries([...(feature ? [["feature", feature]] : []), ...said.filter(([, value]) => value !== undefined)]);
+  }
+
+  /** What was shown holds no more. */
+  forget() {
+    this.run += 1;
+    $("act-result").replaceChildren();
+    $("act-confirm").hidden = true;
+    set($("act-try"), t("act.dry-run"));
+  }
+
+  async tryOut() {
+    this.forget();
+    const args = this.arguments;
+    const said = await this.send(args, false, t("act.asking"));
+    if (!said) return;
+    set($("act-try"), t("act.dry-run.again"));
+    const isFit = said.exit_code === 0;
+    this.result(said, isFit ? t("act.would") : t("act.refuses", { why: exitWords(said.exit_code) }), isFit ? "good" : "bad");
+    if (!isFit) return;
+    this.dry = args;
+    $("act-word").value = "";
+    $("act-do").disabled = true;
+    set($("act-label"), t("act.confirm", { name: this.subject }));
+    const words = named(`act.${this.name}.do`, t(`act.${this.name}`, this.values));
+    set($("act-do"), words.replace("{feature}", args.feature).replace("{percent}", args.percent));
+    $("act-confirm").hidden = false;
+    $("act-word").focus();
+  }
+
+  async execute() {
+    $("act-confirm").hidden = true;
+    const said = await this.send(this.dry, true, t("act.doing"));
+    if (!said) return;
+    const isDone = said.exit_code === 0;
+    const words = isDone ? t("act.done") : t("act.failed", { why: exitWords(said.exit_code) });
+    this.result(said, words, isDone ? "good" : "bad");
+    announce(`${t(`act.${this.name}`, this.values)}: ${words}`);
+    this.dialog.querySelector("[data-close]").focus();
+  }
+
+  /** The answer, or undefined when there was none that belongs to what is shown. */
+  async send(args, execute, waiting) {
+    this.run += 1;
+    const { run } = this;
+    $("act-result").replaceChildren(element("p", { class: "quiet", text: waiting }));
+    $("act-try").disabled = true;
+    try {
+      const said = await ask(this.name, args, execute);
+      return run === this.run ? said : undefined;
+    } catch (error) {
+      if (run === this.run) this.problem(error, execute);
+      return undefined;
+    } finally {
+      $("act-try").disabled = false;
+    }
+  }
+
+  problem(error, execute) {
+    if (error.status === 401) {
+      token = "";
+      this.show();
+      const { name, values } = this;
+      this.dialog.close();
+      this.signIn(() => this.open(name, values), t("operate.refused"));
+      return;
+    }
+    // Without an answer nobody knows whether it was done.
+    const words = error.status || !execute ? error.message : t("act.unsure");
+    $("act-result").replaceChildren(element("p", { class: "problem", role: "alert", text: words }));
+  }
+
+  result({ stdout, stderr }, words, tone) {
+    const found = documentOf(stdout);
+    const isTold = found !== null && found !== undefined && found !== "";
+    const text = typeof found === "string" ? found : JSON.stringify(found, null, 2);
+    $("act-result").replaceChildren(
+      element("p", { class: "outcome", "data-tone": tone, text: words }),
+      ...gates(found?.gates),
+      ...(stderr ? [element("h3", { text: t("act.said") }), element("pre", { text: stderr, tabindex: "0" })] : []),
+      ...(isTold ? [element("h3", { text: t("act.output") }), element("pre", { text, tabindex: "0" })] : []),
+    );
+  }
+}

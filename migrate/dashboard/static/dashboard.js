@@ -1,0 +1,143 @@
+// The page of `migrate dashboard`: one stream, one store, and what changed is drawn at most ten times a second.
+// until phase 3
+
+import { Actions } from "./actions.js";
+import { $, attribute, element, set } from "./elements.js";
+import { clock, number } from "./format.js";
+import { makeGlance } from "./glance.js";
+import { Changes, announce } from "./live.js";
+import { makeMismatches } from "./mismatches.js";
+import { makeDeliveries, makeLatency } from "./plots.js";
+import { makeComparison, makeConnections, makeJournal, makeSources } from "./sections.js";
+import { Store } from "./store.js";
+import { Stream } from "./stream.js";
+import { fill, named, t } from "./strings.js";
+import { makeCutover, makeJobs, makePhases } from "./work.js";
+
+// Numbers that change more often cannot be read.
+const EVERY_MS = 100;
+// "3 min ago" grows old by itself.
+const AGES_MS = 5000;
+const AGEING = ["comparison", "cutover", "phases", "sources"];
+
+fill(document);
+const store = new Store();
+const acts = new Actions();
+const glance = makeGlance();
+const journal = makeJournal();
+journal.listen(store);
+
+const verdicts = new Changes((feature, verdict) =>
+  announce(t("comparison.spoken", { feature, verdict: named(`verdict.${verdict}`, verdict) })),
+);
+const gates = new Changes((feature, gate) => announce(t("cutover.spoken.gate", { feature, gate: t(`cutover.gate.${gate}`) })));
+
+// By section, what draws it; a part that fails says so in its own place and leaves the others alone.
+const parts = {
+  page: [drawPage],
+  footer: [drawFooter],
+  connections: [makeConnections(), glance.who],
+  deliveries: [makeDeliveries()],
+  comparison: [makeComparison(), glance.loss, ({ sections }) => verdicts.see((sections.comparison?.features ?? []).map((one) => [one.feature, one.verdict]))],
+  mismatches: [makeMismatches(store)],
+  latency: [makeLatency()],
+  cutover: [makeCutover(acts), glance.who, ({ sections }) => gates.see((sections.cutover ?? []).map((one) => [one.feature, one.gate?.open ? "open" : "shut"]))],
+  phases: [makePhases(), glance.next],
+  jobs: [makeJobs(acts), glance.running],
+  journal: [journal.render],
+  sources: [makeSources(), glance.sources],
+};
+
+function drawPage({ readOnly, project }) {
+  acts.show(readOnly);
+  set($("project"), project || t("title"));
+}
+
+function drawFooter({ received, lastAt, version }) {
+  set($("received"), t("footer.received", { count: number(received), time: clock(lastAt) }));
+  attribute($("received"), "data-count", received);
+  set($("version"), version ? t("footer.version", { version }) : "");
+}
+
+let frame = 0;
+let paintedAt = -Infinity;
+let gap = EVERY_MS;
+
+function schedule() {
+  if (!frame) frame = requestAnimationFrame(paint);
+}
+
+function paint(now) {
+  frame = 0;
+  if (now - paintedAt < gap) {
+    // One timer at a time, whatever arrives meanwhile.
+    frame = setTimeout(() => {
+      frame = 0;
+      schedule();
+    }, gap - (now - paintedAt));
+    return;
+  }
+  paintedAt = now;
+  const began = performance.now();
+  const dirty = [...store.dirty];
+  store.dirty.clear();
+  for (const name of dirty) draw(name);
+  // A slow machine draws less often rather than falling behind.
+  gap = Math.max(EVERY_MS, (performance.now() - began) * 4);
+}
+
+function draw(name) {
+  for (const part of parts[name] ?? []) {
+    try {
+      part(store);
+      broken(name, "");
+    } catch (error) {
+      console.error(name, error);
+      broken(name, t("section.broken", { why: error.message }));
+      return;
+    }
+  }
+}
+
+/** The words in place of what cannot be shown, in the panel of a section. */
+function broken(name, words) {
+  const panel = $(`${name}-title`)?.closest("section");
+  const place = panel?.querySelector(":scope > .problem");
+  if (place) set(place, words);
+  else if (panel && words) panel.append(element("p", { class: "problem", role: "alert", text: words }));
+}
+
+let wasLive;
+
+function drawState(name, { since, why }) {
+  const badge = $("stream");
+  badge.dataset.state = name;
+  document.body.dataset.stream = name;
+  const isAway = name === "away";
+  set(badge, isAway ? t("stream.away", { time: clock(since / 1000) }) : t(`stream.${name}`));
+  $("away").hidden = !isAway;
+  if (isAway) set($("away"), t("stream.banner", { time: clock(since / 1000), why }));
+  const isLive = name === "live";
+  // The first connection is no news, nor is a short gap.
+  if ((isLive || isAway) && wasLive !== undefined && wasLive !== isLive) announce(t(isLive ? "stream.spoken.live" : "stream.spoken.away"));
+  if (isLive || isAway) wasLive = isLive;
+}
+
+const stream = new Stream("/events", {
+  state: drawState,
+  event(event) {
+    try {
+      store.apply(event);
+    } catch (error) {
+      console.error(event.type, error);
+    }
+    schedule();
+  },
+});
+
+for (const name of Object.keys(parts)) if (name !== "page") draw(name);
+setInterval(() => {
+  for (const name of AGEING) store.dirty.add(name);
+  schedule();
+}, AGES_MS);
+stream.run();

@@ -1,0 +1,121 @@
+// Elements that are changed rather than made again: focus, selection and a reader's place stay where they are.
+// Text from outside is only ever text. until phase 3
+
+export const $ = (id) => document.getElementById(id);
+
+const SVG = "http://www.w3.org/2000/svg";
+
+/** An element: `text` and `class` by those names, the rest as attributes (false and undefined are left out). */
+export function element(tag, attributes = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name === "text") made.textContent = value;
+    else if (name === "class") made.className = value;
+    else if (value !== undefined && value !== false) made.setAttribute(name, value === true ? "" : value);
+  }
+  made.append(...children);
+  return made;
+}
+
+export function shape(tag, attributes = {}, ...children) {
+  const made = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  made.append(...children);
+  return made;
+}
+
+/** The text of a leaf, written only when it is another one. */
+export function set(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
+/** An attribute, written only when it is another one; null takes it away. */
+export function attribute(node, name, value) {
+  if (value === null || value === undefined) {
+    if (node.hasAttribute(name)) node.removeAttribute(name);
+  } else if (node.getAttribute(name) !== String(value)) node.setAttribute(name, String(value));
+}
+
+const views = new WeakMap();
+
+/**
+ * The children of `container` become one view each of `items`, in their order.
+ * keyOf(item): what makes it the same one as before. make(item): {root, update(item)}.
+ */
+export function keyed(container, items, keyOf, make) {
+  const before = views.get(container) ?? new Map();
+  const after = new Map();
+  let place = container.firstElementChild;
+  for (const item of items) {
+    let key = keyOf(item);
+    while (after.has(key)) key = `${key}\u0000`; // twice the same: both are shown
+    const view = before.get(key) ?? make(item);
+    before.delete(key);
+    after.set(key, view);
+    view.update(item);
+    if (view.root === place) place = place.nextElementSibling;
+    else container.insertBefore(view.root, place);
+  }
+  for (const { root } of before.values()) root.remove();
+  views.set(container, after);
+}
+
+/**
+ * A table that phones show as cards. Roles are said, since `display` takes them away there.
+ * columns: [{label, header?, kind?, text(item)?, tone?(item), make?(): {root, update(item)}}]
+ */
+export class Table {
+  constructor(caption, columns) {
+    this.columns = columns;
+    this.body = element("tbody", { role: "rowgroup" });
+    const head = columns.map(({ label, kind }) =>
+      element("th", { role: "columnheader", scope: "col", class: kind ?? "", text: label }),
+    );
+    this.caption = element("caption", { class: "hidden", text: caption });
+    this.root = element(
+      "table",
+      { role: "table" },
+      this.caption,
+      element("thead", { role: "rowgroup" }, element("tr", { role: "row" }, ...head)),
+      this.body,
+    );
+  }
+
+  render(items, keyOf) {
+    keyed(this.body, items, keyOf, () => this.row());
+  }
+
+  row() {
+    const cells = this.columns.map((column) => {
+      const cell = column.header
+        ? element("th", { role: "rowheader", scope: "row" })
+        : element("td", { role: "cell", class: column.kind ?? "", "data-label": column.label });
+      const view = column.make?.();
+      if (view) cell.append(view.root);
+      return { cell, column, view };
+    });
+    const root = element("tr", { role: "row" }, ...cells.map(({ cell }) => cell));
+    return {
+      root,
+      update(item) {
+        for (const { cell, column, view } of cells) {
+          if (view) view.update(item);
+          else set(cell, column.text(item));
+          if (column.tone) attribute(cell, "data-tone", column.tone(item));
+        }
+      },
+    };
+  }
+}
+
+/** A word with a sign of its own: state is never said by colour alone. */
+export function chip() {
+  const root = element("span", { class: "chip" });
+  return {
+    root,
+    show(text, tone) {
+      set(root, text);
+      attribute(root, "data-tone", tone);
+    },
+  };
+}

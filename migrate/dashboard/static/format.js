@@ -1,0 +1,83 @@
+// Numbers and times for people. Pure, but for `ago`, which asks the clock. until phase 3
+
+import { t } from "./strings.js";
+
+const language = document.documentElement.lang;
+const WHOLE = new Intl.NumberFormat(language, { maximumFractionDigits: 0 });
+const TENTHS = new Intl.NumberFormat(language, { maximumFractionDigits: 1 });
+const CLOCK = new Intl.DateTimeFormat(language, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+const DAY = new Intl.DateTimeFormat(language, { day: "numeric", month: "short" });
+
+const isNumber = (value) => typeof value === "number" && Number.isFinite(value);
+
+/** Epoch seconds of a number or of ISO 8601; NaN for anything else. */
+export function seconds(value) {
+  if (isNumber(value)) return value;
+  return typeof value === "string" && value ? Date.parse(value) / 1000 : NaN;
+}
+
+export function number(value) {
+  return isNumber(value) ? WHOLE.format(value) : "–";
+}
+
+/** A rate: tenths below ten, where they say something. */
+export function rate(value) {
+  if (!isNumber(value)) return "–";
+  return (Math.abs(value) < 10 ? TENTHS : WHOLE).format(value);
+}
+
+/** Of 0 to 100. */
+export function percent(value) {
+  return isNumber(value) ? `${TENTHS.format(value)} %` : "–";
+}
+
+/** Of a share of 0 to 1, to two significant digits: 0.00006 is not nothing. */
+export function share(value) {
+  if (!isNumber(value)) return "–";
+  if (value <= 0) return "0 %";
+  return `${Number((value * 100).toPrecision(2))} %`;
+}
+
+export function milliseconds(value) {
+  if (!isNumber(value)) return "–";
+  if (value >= 10_000) return `${TENTHS.format(value / 1000)} s`;
+  return `${(value < 10 ? TENTHS : WHOLE).format(value)} ms`;
+}
+
+/** The time of day; with the day, when it is another one. */
+export function clock(value) {
+  const at = seconds(value);
+  if (!isNumber(at)) return "–";
+  const date = new Date(at * 1000);
+  const time = CLOCK.format(date);
+  return date.toDateString() === new Date().toDateString() ? time : `${DAY.format(date)} ${time}`;
+}
+
+export function ago(value, now = Date.now() / 1000) {
+  const at = seconds(value);
+  if (!isNumber(at)) return "–";
+  const passed = Math.max(0, now - at);
+  if (passed < 5) return t("time.now");
+  if (passed < 90) return t("time.seconds", { count: Math.round(passed / 5) * 5 });
+  if (passed < 5400) return t("time.minutes", { count: Math.round(passed / 60) });
+  if (passed < 129_600) return t("time.hours", { count: Math.round(passed / 3600) });
+  return t("time.days", { count: Math.round(passed / 86_400) });
+}
+
+/** A span of seconds, coarsely: it is an estimate wherever it is shown. */
+export function span(value) {
+  if (!isNumber(value)) return "–";
+  if (value < 90) return `${Math.max(1, Math.round(value))} s`;
+  if (value < 5400) return `${Math.round(value / 60)} min`;
+  return value < 172_800 ? `${TENTHS.format(value / 3600)} h` : `${Math.round(value / 86_400)} d`;
+}
+
+/** A value of JSON in one line: names bare, text as it is. */
+export function brief(value) {
+  if (value === null || value === undefined) return "–";
+  if (typeof value !== "object") return String(value);
+  if (Array.isArray(value)) return value.map(brief).join(", ");
+  return Object.entries(value)
+    .map(([name, one]) => `${name}=${one !== null && typeof one === "object" ? JSON.stringify(one) : String(one)}`)
+    .join(" ");
+}

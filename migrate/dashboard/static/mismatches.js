@@ -1,0 +1,260 @@
+// The latest differences as a list of which only the rows in sight exist, and both payloads of the chosen one.
+// until phase 3
+
+import { compare } from "./diff.js";
+import { $, Table, attribute, chip, element, keyed, set } from "./elements.js";
+import { clock, number } from "./format.js";
+import { named, t } from "./strings.js";
+
+// As in dashboard.css: .option has this height.
+const ROW = 56;
+const BEYOND = 4;
+const LONGEST = 2000;
+const KINDS = ["missing", "extra", "duplicate", "changed", "reordered"];
+
+const stackOf = (item) => named(`stack.${item.stack}`, item.stack ?? "–");
+const onStack = (item) => t("mismatches.on", { stack: stackOf(item) });
+const kindOf = (item) => named(`kind.${item.kind}`, item.kind);
+
+function option() {
+  const kind = chip();
+  const feature = element("b");
+  const to = element("span", { class: "quiet" });
+  const time = element("span", { class: "quiet time" });
+  const blame = element("span", { class: "quiet" });
+  const root = element("div", { class: "option", role: "option" }, kind.root, element("span", { class: "what" }, feature, to), element("span", { class: "when" }, time, blame));
+  return {
+    root,
+    update({ item, at, count, isActive, isChosen }) {
+      root.id = `difference-${at}`;
+      root.dataset.id = item.id;
+      root.style.transform = `translateY(${at * ROW}px)`;
+      kind.show(kindOf(item), item.kind === "missing" ? "bad" : "warn");
+      set(feature, item.feature);
+      set(to, item.stack ? `${t("mismatches.to", { recipient: item.recipient })} · ${onStack(item)}` : t("mismatches.to", { recipient: item.recipient }));
+      set(time, clock(item.at));
+      set(blame, t("mismatches.blame", { blame: item.blame }));
+      attribute(root, "aria-posinset", at + 1);
+      attribute(root, "aria-setsize", count);
+      attribute(root, "aria-selected", isChosen);
+      attribute(root, "data-active", isActive ? "" : null);
+      const words = { kind: kindOf(item), feature: item.feature, recipient: item.recipient, stack: stackOf(item), time: clock(item.at), blame: item.blame };
+      attribute(root, "aria-label", t("mismatches.option", words));
+    },
+  };
+}
+
+function select(id, store, render) {
+  const made = $(id);
+  made.addEventListener("change", () => render(store));
+  return {
+    get value() {
+      return made.value;
+    },
+    /** The choices, "all" first; what is chosen stays, though nothing of it is there any more. */
+    offer(pairs) {
+      const all = [["", t("mismatches.all")], ...pairs];
+      if (made.value && !pairs.some(([value]) => value === made.value)) all.push([made.value, made.value]);
+      keyed(made, all, ([value]) => value, ([value]) => {
+        const root = element("option", { value });
+        return { root, update: ([, words]) => set(root, words) };
+      });
+    },
+  };
+}
+
+export function makeMismatches(store) {
+  const list = $("mismatches");
+  const empty = $("mismatches-empty");
+  const count = $("mismatches-count");
+  const fresh = $("mismatches-new");
+  const inner = element("div", { class: "inner", role: "presentation" });
+  list.append(inner);
+  let shown = [];
+  let active = ""; // ids: places change as new ones come
+  let above = 0; // how many came above a reader who has scrolled down
+  const detail = makeDetail(() => {
+    list.focus();
+    draw();
+  });
+
+  function refresh() {
+    const all = [...store.mismatches.values()].reverse();
+    kind.offer(KINDS.map((name) => [name, named(`kind.${name}`, name)]));
+    feature.offer([...new Set(all.map((item) => item.feature))].sort().map((name) => [name, name]));
+    const before = shown;
+    shown = all.filter((item) => (!kind.value || item.kind === kind.value) && (!feature.value || item.feature === feature.value));
+    keepPlace(before);
+    empty.hidden = shown.length > 0;
+    list.hidden = !shown.length;
+    set(empty, all.length ? t("mismatches.filtered", { count: number(all.length) }) : t("mismatches.empty"));
+    set(count, t("mismatches.count", { shown: number(shown.length), count: number(all.length) }));
+    inner.style.height = `${shown.length * ROW}px`;
+    draw();
+  }
+
+  /** Somebody who has scrolled down to read keeps his place while others come in above. */
+  function keepPlace(before) {
+    const top = list.scrollTop;
+    const first = before[Math.floor(top / ROW)];
+    if (top < ROW || !first) {
+      above = 0;
+      return;
+    }
+    const now = shown.indexOf(first);
+    const moved = now - before.indexOf(first);
+    if (now < 0 || moved <= 0) return;
+    above += moved;
+    inner.style.height = `${shown.length * ROW}px`;
+    list.scrollTop = top + moved * ROW;
+  }
+
+  function draw() {
+    const first = Math.max(0, Math.floor(list.scrollTop / ROW) - BEYOND);
+    const last = Math.min(shown.length, Math.ceil((list.scrollTop + list.clientHeight) / ROW) + BEYOND);
+    const rows = shown.slice(first, last).map((item, nth) => ({
+      item,
+      at: first + nth,
+      count: shown.length,
+      isActive: item.id === active,
+      isChosen: item.id === detail.id,
+    }));
+    keyed(inner, rows, ({ at }) => String(at % (last - first + 1)), option);
+    const place = rows.find((row) => row.isActive);
+    attribute(list, "aria-activedescendant", place ? `difference-${place.at}` : null);
+    if (list.scrollTop < ROW) above = 0;
+    fresh.hidden = !above;
+    set(fresh, t("mismatches.new", { count: number(above) }));
+  }
+
+  function go(at) {
+    if (!shown.length) return;
+    const to = Math.max(0, Math.min(shown.length - 1, at));
+    active = shown[to].id;
+    if (to * ROW < list.scrollTop) list.scrollTop = to * ROW;
+    if ((to + 1) * ROW > list.scrollTop + list.clientHeight) list.scrollTop = (to + 1) * ROW - list.clientHeight;
+    draw();
+  }
+
+  function choose(item) {
+    if (!item) return;
+    active = item.id;
+    detail.show(item);
+    draw();
+  }
+
+  const kind = select("mismatches-kind", store, refresh);
+  const feature = select("mismatches-feature", store, refresh);
+  list.addEventListener("scroll", draw, { passive: true });
+  list.addEventListener("click", (event) => {
+    const id = event.target.closest(".option")?.dataset.id;
+    choose(shown.find((item) => String(item.id) === id));
+  });
+  list.addEventListener("focus", () => {
+    if (!shown.some((item) => item.id === active)) go(Math.round(list.scrollTop / ROW));
+  });
+  list.addEventListener("keydown", (event) => {
+    const at = shown.findIndex((item) => item.id === active);
+    const page = Math.max(1, Math.floor(list.clientHeight / ROW) - 1);
+    const steps = { ArrowDown: at + 1, ArrowUp: at - 1, PageDown: at + page, PageUp: at - page, Home: 0, End: shown.length - 1 };
+    if (event.key in steps) go(steps[event.key]);
+    else if (event.key === "Enter" || event.key === " ") choose(shown[at]);
+    else if (event.key === "Escape" && detail.id !== null) detail.hide();
+    else return;
+    event.preventDefault();
+  });
+  fresh.addEventListener("click", () => {
+    list.scrollTop = 0;
+    list.focus();
+    draw();
+  });
+  new ResizeObserver(draw).observe(list);
+  return refresh;
+}
+
+function value(text) {
+  if (text === undefined) return t("mismatches.absent");
+  return text.length > LONGEST ? text.slice(0, LONGEST) + t("mismatches.cut", { count: number(text.length) }) : text;
+}
+
+/** Both payloads, side by side; onHide: gives the focus back. */
+function makeDetail(onHide) {
+  const root = $("difference");
+  const title = element("h3", { id: "difference-title", tabindex: "-1" });
+  const about = element("p", { class: "quiet" });
+  const note = element("p", { class: "note" });
+  const only = element("input", { type: "checkbox", id: "difference-only" });
+  const close = element("button", { type: "button", text: t("mismatches.close") });
+  const sign = () => {
+    const made = element("span", { class: "hidden" });
+    const path = element("span");
+    const may = element("span", { class: "quiet may" });
+    const cell = element("span", {}, path, made, may);
+    return {
+      root: cell,
+      update(row) {
+        set(path, row.path || "–");
+        set(made, row.state === "differs" ? ` (${t("mismatches.differs")})` : "");
+        set(may, row.state === "ignored" ? t("mismatches.ignored") : "");
+      },
+    };
+  };
+  const tone = (side) => (row) => (row.state === "differs" ? side : row[side] === undefined ? "absent" : row.state);
+  const columns = ["legacy", "sse"].map((side) => ({
+    label: t(`stack.${side}`),
+    kind: "any code",
+    text: (row) => value(row[side]),
+    tone: tone(side),
+  }));
+  const table = new Table("", [{ label: t("mismatches.field"), header: true, make: sign }, ...columns]);
+  root.append(
+    element("div", { class: "row" }, title, element("span", { class: "spring" }), close),
+    about,
+    note,
+    element("label", { class: "check" }, only, t("mismatches.only")),
+    table.root,
+  );
+  let item = null;
+
+  function draw() {
+    const all = compare(item.legacy, item.sse, item.fields && Object.keys(item.fields));
+    const lacks = ["legacy", "sse"].find((side) => item[side] === null || item[side] === undefined);
+    const differs = all.some((row) => row.state === "differs");
+    note.hidden = !lacks && differs;
+    set(note, lacks ? t(`mismatches.never.${lacks}`) : t("mismatches.same"));
+    only.parentElement.hidden = Boolean(lacks) || !differs;
+    const isOnly = only.checked && !only.parentElement.hidden;
+    table.root.classList.toggle("one-side", Boolean(lacks));
+    // One side alone differs in everything, which says nothing: it is shown plain.
+    const rows = lacks ? all.map((row) => ({ ...row, state: "plain" })) : all.filter((row) => row.state === "differs" || !isOnly);
+    table.render(rows, (row) => row.path);
+  }
+
+  function hide() {
+    item = null;
+    root.hidden = true;
+    onHide();
+  }
+
+  only.addEventListener("change", draw);
+  close.addEventListener("click", hide);
+  root.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") hide();
+  });
+  return {
+    get id() {
+      return item?.id ?? null;
+    },
+    hide,
+    show(chosen) {
+      item = chosen;
+      root.hidden = false;
+      set(title, `${chosen.feature}: ${kindOf(chosen)}`);
+      set(about, [t("mismatches.to", { recipient: chosen.recipient }), chosen.message, clock(chosen.at), t("mismatches.blame", { blame: chosen.blame }), chosen.detail].filter(Boolean).join(" · "));
+      set(table.caption, t("mismatches.caption", { message: chosen.message ?? chosen.id, recipient: chosen.recipient }));
+      draw();
+      title.focus({ preventScroll: true });
+      root.scrollIntoView({ block: "nearest" });
+    },
+  };
+}

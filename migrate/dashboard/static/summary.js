@@ -1,0 +1,140 @@
+// The four answers at the top, from the sections. Pure, but for words: {tone, headline, details: [...]}.
+// until phase 3
+
+import { ago, number, percent, rate, share, span } from "./format.js";
+import { named, t } from "./strings.js";
+
+const ENDED = new Set(["done", "finished", "completed", "stopped", "undone", "failed", "idle", "interrupted", "planned", "drained"]);
+export const STACKS = ["legacy", "sse", "virtual"];
+
+const sum = (values) => values.reduce((all, one) => all + (Number.isFinite(one) ? one : 0), 0);
+
+const sentence = (feature) => t("loss.why", { feature: feature.feature, reasons: (feature.reasons ?? []).join("; ") });
+
+/** Is anything lost? The worst verdict of any feature decides. */
+export function loss(comparison) {
+  const features = comparison?.features ?? [];
+  if (!features.length) return { tone: "unknown", headline: t("loss.unknown"), details: [t("loss.unknown.detail")] };
+  const of = (verdict) => features.filter((one) => one.verdict === verdict);
+  const failed = of("fail");
+  // `at` is when it was looked at; a verdict that was stored may be of last week.
+  const until = Math.max(...features.map((one) => one.window?.[1] ?? comparison.at));
+  const legacy = sum(features.map((one) => one.missing_legacy));
+  const when = t("loss.at", { ago: ago(until) }) + (legacy ? ` · ${t("loss.legacy", { count: number(legacy) })}` : "");
+  if (failed.length) {
+    const lost = sum(failed.map((one) => one.missing));
+    const other = sum(failed.map((one) => sum([one.extra, one.duplicate, one.changed, one.reordered])));
+    const headline = lost
+      ? t("loss.lost", { count: number(lost) })
+      : other
+        ? t("loss.differs", { count: number(other) })
+        : t("loss.fail");
+    const where = t("loss.in", { features: failed.map((one) => one.feature).join(", ") });
+    return { tone: "bad", headline, details: [where, ...failed.map(sentence), when] };
+  }
+  const unsure = features.filter((one) => one.verdict !== "pass");
+  if (unsure.length) return { tone: "warn", headline: t("loss.inconclusive"), details: [...unsure.map(sentence), when] };
+  const isCounted = features.every((one) => Number.isFinite(one.matched));
+  const detail = t(isCounted ? "loss.pass.detail" : "loss.pass.stored", {
+    matched: number(sum(features.map((one) => one.matched))),
+    expected: number(sum(features.map((one) => one.expected))),
+    upper: share(Math.max(...features.map((one) => one.loss_upper ?? 1))),
+  });
+  return { tone: "good", headline: t("loss.pass"), details: [detail, when] };
+}
+
+/** Open connections by stack: {legacy, sse, virtual}. */
+export function byStack(connections) {
+  const rows = connections?.rows ?? [];
+  return Object.fromEntries(STACKS.map((stack) => [stack, sum(rows.filter((one) => one.stack === stack).map((one) => one.open))]));
+}
+
+/** Who is on what? Virtual connections are WebSocket's interface on SSE: they count as moved. */
+export function who(connections, cutover) {
+  const open = byStack(connections);
+  const all = sum(Object.values(open));
+  const flags = (cutover ?? []).map((one) => t("who.feature", { feature: one.feature, percent: percent(one.percent) }));
+  const moved = (cutover ?? []).some((one) => one.percent > 0);
+  const details = moved ? [flags.join(" · ")] : [t("who.nothing-moved")];
+  if (!connections?.rows?.length)
+    return { tone: "unknown", headline: t("who.unknown"), details: [t("who.unknown.detail"), ...(moved ? details : [])], open };
+  if (!all) return { tone: "unknown", headline: t("who.nobody"), details, open };
+  const part = ((open.sse + open.virtual) / all) * 100;
+  // Nine of ten thousand are not nobody, and all but nine are not everybody.
+  const shown = part > 0 && part < 0.1 ? 0.1 : part < 100 && part > 99.9 ? 99.9 : part;
+  return { tone: "plain", headline: t("who.share", { percent: percent(shown) }), details, open };
+}
+
+export const isRunning = (job) => !ENDED.has(String(job.status).toLowerCase());
+export const jobName = (job) => named(`job.${job.kind}`, job.kind);
+
+/** Seconds that are left at the present rate; NaN when nobody can say: a sweep is done by segments, and counts rows. */
+export function remaining({ kind, done, total, per_s: perS }) {
+  return kind !== "sweep" && total > done && perS > 0 ? (total - done) / perS : NaN;
+}
+
+export const speed = (job) => t(job.kind === "sweep" ? "jobs.rows" : "jobs.rate", { rate: rate(job.per_s) });
+
+export function done(job) {
+  return job.total > 0 ? Math.min(100, (job.done / job.total) * 100) : NaN;
+}
+
+/** What is running, and why is it slow? */
+export function running(jobs) {
+  const active = (jobs ?? []).filter(isRunning);
+  const cut = (jobs ?? []).filter((job) => job.status === "interrupted");
+  const interrupted = cut.map((job) => t("running.interrupted", { kind: jobName(job) }));
+  if (!active.length && cut.length)
+    return { tone: "warn", headline: t("running.nothing"), details: interrupted, progress: done(cut[0]) };
+  if (!active.length) {
+    const last = jobs?.at(-1);
+    const detail = last
+      ? t("running.nothing.last", { kind: jobName(last), status: last.status })
+      : t("running.nothing.never");
+    return { tone: "plain", headline: t("running.nothing"), details: [detail], progress: NaN };
+  }
+  const one = (job) =>
+    Number.isFinite(done(job))
+      ? t("running.one", { kind: jobName(job), percent: percent(Math.floor(done(job) * 10) / 10) })
+      : t("running.one.unsized", { kind: jobName(job), status: job.status });
+  const facts = (job) => {
+    const left = remaining(job);
+    return [
+      ...(active.length > 1 ? [one(job)] : []),
+      ...(Number.isFinite(job.per_s) ? [speed(job)] : []),
+      ...(Number.isFinite(left) ? [t("running.left", { time: span(left) })] : []),
+    ].join(", ");
+  };
+  const paces = active.filter((job) => job.throttle_reason).map((job) => t("running.pace", { reason: job.throttle_reason }));
+  return {
+    tone: cut.length ? "warn" : "plain",
+    headline: active.length === 1 ? one(active[0]) : t("running.many", { count: active.length }),
+    details: [...active.map(facts).filter(Boolean), ...paces, ...interrupted],
+    progress: active.length === 1 ? done(active[0]) : NaN,
+  };
+}
+
+export const isSettled = (item) => item.status === "done" || item.status === "waived";
+
+/** What comes next? The first phase that is not closed. */
+export function next(phases) {
+  if (!phases?.length) return { tone: "unknown", headline: t("next.unknown"), details: [t("next.unknown.detail")] };
+  const now = phases.find((one) => !one.closed);
+  if (!now) return { tone: "good", headline: t("next.closed"), details: [] };
+  const items = now.items ?? [];
+  const headline = t("next.phase", { phase: now.phase, done: items.filter(isSettled).length, all: items.length });
+  const failing = items.filter((one) => one.status === "failing");
+  const first = items.find((one) => one.status === "open");
+  const details = failing.map((one) => t("next.failing", { title: one.title }));
+  if (first) details.push(t("next.item", { title: first.title }));
+  if (!details.length) details.push(t("next.ready", { phase: now.phase }));
+  return { tone: failing.length ? "bad" : "plain", headline, details, command: (failing[0] ?? first)?.next_command ?? "" };
+}
+
+/** The strip about sources that do not answer; empty when all do. */
+export function awaySources(sources) {
+  const away = (sources ?? []).filter((one) => one.state === "away");
+  if (!away.length) return "";
+  const names = away.map((one) => (one.why ? t("sources.why", { name: one.name, why: one.why }) : one.name)).join("; ");
+  return t(away.length === 1 ? "sources.away.one" : "sources.away.other", { count: away.length, names });
+}

@@ -1,0 +1,231 @@
+// Cut-over, jobs and phases: what is done, and what can be done about it. until phase 3
+
+import { $, attribute, chip, element, keyed, set } from "./elements.js";
+import { ago, number, percent, seconds, span } from "./format.js";
+import { progressBar } from "./glance.js";
+import { named, t } from "./strings.js";
+import { done, isRunning, isSettled, jobName, remaining, speed } from "./summary.js";
+
+const ITEM_TONES = { done: "good", waived: "unknown", open: "plain", failing: "bad" };
+
+/** A button that opens an action's dialog; there only while somebody may operate. */
+function actButton(acts, words, name, values) {
+  const made = element("button", { type: "button", class: "act", text: words });
+  made.addEventListener("click", () => acts.open(name, values()));
+  return made;
+}
+
+/** The text lines of `texts` as a list; nothing when there are none. */
+function lines(container, texts) {
+  container.hidden = !texts.length;
+  keyed(container, texts.map((text, at) => ({ text, at })), ({ at }) => String(at), () => {
+    const root = element("li");
+    return { root, update: ({ text }) => set(root, text) };
+  });
+}
+
+const tenantsOf = ({ tenants }) =>
+  Object.entries(tenants ?? {})
+    .filter(([name]) => name !== "*")
+    .map(([name, one]) => t("cutover.tenant", { tenant: name, percent: percent(one?.percent ?? one) }))
+    .join(", ");
+
+function feature(acts) {
+  let shown = {};
+  const name = element("h3");
+  const figure = element("b", { class: "figure" });
+  const state = element("span", { class: "quiet" });
+  const gate = chip();
+  const bar = progressBar("");
+  const reasons = element("ul", { class: "reasons" });
+  const tenants = element("p", { class: "quiet" });
+  const changed = element("p", { class: "quiet" });
+  const move = actButton(acts, t("cutover.move"), "cutover", () => ({ feature: shown.feature, percent: shown.percent }));
+  const back = actButton(acts, t("cutover.rollback"), "rollback", () => ({ feature: shown.feature }));
+  const root = element(
+    "li",
+    { class: "card" },
+    element("div", { class: "row" }, name, gate.root, element("span", { class: "spring" }), state, figure),
+    bar.root,
+    reasons,
+    tenants,
+    element("div", { class: "row" }, changed, element("span", { class: "spring" }), move, back),
+  );
+  return {
+    root,
+    update(item) {
+      shown = item;
+      set(name, item.feature);
+      set(figure, percent(item.percent));
+      set(state, item.state ?? "");
+      const isOpen = item.gate?.open;
+      gate.show(t(isOpen ? "cutover.gate.open" : "cutover.gate.shut"), isOpen ? "good" : "warn");
+      const words = t("cutover.bar", { feature: item.feature, percent: percent(item.percent) });
+      attribute(bar.root, "aria-label", words);
+      bar.update(item.percent, words);
+      lines(reasons, isOpen ? [] : (item.gate?.reasons ?? []));
+      const own = tenantsOf(item);
+      tenants.hidden = !own;
+      set(tenants, t("cutover.tenants", { tenants: own }));
+      const when = seconds(item.changed_at) > 0 ? t("cutover.changed", { ago: ago(item.changed_at), by: item.by }) : t("cutover.never");
+      const more = [
+        item.epoch && t("cutover.epoch", { epoch: item.epoch }),
+        item.note && t("cutover.note", { note: item.note }),
+        item.running && t("cutover.running", { who: item.running }),
+      ];
+      set(changed, [when, ...more].filter(Boolean).join(" · "));
+      attribute(move, "aria-label", t("cutover.move.name", { feature: item.feature }));
+      attribute(back, "aria-label", t("cutover.rollback.name", { feature: item.feature }));
+    },
+  };
+}
+
+export function makeCutover(acts) {
+  const holder = $("cutover");
+  const empty = $("cutover-empty");
+  return ({ sections: { cutover } }) => {
+    empty.hidden = Boolean(cutover?.length);
+    keyed(holder, cutover ?? [], (item) => item.feature, () => feature(acts));
+  };
+}
+
+const JOB_TONES = { done: "good", failed: "bad", interrupted: "warn", paused: "warn", stopped: "warn" };
+const JOB_ACTS = { drain: ["drain-pause", "drain-resume", "drain-undo"], sweep: ["sweep-throttle", "sweep-stop"] };
+
+function fits(name, job) {
+  const isResting = ["paused", "stopped", "interrupted"].includes(job.status);
+  if (name === "drain-undo") return job.status !== "undone";
+  if (name === "drain-resume") return isResting;
+  if (name === "drain-pause") return isRunning(job) && !isResting;
+  return isRunning(job);
+}
+
+function job(acts, { kind, id }) {
+  const name = element("h3");
+  const label = element("code", { class: "quiet" });
+  const status = chip();
+  const bar = progressBar(t("jobs.progress.name", { kind: jobName({ kind }), id }));
+  const progress = element("p");
+  const pace = element("p", { class: "quiet" });
+  const counts = element("dl", { class: "counts" });
+  const owner = element("p", { class: "quiet" });
+  const buttons = (JOB_ACTS[kind] ?? []).map((one) => [one, actButton(acts, t(`act.short.${one}`), one, () => ({}))]);
+  for (const [one, button] of buttons) button.setAttribute("aria-label", t(`act.${one}`));
+  const root = element(
+    "li",
+    { class: "card" },
+    element("div", { class: "row" }, name, status.root, element("span", { class: "spring" }), label),
+    bar.root,
+    progress,
+    pace,
+    counts,
+    element("div", { class: "row" }, owner, element("span", { class: "spring" }), ...buttons.map(([, button]) => button)),
+  );
+  return {
+    root,
+    update(item) {
+      set(name, jobName(item));
+      set(label, item.id ?? "");
+      status.show(item.status, JOB_TONES[item.status] ?? (isRunning(item) ? "good" : "plain"));
+      const left = remaining(item);
+      const facts = [
+        ...(item.total > 0 ? [t(item.kind === "sweep" ? "jobs.segments" : "jobs.progress", { done: number(item.done), total: number(item.total) })] : item.done > 0 ? [number(item.done)] : []),
+        ...(isRunning(item) && Number.isFinite(item.per_s) ? [speed(item)] : []),
+        ...(isRunning(item) && Number.isFinite(left) ? [t("running.left", { time: span(left) })] : []),
+      ];
+      set(progress, facts.join(" · "));
+      bar.update(done(item), facts[0] ?? "");
+      pace.hidden = !item.throttle_reason;
+      set(pace, t("jobs.pace", { reason: item.throttle_reason }));
+      const found = Object.entries(item.counts ?? {});
+      counts.hidden = !found.length;
+      keyed(counts, found, ([one]) => one, ([one]) => {
+        const value = element("dd");
+        return { root: element("div", {}, element("dt", { text: one }), value), update: ([, count]) => set(value, number(count)) };
+      });
+      set(owner, item.owner ? t("jobs.owner", { owner: item.owner }) : "");
+      for (const [one, button] of buttons) button.hidden = !fits(one, item);
+    },
+  };
+}
+
+export function makeJobs(acts) {
+  const holder = $("jobs");
+  const empty = $("jobs-empty");
+  const more = $("jobs-more");
+  for (const name of ["drain-start", "shadow-pause", "shadow-resume", "shadow-kill"])
+    more.append(actButton(acts, t(`act.short.${name}`), name, () => ({})));
+  return ({ sections: { jobs } }) => {
+    empty.hidden = Boolean(jobs?.length);
+    keyed(holder, jobs ?? [], (one) => `${one.kind} ${one.id}`, (one) => job(acts, one));
+  };
+}
+
+function item() {
+  const status = chip();
+  const title = element("b");
+  const stale = chip();
+  stale.show(t("phases.stale"), "warn");
+  const evidence = element("span", { class: "quiet" });
+  const command = element("code");
+  const copy = element("button", { type: "button", text: t("phases.copy") });
+  const next = element("p", { class: "next" }, command, copy);
+  copy.addEventListener("click", async () => {
+    try {
+      await navigator.clipboard.writeText(command.textContent);
+      set(copy, t("phases.copied"));
+    } catch {
+      getSelection()?.selectAllChildren(command);
+      set(copy, t("phases.copy.failed"));
+    }
+    setTimeout(() => set(copy, t("phases.copy")), 2500);
+  });
+  const root = element("li", {}, status.root, element("div", {}, element("p", { class: "row" }, title, stale.root), evidence, next));
+  return {
+    root,
+    update(one) {
+      status.show(named(`status.${one.status}`, one.status), ITEM_TONES[one.status] ?? "unknown");
+      set(title, one.title);
+      stale.root.hidden = !one.stale;
+      const seen = seconds(one.taken_at) > 0 ? t("phases.taken", { ago: ago(one.taken_at) }) : "";
+      set(evidence, [one.evidence, seen].filter(Boolean).join(" · "));
+      next.hidden = !one.next_command || isSettled(one);
+      set(command, one.next_command ?? "");
+      attribute(copy, "aria-label", t("phases.copy.name", { title: one.title }));
+    },
+  };
+}
+
+function phase() {
+  const name = element("span", { class: "name" });
+  const count = element("span", { class: "quiet" });
+  const closed = chip();
+  closed.show(t("phases.closed"), "good");
+  const items = element("ul", { class: "items" });
+  const root = element("details", {}, element("summary", {}, name, " ", count, " ", closed.root), items);
+  return {
+    root,
+    update(one) {
+      set(name, one.title ?? t("phases.phase", { phase: one.phase }));
+      set(count, t("phases.count", { done: one.items.filter(isSettled).length, all: one.items.length }));
+      closed.root.hidden = !one.closed;
+      keyed(items, one.items, ({ id }) => id, item);
+    },
+  };
+}
+
+export function makePhases() {
+  const holder = $("phases");
+  const empty = $("phases-empty");
+  let isFirst = true;
+  return ({ sections: { phases } }) => {
+    empty.hidden = Boolean(phases?.length);
+    keyed(holder, phases ?? [], (one) => String(one.phase), phase);
+    // The one that is under way is open to begin with; afterwards it is the reader's.
+    if (isFirst && phases?.length) {
+      isFirst = false;
+      const now = phases.findIndex((one) => !one.closed);
+      if (now >= 0) holder.children[now].open = true;
+    }
+  };
+}
