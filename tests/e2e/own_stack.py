@@ -1,0 +1,180 @@
+"""A stack that somebody else wrote, unlike ours, with its description and packages. until phase 3
+
+Its route selection is `$request.body.do`, its table is keyed `sock` with an index by `club`, its authorizer is Node.js,
+its frames have their own names, and one function of it was never packed.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+__all__ = ["write_stack"]
+
+DOOR = """
+exports.handler = async (event) => {
+  const { as, key } = event.queryStringParameters || {};
+  if (!as || key !== process.env.DOOR_KEY) throw new Error('Unauthorized');
+  return {
+    principalId: as,
+    policyDocument: {
+      Version: '2012-10-17',
+      Statement: [{ Action: 'execute-api:Invoke', Effect: 'Allow', Resource: event.methodArn }],
+    },
+    context: { member: as, club: 'north' },
+  };
+};
+"""
+
+HALL = """
+import json
+import os
+import time
+import uuid
+
+import boto3
+from boto3.dynamodb.conditions import Key
+
+sockets = boto3.resource("dynamodb").Table(os.environ["SOCKETS"])
+
+
+def on_event(event, context):
+    request = event["requestContext"]
+    who, route = request.get("authorizer", {}), request["routeKey"]
+    if route == "$connect":
+        row = {"sock": request["connectionId"], **{name: who[name] for name in ("member", "club")}}
+        row["gone_at"] = int(time.time()) + 9999
+        sockets.put_item(Item=row)
+    elif route == "$disconnect":
+        sockets.delete_item(Key={"sock": request["connectionId"]})
+    elif route == "shout":
+        shout(request, who, json.loads(event["body"])["words"])
+    return {"statusCode": 200}
+
+
+def shout(request, who, words):
+    url = f"https://{request['domainName']}/{request['stage']}"
+    api = boto3.client("apigatewaymanagementapi", endpoint_url=url)
+    frame = {"event": "shouted", "mid": uuid.uuid4().hex, "club": who["club"], "by": who["member"], "words": words}
+    found = sockets.query(IndexName="byClub", KeyConditionExpression=Key("club").eq(who["club"]))
+    for row in found["Items"]:
+        try:
+            api.post_to_connection(ConnectionId=row["sock"], Data=json.dumps(frame).encode())
+        except api.exceptions.GoneException:
+            sockets.delete_item(Key={"sock": row["sock"]})
+
+
+def read_aloud(words):
+    boto3.client("polly").synthesize_speech(Text=words, OutputFormat="mp3", VoiceId="Mizuki")
+"""
+
+DESCRIPTION = """\
+schema = 1
+
+[project]
+name = "club-chat"
+
+[api]
+id = "a1b2c3d4e5"
+stage = "live"
+region = "eu-west-1"
+route_selection = "$request.body.do"
+
+[sse]
+default_tenant = "north"
+
+[identity]
+user = "member"
+tenant = "club"
+
+[[tables]]
+name = "live-sockets"
+role = "connections"
+key = "sock"
+user = "member"
+tenant = "club"
+ttl = "gone_at"
+tenant_index = "byClub"
+
+[[tables]]
+name = "club-notes"
+role = "other"
+key = "club"
+sort_key = "number"
+key_types = { number = "N" }
+indexes = { byAuthor = ["member", "number"] }
+
+[[functions]]
+name = "club-door"
+role = "authorizer"
+identity_sources = ["route.request.querystring.as"]
+
+[[functions]]
+name = "club-hall"
+handler = "hall.on_event"
+routes = ["$connect", "$disconnect", "shout"]
+env = { SOCKETS = "live-sockets" }
+
+[[functions]]
+name = "club-quiz"
+routes = ["quiz"]
+
+[[features]]
+name = "shouts"
+types = ["shout"]
+type_field = "do"
+frames = ["shouted"]
+frame_type_field = "event"
+id = "mid"
+order_by = "club"
+sender = "by"
+say = { do = "shout", words = "{$text}" }
+
+[features.replay]
+path = "/api/events"
+scopes = ["events:publish"]
+room = "hall"
+
+[[features.replay.body.events]]
+topic = "room:hall"
+type = "shouted"
+key = "{$requestId}"
+data = { event = "shouted", mid = "{$out.mid|$requestId}", club = "{$tenant}", by = "{$user}", words = "{words}" }
+
+[[features.deliver]]
+frame = "shouted"
+topic = "room:hall"
+event = "shouted"
+key = "{mid}"
+
+[[features.collect]]
+event = "shouted"
+topic = "room:hall"
+
+[[features]]
+name = "quiz"
+types = ["quiz"]
+type_field = "do"
+frames = ["question"]
+
+[drain]
+frame = { event = "moving", to = "{$sse_url}" }
+
+[rehearse]
+query = { as = "{$user}", key = "stand-in" }
+"""
+
+
+def write_stack(folder: Path) -> list[str]:
+    """Write it. Returns: options of `migrate rehearse` for it."""
+    description = folder / "migrate.toml"
+    description.write_text(DESCRIPTION, encoding="utf-8")
+    door = folder / "door"
+    door.mkdir()
+    (door / "index.js").write_text(DOOR, encoding="utf-8")
+    with zipfile.ZipFile(folder / "hall.zip", "w") as archive:
+        archive.writestr("hall.py", HALL)
+    return [
+        *("--config", str(description), "--package", f"club-door={door}"),
+        *("--package", f"club-hall={folder / 'hall.zip'}", "--env", "club-door:DOOR_KEY=stand-in"),
+    ]
