@@ -10,6 +10,7 @@ from migrate.cli.codemod import codemod
 from migrate.cli.compare import compare
 from migrate.cli.cost import cost
 from migrate.cli.cutover import cutover
+from migrate.cli.dashboard import dashboard
 from migrate.cli.down import down
 from migrate.cli.env import env
 from migrate.cli.init import init
@@ -59,6 +60,7 @@ for verb in (
     runbook,
     report,
     rehearse,
+    dashboard,
 ):
     app.command()(verb)
 app.add_typer(bridge.app, name="bridge")

@@ -1,0 +1,207 @@
+"""Connections and deliveries of both stacks, as they are counted where they happen. until phase 3
+
+The service: its own /metrics. Behind a load balancer each answer may come from another instance; they are told apart by
+the start time of their process, and those that answered lately are added up. The legacy stack: its connection tables
+(there is no metric of how many are open), and what it posts: the counters of the local AWS, else CloudWatch's
+MessageCount, which has both ways and a minute's delay (API Gateway guide, "Monitor WebSocket API execution with
+CloudWatch").
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+from migrate.config import Config
+from migrate.control.flags import EVERY_TENANT
+from migrate.dashboard.model import Finding
+from migrate.dashboard.sources import Clients
+from migrate.drain.walk import pages
+from migrate.errors import MigrateError, UsageError
+from migrate.sweep.job import connection_tables, described
+
+__all__ = ["LegacyConnections", "LegacyMessages", "Service", "Speed"]
+
+METRICS_S = 3.0
+# An instance that has not answered for so long may be gone.
+INSTANCE_S = 10.0
+COUNTED = 100_000
+MINUTE_S = 60
+USAGE = "/_local/usage"
+
+
+class Speed:
+    """How fast a counter grows, from one look to the next."""
+
+    def __init__(self) -> None:
+        self._last: tuple[float, float] | None = None
+
+    def per_s(self, at: float, count: float) -> float | None:
+        """None for the first look, and where it was set back."""
+        last, self._last = self._last, (at, count)
+        if last is None or count < last[1] or at <= last[0]:
+            return None
+        return (count - last[1]) / (at - last[0])
+
+
+@dataclass
+class _Instance:
+    """One process of the service, as it was seen last."""
+
+    seen: float
+    streams: float
+    virtual: float | None
+    speed: Speed
+    per_s: float | None = None
+
+
+class Service:
+    """The SSE service's own counters.
+
+    Args:
+        clock: epoch seconds.
+    """
+
+    def __init__(self, config: Config, clock: Callable[[], float] = time.time) -> None:
+        self._url = config.sse.url
+        self._feature = _feature(config)
+        self._clock = clock
+        self._instances: dict[str, _Instance] = {}
+        self._http = httpx.Client(timeout=METRICS_S, trust_env=False)
+
+    def look(self) -> Finding:
+        if not self._url:
+            return Finding(state="absent", why="sse.url is not set")
+        try:
+            answer = self._http.get(f"{self._url}/metrics")
+        except httpx.HTTPError as error:
+            raise MigrateError(f"{self._url}/metrics does not answer ({type(error).__name__})") from error
+        if answer.status_code != httpx.codes.OK:
+            raise MigrateError(f"{self._url}/metrics answered HTTP {answer.status_code}")
+        now = self._clock()
+        self._take(answer.text, now)
+        rates = [one.per_s for one in self._instances.values() if one.per_s is not None]
+        streams = sum(one.streams for one in self._instances.values())
+        virtual = [one.virtual for one in self._instances.values() if one.virtual is not None]
+        rows = [{"stack": "sse", "feature": self._feature, "open": int(streams)}]
+        if virtual:
+            rows.append({"stack": "virtual", "feature": self._feature, "open": int(sum(virtual))})
+        parts: dict[str, Any] = {"connections": rows}
+        if rates:
+            parts["deliveries"] = {"sse": {int(now): sum(rates)}}
+        count = len(self._instances)
+        return Finding(parts, why=f"{self._url}" + (f", {count} instances" if count > 1 else ""))
+
+    def close(self) -> None:
+        self._http.close()
+
+    def _take(self, text: str, now: float) -> None:
+        values: dict[str, float] = {}
+        started = ""
+        try:
+            for family in text_string_to_metric_families(text):
+                for sample in family.samples:
+                    values[sample.name] = values.get(sample.name, 0.0) + sample.value
+                    if sample.labels.get("direction") == "down":
+                        values["down"] = values.get("down", 0.0) + sample.value
+                    if sample.name == "process_start_time_seconds":
+                        started = repr(sample.value)
+        except ValueError as error:
+            raise MigrateError(f"{self._url}/metrics are not to be read") from error
+        if "sse_open_streams" not in values:
+            raise MigrateError(f"{self._url}/metrics are not the service's")
+        known = self._instances.get(started)
+        speed = known.speed if known else Speed()
+        # Frames of virtual connections are counted apart from events of streams.
+        per_s = speed.per_s(now, values.get("sse_deliveries_total", 0.0) + values.get("down", 0.0))
+        self._instances[started] = _Instance(
+            now, values["sse_open_streams"], values.get("sse_virtual_streams"), speed, per_s
+        )
+        self._instances = {name: one for name, one in self._instances.items() if one.seen > now - INSTANCE_S}
+
+
+class LegacyConnections:
+    """The connections that the tables have: rows of gone ones included, until a sweep takes them."""
+
+    def __init__(self, clients: Clients) -> None:
+        self._clients = clients
+
+    def look(self) -> Finding:
+        config = self._clients.config
+        try:
+            tables = connection_tables(config)
+        except UsageError as error:
+            return Finding(state="absent", why=error.message)
+        dynamodb, count, is_whole = self._clients("dynamodb"), 0, True
+        for table in tables:
+            for found, _ in pages(dynamodb, table, described(dynamodb, table.name)[0]):
+                count += len(found)
+                if count >= COUNTED:
+                    is_whole = False
+                    break
+        names = ", ".join(table.name for table in tables)
+        why = f"rows of {names}" + ("" if is_whole else f"; counting ended at {COUNTED:,}")
+        return Finding({"connections": [{"stack": "legacy", "feature": _feature(config), "open": count}]}, why=why)
+
+
+class LegacyMessages:
+    """What passes the legacy gateway a second.
+
+    Args:
+        clock: epoch seconds.
+    """
+
+    def __init__(self, clients: Clients, clock: Callable[[], float] = time.time) -> None:
+        self._clients = clients
+        self._clock = clock
+        self._speed = Speed()
+
+    @property
+    def interval_s(self) -> float:
+        return 1.0 if self._clients.config.is_local else float(MINUTE_S)
+
+    def look(self) -> Finding:
+        return self._counted() if self._clients.config.is_local else self._measured()
+
+    def _counted(self) -> Finding:
+        """From the local AWS, which counts what it posts."""
+        url = f"{self._clients.config.api.endpoint_url}{USAGE}"
+        try:
+            calls = httpx.get(url, timeout=METRICS_S, trust_env=False).json()["calls"]
+            posts = float(calls.get("execute-api", {}).get("PostToConnection", 0))
+        except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
+            raise MigrateError(f"{url} does not answer ({type(error).__name__})") from error
+        now = self._clock()
+        per_s = self._speed.per_s(now, posts)
+        parts = {} if per_s is None else {"deliveries": {"legacy": {int(now): per_s}}}
+        return Finding(parts, why="posts of all applications of the local AWS")
+
+    def _measured(self) -> Finding:
+        api, now = self._clients.config.api, self._clock()
+        answer = self._clients("cloudwatch").get_metric_statistics(
+            Namespace="AWS/ApiGateway",
+            MetricName="MessageCount",
+            Dimensions=[{"Name": "ApiId", "Value": api.id}, {"Name": "Stage", "Value": api.stage}],
+            StartTime=datetime.fromtimestamp(now - 5 * MINUTE_S, UTC),
+            EndTime=datetime.fromtimestamp(now, UTC),
+            Period=MINUTE_S,
+            Statistics=["Sum"],
+        )
+        points = {
+            int(point["Timestamp"].timestamp()) + second: float(point["Sum"]) / MINUTE_S
+            for point in answer["Datapoints"]
+            for second in range(MINUTE_S)
+        }
+        points = {second: value for second, value in points.items() if second <= now}
+        return Finding({"deliveries": {"legacy": points}}, why="CloudWatch: messages both ways, a minute's mean")
+
+
+def _feature(config: Config) -> str:
+    """A connection carries every feature of its stack."""
+    return config.features[0].name if len(config.features) == 1 else EVERY_TENANT
