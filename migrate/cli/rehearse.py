@@ -53,7 +53,7 @@ def rehearse(
     """Do the whole migration on the local AWS, unattended, with people who talk all the while and keep their records.
 
     Stacks of its own, whatever `migrate up` runs. Exit code 0: the real thing would have lost nothing; 3: it would
-    have, and which message in which step, or a command would have stopped it.
+    have, and which message in which step, or a command would have stopped it; 4: this machine was too busy to tell.
 
     Example: migrate rehearse --config migrate.toml --package chat-send=build/send.zip
     """
@@ -86,8 +86,10 @@ def rehearse(
     if json_:
         views = [{"passed": one.passed, **asdict(one)} for one in results]
         print_json(views if all_ else views[0])
-    if not all(one.passed for one in results):
+    if any(not one.passed and not one.is_late for one in results):
         raise typer.Exit(int(ExitCode.FAILED))
+    if not all(one.passed for one in results):
+        raise typer.Exit(int(ExitCode.INCONCLUSIVE))
 
 
 def _stacks(app: str, all_: bool, config: Path | None, package: list[str], env: list[str]) -> list[Stack]:
@@ -136,9 +138,12 @@ async def _interruptible(rehearsal: Rehearsal) -> Result:
 
 
 def _show(result: Result) -> None:
-    out.print(f"\n{'PASS' if result.passed else 'FAIL'}  {result.app}, {result.seconds:g} s")
+    verdict = "PASS" if result.passed else "UNSURE" if result.is_late else "FAIL"
+    out.print(f"\n{verdict}  {result.app}, {result.seconds:g} s")
     if result.problem:
-        out.print(f"  {result.problem}")
+        out.print(f"  {result.problem}", markup=False)
+    if result.is_late:
+        out.print("  it came in the end: this machine was too busy to tell; run it again on a quiet one")
     for name, one in result.by_step.items():
         out.print(
             f"  {name:62} {one['said']:5} said {one['heard']:6} heard {one['lost']:4} lost {one['doubled']:4} doubled"

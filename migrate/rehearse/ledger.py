@@ -13,6 +13,9 @@ from dataclasses import dataclass, field
 
 __all__ = ["Ledger", "Record", "Said", "StepCount", "Wrong"]
 
+# An agent run or an answer takes about a second; what is not there after the longer time is lost, or will be said so.
+UNDER_WAY_S, LONGEST_UNDER_WAY_S = 2.0, 12.0
+
 
 @dataclass(frozen=True, slots=True)
 class Said:
@@ -90,6 +93,15 @@ class Ledger:
             for name in sorted(one.to)
             if not self.records[name].times(one.text)
         ]
+
+    def is_behind(self, now: float) -> bool:
+        """Whether something said a moment ago is still under way: a busy machine, which needs no more to do."""
+        for one in reversed(self.said):
+            if one.at < now - LONGEST_UNDER_WAY_S:
+                return False
+            if one.at < now - UNDER_WAY_S and not all(self.records[name].times(one.text) for name in one.to):
+                return True
+        return False
 
     def wrong(self) -> list[Wrong]:
         """Everything that is lost, doubled, or heard by somebody whom it was not for."""

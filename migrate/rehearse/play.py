@@ -84,6 +84,7 @@ class Rehearsal:
         self._haunted: Haunted
         self._before: dict[str, Any] = {}
         self._bridge: asyncio.subprocess.Process | None = None
+        self._seemed_lost = False
 
     async def run(self) -> Result:
         """All of it. Raises MigrateError only for what is no verdict: stacks that do not start."""
@@ -102,6 +103,7 @@ class Rehearsal:
                     with contextlib.suppress(MigrateError):
                         await crowd.finish()
                 self._judge(crowd)
+                result.is_late = self._seemed_lost and not result.wrong
         finally:
             result.seconds = round(time.monotonic() - began, 1)
         return result
@@ -399,6 +401,7 @@ class Rehearsal:
             yield facts
             missing = await self._here.settled()
             if missing:
+                self._seemed_lost = True
                 raise StoppedError(f"lost: {missing[0]}")
             wrong = self._here.ledger.wrong()
             doubled = [one for one in wrong if one.times]

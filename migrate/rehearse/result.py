@@ -30,6 +30,7 @@ class Result:
     Attributes:
         problem: why it ended early, or what a command would have done wrong.
         not_rehearsed: (what, what to do) of what the local AWS or the description has not.
+        is_late: what seemed lost came in the end: the machine was too busy to tell.
     """
 
     app: str
@@ -44,6 +45,7 @@ class Result:
     not_rehearsed: list[dict[str, str]] = field(default_factory=list)
     events: list[str] = field(default_factory=list)
     report: str = ""
+    is_late: bool = False
     folder: str = ""
     seconds: float = 0.0
 

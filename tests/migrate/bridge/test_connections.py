@@ -175,7 +175,7 @@ def test_owners_do_not_pile_up_for_ever(dynamodb: Any, monkeypatch: pytest.Monke
     assert len(found._owners) == 3
 
 
-def _table(name: str, **more: str) -> Table:
+def _table(name: str, **more: Any) -> Table:
     return Table(name=name, role="connections", key="id", **more)
 
 

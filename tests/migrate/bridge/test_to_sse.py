@@ -19,6 +19,7 @@ from migrate.bridge.core import NOBODY, Owner, Rules
 from migrate.bridge.status import BridgeStatus
 from migrate.bridge.to_sse import LegacyToSse
 from migrate.config.model import Deliver, Feature
+from migrate.shadow.faults import Faults
 from migrate.tokens import mint
 
 SECRET = "0123456789012345678901234567890123456789"
@@ -95,13 +96,14 @@ def record(*keys: str) -> str:
 async def run(
     queue: Queue, service: Service, folder: Path, *, rules: Rules = RULES,
     who: Callable[[str], Owner] = lambda _: NOBODY, seen: Callable[[str], None] = lambda _: None,
+    loses: Callable[[], bool] = lambda: False,
 ) -> BridgeStatus:  # fmt: skip
     """Let the bridge work until the queue is empty."""
     status, stop = BridgeStatus(), asyncio.Event()
     transport = httpx.MockTransport(service)
     async with httpx.AsyncClient(base_url="http://sse", transport=transport) as http:
         aside = folder / "aside.jsonl"
-        bridge = LegacyToSse(queue, "q", http, token, rules, status, aside, who, seen)
+        bridge = LegacyToSse(queue, "q", http, token, rules, status, aside, who, seen, loses)
         task = asyncio.create_task(bridge.run(stop))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(20):
@@ -118,6 +120,14 @@ async def test_messages_are_published_and_then_deleted(tmp_path: Path) -> None:
     service = Service()
     status = await run(Queue(record("a", "b"), record("c")), service, tmp_path)
     assert (service.keys, status.to_sse, status.problem_to_sse) == (["a", "b", "c"], 3, "")
+
+
+async def test_a_message_can_be_lost_on_purpose(tmp_path: Path) -> None:
+    """MG16: a rehearsal in which nothing can be lost would prove nothing."""
+    service = Service()
+    queue = Queue(record("a", "b", "c"))
+    await run(queue, service, tmp_path, loses=Faults.parse("bridge-drop=2").loses_crossing)
+    assert service.keys == ["a", "c"]
 
 
 async def test_a_service_that_is_away_is_waited_for(tmp_path: Path) -> None:

@@ -36,6 +36,18 @@ def test_what_is_lost_is_named_with_its_step() -> None:
     assert made.missing(before=1.5) == []
 
 
+def test_people_wait_while_something_is_under_way_and_not_for_what_is_lost() -> None:
+    made = ledger()
+    assert not made.is_behind(3.0)
+    assert made.is_behind(5.0)
+    # Nobody waits for ever: what is not there by now is lost, and is said to be.
+    assert not made.is_behind(20.0)
+    for name in ("ben", "cleo"):
+        made.records[name].hear("sse", "one")
+        made.records[name].hear("sse", "two")
+    assert not made.is_behind(5.0)
+
+
 def test_twice_over_one_stack_is_doubled_and_a_stranger_is_told() -> None:
     made = ledger()
     for name in ("ben", "cleo"):
