@@ -94,6 +94,9 @@ class FunctionReader:
             log_group=group,
             retention_days=self._retention(group),
             sources=tuple(self._sources(name)),
+            runtime=configuration.get("Runtime", ""),
+            handler=configuration.get("Handler", ""),
+            timeout_s=int(configuration.get("Timeout", 0)),
         )
 
     def _allowed(self, role_arn: str) -> tuple[tuple[str, str], ...]:

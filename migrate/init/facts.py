@@ -47,6 +47,7 @@ class FunctionFact:
         log_group: empty for the default.
         retention_days: of the log group; 0 for ever; None when not known.
         sources: what invokes it besides the API: queues, streams.
+        runtime, handler, timeout_s: as deployed; empty and 0 when not known.
     """
 
     name: str
@@ -55,6 +56,9 @@ class FunctionFact:
     log_group: str = ""
     retention_days: int | None = None
     sources: tuple[str, ...] = ()
+    runtime: str = ""
+    handler: str = ""
+    timeout_s: int = 0
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from migrate.init.draft import Draft, Limit
 from migrate.init.facts import FunctionFact, RouteFact, StackFacts
 from migrate.init.guess_tables import guess_tables
 from migrate.init.names import simple
+from migrate.tee.install import HANDLER
 
 __all__ = ["guess"]
 
@@ -116,6 +117,17 @@ def _functions(draft: Draft, facts: StackFacts) -> None:
             draft.note(place, "It uses the stack's tables, and may not post to connections as far as could be seen.")
         if function.sources:
             draft.note(place, f"Invoked by {', '.join(function.sources)} as well.")
+        if keys:
+            one["routes"] = keys
+        # What a rehearsal deploys it with. A tee's handler is not the function's own.
+        for key in ("runtime", "handler"):
+            if getattr(function, key) and function.handler != HANDLER:
+                one[key] = getattr(function, key)
+        if function.timeout_s:
+            one["timeout_s"] = function.timeout_s
+        if function.env:
+            names = ", ".join(sorted(name for name in function.env if not name.startswith("WS2SSE_")))
+            draft.note(place, f"Its environment has {names}: give stand-ins in `env` for a rehearsal.")
         if function.log_group and function.log_group != f"/aws/lambda/{function.name}":
             one["log_group"] = function.log_group
         if function.retention_days == 0:

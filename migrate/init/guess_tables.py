@@ -41,6 +41,7 @@ def guess_tables(draft: Draft, facts: StackFacts) -> None:
             one["key"] = table.keys[0][0] if table.keys else ""
             if len(table.keys) > 1:
                 one["sort_key"] = table.keys[1][0]
+        _keys(table, one)
         if table.ttl:
             one["ttl"] = table.ttl
             draft.note(place, "ttl: the table's own setting.")
@@ -50,6 +51,17 @@ def guess_tables(draft: Draft, facts: StackFacts) -> None:
             "no table of connections was found: without one, drain and clean-up reach nobody; "
             "add it with --set tables.N.name=..., role=connections, key=..."
         )
+
+
+def _keys(table: TableFact, one: dict[str, Any]) -> None:
+    """What a rehearsal makes the table with, where the other keys do not say it."""
+    if table.keys and table.keys[0][0] != one["key"]:
+        one["partition_key"] = table.keys[0][0]
+    types = {name: kind for keys in (table.keys, *table.indexes.values()) for name, kind in keys if kind != "S"}
+    if types:
+        one["key_types"] = types
+    if table.indexes:
+        one["indexes"] = {index: [name for name, _ in keys] for index, keys in table.indexes.items()}
 
 
 def _role(facts: StackFacts, table: TableFact, shape: Shape | None) -> tuple[str, str]:

@@ -46,6 +46,11 @@ def test_one_table_with_prefixes_and_a_numeric_sort_key(stack: Stack) -> None:
     assert (table.user, table.user_index, table.ttl, table.role) == ("ownerId", "byOwner", "dies", "connections")
     assert (config.api.id, config.api.stage, config.api.route_selection) == (stack.api, "live", "$request.body.op")
     assert [(one.types, one.type_field) for one in config.features] == [(("send",), "op"), (("status",), "op")]
+    # What a rehearsal makes it with again.
+    assert (table.key_types, table.indexes) == ({"sk": "N"}, {"byOwner": ["ownerId"]})
+    routes = [key for function in config.functions for key in function.routes]
+    assert sorted(routes) == ["$connect", "$default", "$disconnect", "send", "status"]
+    assert all(one.runtime.startswith("python3") and one.handler == "app.handler" for one in config.functions)
 
 
 def test_connections_inside_a_map(stack: Stack) -> None:
@@ -65,6 +70,7 @@ def test_id_in_an_attribute_that_is_no_key(stack: Stack) -> None:
     run("init", "--yes")
     (table,) = load_config(Path("migrate.toml")).tables
     assert (table.key, table.user, table.connected_at) == ("ws", "userId", "connectedAt")
+    assert table.partition_key == "userId"
 
 
 def test_no_secret_and_no_value_is_written(stack: Stack) -> None:
