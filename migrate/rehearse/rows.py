@@ -52,10 +52,11 @@ class Haunted:
         return ghosts
 
     def _nobody(self, name: str) -> dict[str, dict[str, str]]:
-        """The user of a ghost: somebody to whom nothing is ever said, so that the sweep alone finds the row."""
-        user = self._table.user
-        has_name = user and user != self._table.key and "S" in self._like.get(user, {})
-        return {user: {"S": f"ghost-{name}"}} if has_name else {}
+        """User and tenant of a ghost: somebody to whom nothing is ever said, so that the sweep finds the row, and not
+        the application, which removes whom it gets 410 for."""
+        names = {self._table.user, self._table.tenant} - {"", self._table.key}
+        mine = {one for one in names if "S" in self._like.get(one, {})}
+        return {one: {"S": f"ghost-{name}"} for one in mine}
 
     def rows(self) -> dict[str, dict[str, Any]]:
         """What is in it, by connection id."""
