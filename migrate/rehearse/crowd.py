@@ -19,6 +19,8 @@ __all__ = ["Crowd"]
 SETTLE_S, SETTLE_MOST_S = 25.0, 90.0
 QUIET_S = 2.0
 EVERY_S = 1.6
+# The service looks at the flags every 2 s, a client asks every half second.
+ASKED_S = 4.0
 
 
 class Crowd:
@@ -98,6 +100,14 @@ class Crowd:
             self.check_alive()
             await asyncio.sleep(0.2)
         return True
+
+    async def calm(self, within: float) -> None:
+        """Wait until everybody has asked for the flag, and nobody is on two stacks any more."""
+        deadline = time.monotonic() + within
+        await asyncio.sleep(ASKED_S)
+        while not all(one.is_settled for one in self.people) and time.monotonic() < deadline:
+            self.check_alive()
+            await asyncio.sleep(0.2)
 
     def transports(self) -> dict[str, int]:
         """How many are where."""

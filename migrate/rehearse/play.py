@@ -31,7 +31,7 @@ from migrate.up.state import STACK, StateDir
 __all__ = ["Pace", "Rehearsal"]
 
 PUBLISH = ("events:publish",)
-MOVE_S = 80.0
+MOVE_S, ALONE_S = 80.0, 3.0
 COMPARE_S = 90.0
 HEADING = """The application {name} in a rehearsal. Thresholds and times are for minutes of a few people's traffic,
 not for production."""
@@ -258,8 +258,10 @@ class Rehearsal:
         crowd = self._here
         async with self._checked("half of the users move, and come back") as facts:
             await self._for_each_feature("cutover", "--percent", "50", "--execute")
-            await asyncio.sleep(6)
+            await crowd.calm(MOVE_S)
+            # A while on the new stack alone: what the bridge loses is seen here, while everybody can still come back.
             facts["over"] = crowd.transports()["sse"]
+            await asyncio.sleep(ALONE_S)
             await self._for_each_feature("rollback")
             await self._all_on("websocket", self._movers)
 
