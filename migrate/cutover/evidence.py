@@ -13,16 +13,14 @@ import httpx
 from migrate.compare.verdicts import last_verdict
 from migrate.config import Config
 from migrate.control.table import ControlTable
-from migrate.cutover.budget import Counts, Share, Window, read_counts
-from migrate.cutover.gates import HOOK, Gate, State, budget_gate, comparison_gates
+from migrate.cutover.budget import Counts, Looks, Share, Window, read_counts
+from migrate.cutover.gates import HOOK, Gate, State, away_gate, budget_gate, comparison_gates
 
 __all__ = ["Evidence"]
 
 HOOK_S = 30.0
 WATCH_HOOK_S = 4.0
 METRICS_S = 2.0
-MISSES = 2
-"""So many answers may be missing before a service counts as away: one may be lost on the way."""
 
 
 class Evidence:
@@ -47,7 +45,8 @@ class Evidence:
         self._tenant = tenant
         self._clock = clock
         self._window = Window()
-        self._missed = 0
+        self._looks = Looks()
+        self._missed = ""
         self.streams = 0
         """Streams open on the instance that was asked last."""
 
@@ -74,13 +73,13 @@ class Evidence:
         gates = comparison_gates(verdict, self._config.gates, self._clock())
         counts = self._counts()
         budget = self._config.gates.error_budget
+        looks = self._looks.add(self._clock(), isinstance(counts, Counts))
         if isinstance(counts, Counts):
-            self._missed = 0
             gates.append(budget_gate(self._window.add(self._clock(), counts), budget))
         else:
-            self._missed += 1
-            if self._missed >= MISSES:
-                gates.append(budget_gate(counts, budget))
+            self._missed = counts
+        if (away := away_gate(looks, self._looks.in_a_row, self._missed, budget)) is not None:
+            gates.append(away)
         return [*gates, *self._hooks("while", percent, WATCH_HOOK_S)]
 
     def _counts(self) -> Counts | str:

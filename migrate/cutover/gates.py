@@ -16,12 +16,25 @@ from migrate.config.model import Gates
 from migrate.cutover.budget import Share
 from migrate.errors import GateClosedError, InconclusiveError
 
-__all__ = ["BUDGET", "CAPTURE", "COMPARISON", "HOOK", "Gate", "State", "budget_gate", "comparison_gates", "demand"]
+__all__ = [
+    "BUDGET",
+    "CAPTURE",
+    "COMPARISON",
+    "HOOK",
+    "Gate",
+    "State",
+    "away_gate",
+    "budget_gate",
+    "comparison_gates",
+    "demand",
+]
 
 COMPARISON, CAPTURE, BUDGET, HOOK = "comparison", "capture", "error-budget", "hook"
 MIN_REQUESTS = 20
 """Below so many requests a share says nothing, unless the failures alone are more than a few."""
 MIN_FAILURES = 3
+MISSES = 2
+"""So many answers in a row may be missing before a service counts as away: one may be lost on the way."""
 
 
 class State(StrEnum):
@@ -84,6 +97,22 @@ def budget_gate(share: Share | str, budget: float) -> Gate:
             return Gate(BUDGET, State.SHUT, f"{said}, gates.error_budget is {budget:.3%}", breaks=True)
         return Gate(BUDGET, State.OPEN, f"{said}: too few to say")
     return Gate(BUDGET, State.OPEN, said)
+
+
+def away_gate(looks: Share, in_a_row: int, why: str, budget: float) -> Gate | None:
+    """Whether the service answers its metrics: None: as far as is known; else the gate is shut.
+
+    Args:
+        looks: of which some had no answer.
+        in_a_row: of those, the last ones.
+        why: what was wrong the last time.
+    """
+    if in_a_row >= MISSES:
+        return Gate(BUDGET, State.SHUT, why, breaks=True)
+    if looks.failed >= MIN_FAILURES and looks.failed / looks.total > budget:
+        said = f"{looks.failed} of {looks.total} looks at /metrics had no answer {looks.over}; the last one: {why}"
+        return Gate(BUDGET, State.SHUT, said, breaks=True)
+    return None
 
 
 def demand(gates: Sequence[Gate], without: Sequence[str] = ()) -> None:
