@@ -113,6 +113,9 @@ class Flags:
                 self._table.put(item, condition="epoch = :epoch", values={":epoch": seen.epoch})
         except ConditionFailedError as failed:
             held = failed.item or {}
+            if all(held.get(name) == item[name] for name in ("percent", "epoch", "salt", "updated_at", "updated_by")):
+                # Our own: its answer was lost on the way, and the client sent it again.
+                return flag
             raise RefusedError(
                 f"{feature} ({tenant}) was changed to {held.get('percent', '?')} % by "
                 f"{held.get('updated_by', 'somebody else')} meanwhile; nothing is changed",

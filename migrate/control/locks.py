@@ -22,28 +22,41 @@ import psutil
 from migrate.control.table import ConditionFailedError, ControlTable
 from migrate.errors import MigrateError, RefusedError
 
-__all__ = ["LEASE_S", "SKEW_S", "Lease", "Locks"]
+__all__ = ["LEASE_S", "SKEW_S", "HeldError", "Lease", "Locks", "LostError"]
 
 LEASE_S = 60.0
 SKEW_S = 5.0
 
 
+class HeldError(RefusedError):
+    """Somebody holds it. mark: of the lease that does, as `Lease.mark`."""
+
+    def __init__(self, message: str, hint: str | None = None, mark: str = "") -> None:
+        super().__init__(message, hint)
+        self.mark = mark
+
+
+class LostError(RefusedError):
+    """It was held, and could not be renewed in time."""
+
+
 class Lease:
     """A lock that is held. `check` before each step that must not be done twice."""
 
-    def __init__(self, name: str, owner: str, until: float, clock: Callable[[], float]) -> None:
+    def __init__(self, name: str, owner: str, mark: str, until: float, clock: Callable[[], float]) -> None:
         self.name = name
         self.owner = owner
+        self.mark = mark
         self.until = until
         """When it ends by itself if it is not renewed, epoch seconds."""
         self._clock = clock
         self._lost = threading.Event()
 
     def check(self) -> None:
-        """Raises: RefusedError: the lock was lost (this process was stopped longer than its lease)."""
+        """Raises: LostError: this process was stopped, or the table was away, for longer than the lease."""
         # By the clock as well: who renews it may hang in the network, or have been stopped together with us.
         if self._lost.is_set() or self._clock() > self.until:
-            raise RefusedError(
+            raise LostError(
                 f"the lock {self.name} was lost: another process may have taken it over", "run the command again"
             )
 
@@ -68,10 +81,10 @@ class Locks:
     def hold(self, name: str, owner: str, lease_s: float = LEASE_S) -> Iterator[Lease]:
         """Hold a lock during the block; it is renewed in the background.
 
-        Raises: RefusedError: somebody else holds it; says who, since when and until when.
+        Raises: HeldError: somebody else holds it; says who, since when and until when.
         """
         mark = secrets.token_hex(8)
-        lease = Lease(name, owner, self._clock() + lease_s, self._clock)
+        lease = Lease(name, owner, mark, self._clock() + lease_s, self._clock)
         self._take(name, owner, mark, lease_s)
         ended = threading.Event()
         renewing = threading.Thread(target=self._renew, args=(lease, mark, lease_s, ended), daemon=True)
@@ -110,15 +123,18 @@ class Locks:
                     values={":now": now - SKEW_S},
                 )
             except ConditionFailedError as failed:
+                if failed.item and failed.item.get("mark") == mark:
+                    return  # the answer was lost on the way, and the client sent it again
                 if not failed.item or not _is_dead(failed.item.get("process")):
                     raise
                 self._table.put(item, condition="mark = :mark", values={":mark": failed.item["mark"]})
         except ConditionFailedError as failed:
             held = failed.item or {}
             who = held.get("owner", "somebody")
-            raise RefusedError(
+            raise HeldError(
                 f"{name} is being worked on by {who} since {_time(held.get('since', now))}",
                 f"wait for it; if that process died, its lock ends at {_time(held.get('until', now) + SKEW_S)}",
+                str(held.get("mark", "")),
             ) from None
 
     def _renew(self, lease: Lease, mark: str, lease_s: float, ended: threading.Event) -> None:

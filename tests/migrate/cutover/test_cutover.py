@@ -175,6 +175,8 @@ def world(moto_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     made = World(table, metrics, tmp_path / "migrate.toml", dynamodb, env)
     made.config()
     yield made
+    # Also the one that a test has put in its place: a thread that nobody ends keeps the whole run from ending.
+    made.metrics.stop()
     metrics.stop()
 
 
