@@ -21,6 +21,7 @@ from migrate.control.checkpoints import Checkpoints
 from migrate.control.locks import Lease
 from migrate.errors import MigrateError, RefusedError
 from migrate.resources.discover import is_missing, traffic
+from migrate.resources.functions import read_function
 from migrate.resources.model import Plan, Step
 from migrate.sweep.dynamojson import encode
 from migrate.sweep.export import Export
@@ -130,8 +131,9 @@ class _Worker:
         )
 
     def _event_source(self, number: int, step: Step) -> None:
-        self._keep(number, step)
         client = self._config.client("lambda")
+        mapping = _plain(_bare(client.get_event_source_mapping(UUID=step.name)))
+        self._keep(number, step, mapping=mapping)
         _patiently(lambda: client.delete_event_source_mapping(UUID=step.name))
         # It is in the state Deleting for a while; the function and the queue are not to go before it.
         end = time.monotonic() + BUSY_S
@@ -151,7 +153,7 @@ class _Worker:
 
     def _function(self, number: int, step: Step) -> None:
         client = self._config.client("lambda")
-        found = client.get_function(FunctionName=step.name)
+        found = read_function(client, step.name)
         code = ""
         location = found.get("Code", {}).get("Location")
         if location:
@@ -162,14 +164,13 @@ class _Worker:
             raise MigrateError(
                 f"{step.id}: its code cannot be fetched", "it needs lambda:GetFunction; nothing was deleted"
             )
-        found.pop("ResponseMetadata", None)
         found.get("Code", {}).pop("Location", None)
-        self._keep(number, step, function=_plain(found), code_zip=code)
+        self._keep(number, step, function=found, code_zip=code)
         _patiently(lambda: client.delete_function(FunctionName=step.name))
 
     def _role(self, number: int, step: Step) -> None:
-        self._keep(number, step)
         iam = self._config.client("iam")
+        self._keep(number, step, role=_plain(iam.get_role(RoleName=step.name)["Role"]))
         for policy in step.facts["attached"]:
             _or_gone(partial(iam.detach_role_policy, RoleName=step.name, PolicyArn=policy))
         for policy in iam.list_role_policies(RoleName=step.name)["PolicyNames"]:

@@ -19,8 +19,8 @@ KINDS: dict[str, tuple[str, str]] = {
     "api-mapping": ("delete the custom domain's mapping", "the mapping, once there is an API again"),
     "event-source": ("delete the mapping of the queue or stream to the function", "the mapping, with another UUID"),
     "api": ("delete the API, its stages, routes and authorizers", "nothing: its id and address are gone for ever"),
-    "function": ("delete", "the function, its code and configuration, without its versions"),
-    "role": ("delete", "the role with its policies, under another unique id"),
+    "function": ("delete", "the function, its latest code and all of its configuration, without its other versions"),
+    "role": ("delete", "the role with its policies and boundary, under another unique id"),
     "queue": ("delete", "the queue without its messages; on AWS 60 s later at the earliest"),
     "table": ("delete", "the table with all its items, from the export"),
 }

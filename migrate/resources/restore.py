@@ -6,7 +6,6 @@ is there already is left alone and said: nothing is overwritten. The API itself 
 
 from __future__ import annotations
 
-import base64
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -18,6 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from migrate.config import Config
 from migrate.errors import MigrateError
 from migrate.resources.discover import is_missing
+from migrate.resources.functions import make_function
 from migrate.sweep.dynamojson import canonical, decode, encode
 from migrate.sweep.export import Page
 
@@ -27,10 +27,14 @@ ORDER = ("role", "table", "queue", "function", "event-source", "log-group", "ala
 WAIT_S = 90.0
 BATCH = 25
 
-_FUNCTION = (
-    "FunctionName", "Role", "Handler", "Runtime", "Description", "Timeout", "MemorySize", "Environment",
-    "Architectures", "EphemeralStorage", "KMSKeyArn", "TracingConfig", "PackageType",
+# Of a mapping, besides what it reads and for whom (CreateEventSourceMapping, Lambda API reference).
+_SOURCE = (
+    "BatchSize", "MaximumBatchingWindowInSeconds", "FunctionResponseTypes", "FilterCriteria", "ScalingConfig",
+    "StartingPosition", "StartingPositionTimestamp", "ParallelizationFactor", "MaximumRecordAgeInSeconds",
+    "BisectBatchOnFunctionError", "MaximumRetryAttempts", "TumblingWindowInSeconds", "DestinationConfig", "KMSKeyArn",
+    "MetricsConfig", "ProvisionedPollerConfig",
 )  # fmt: skip
+_ROLE = ("Description", "MaxSessionDuration")
 _QUEUE_ONLY_READ = {"QueueArn", "CreatedTimestamp", "dead_letters_of"}
 
 
@@ -100,12 +104,18 @@ class _Maker:
 
     def _role(self, name: str, record: Mapping[str, Any]) -> Restored:
         iam, facts, role = self._config.client("iam"), record["facts"], record["name"]
-        outcome = "made"
+        kept, outcome = record.get("role") or {}, "made"
         try:
+            more = {key: kept[key] for key in _ROLE if kept.get(key)}
+            if boundary := (kept.get("PermissionsBoundary") or {}).get("PermissionsBoundaryArn"):
+                more["PermissionsBoundary"] = boundary
+            if tags := [one for one in kept.get("Tags") or () if not one["Key"].startswith("aws:")]:
+                more["Tags"] = tags
             iam.create_role(
                 RoleName=role,
                 Path=facts["Path"],
                 AssumeRolePolicyDocument=json.dumps(facts["AssumeRolePolicyDocument"]),
+                **more,
             )
         except iam.exceptions.EntityAlreadyExistsException:
             outcome = "there already"
@@ -161,44 +171,35 @@ class _Maker:
         return Restored(name, "there already")
 
     def _function(self, name: str, record: Mapping[str, Any]) -> Restored:
-        client, function = self._config.client("lambda"), record["function"]
-        configuration = function["Configuration"]
-        try:
-            client.get_function_configuration(FunctionName=record["name"])
-        except ClientError as error:
-            if not is_missing(error):
-                raise
-        else:
-            return Restored(name, "there already")
-        arguments = {key: configuration[key] for key in _FUNCTION if configuration.get(key)}
-        arguments["Environment"] = {"Variables": configuration.get("Environment", {}).get("Variables", {})}
-        arguments["Layers"] = [one["Arn"] for one in configuration.get("Layers", ())]
-        image = function.get("Code", {}).get("ImageUri")
-        code = {"ImageUri": image} if image else {"ZipFile": base64.b64decode(record["code_zip"])}
-        if function.get("Tags"):
-            arguments["Tags"] = function["Tags"]
-        _until_taken(lambda: client.create_function(Code=code, **arguments))
-        client.get_waiter("function_active_v2").wait(
-            FunctionName=record["name"], WaiterConfig={"Delay": 1, "MaxAttempts": 90}
-        )
-        return Restored(name, "made", "its permissions for API Gateway come with the new API")
+        outcome, lost = make_function(self._config.client("lambda"), record)
+        if outcome != "made":
+            return Restored(name, outcome)
+        note = "its permissions for API Gateway come with the new API"
+        return Restored(name, outcome, "; ".join([note, f"not brought back: {', '.join(lost)}"] if lost else [note]))
 
     def _event_source(self, name: str, record: Mapping[str, Any]) -> Restored:
         client, facts = self._config.client("lambda"), record["facts"]
+        mapping = {**facts, **(record.get("mapping") or {})}
+        source = self._present(facts["EventSourceArn"])
         pages = client.get_paginator("list_event_source_mappings").paginate(FunctionName=facts["FunctionName"])
-        if any(
-            one["EventSourceArn"] == facts["EventSourceArn"] for page in pages for one in page["EventSourceMappings"]
-        ):
+        if any(one["EventSourceArn"] == source for page in pages for one in page["EventSourceMappings"]):
             return Restored(name, "there already")
-        keys = (
-            "FunctionName",
-            "EventSourceArn",
-            "BatchSize",
-            "MaximumBatchingWindowInSeconds",
-            "FunctionResponseTypes",
+        arguments = {key: mapping[key] for key in _SOURCE if mapping.get(key) not in (None, [], {})}
+        if not arguments.get("DestinationConfig", {}).get("OnFailure", {"": ""}):
+            del arguments["DestinationConfig"]
+        enabled = mapping.get("State") not in {"Disabled", "Disabling"}
+        client.create_event_source_mapping(
+            FunctionName=facts["FunctionName"], EventSourceArn=source, Enabled=enabled, **arguments
         )
-        client.create_event_source_mapping(**{key: facts[key] for key in keys if facts.get(key)})
-        return Restored(name, "made", "with another UUID")
+        return Restored(name, "made", "with another UUID" + ("" if enabled else "; it is disabled, as it was"))
+
+    def _present(self, arn: str) -> str:
+        """The stream of a table that was made again has another name (DynamoDB guide, "Change data capture")."""
+        table, is_stream, _ = arn.partition("/stream/")
+        if not is_stream or ":dynamodb:" not in arn:
+            return arn
+        found = self._config.client("dynamodb").describe_table(TableName=table.rsplit("/", 1)[-1])["Table"]
+        return str(found.get("LatestStreamArn") or arn)
 
     def _log_group(self, name: str, record: Mapping[str, Any]) -> Restored:
         client, days = self._config.client("logs"), record["facts"]["retentionInDays"]
@@ -261,18 +262,3 @@ def _missing(client: Any, table: str, wanted: Mapping[bytes, Any]) -> int:
     for page in client.get_paginator("scan").paginate(TableName=table, ConsistentRead=True):
         left -= {canonical(encode(item)) for item in page["Items"]}
     return len(left)
-
-
-def _until_taken(call: Callable[[], Any]) -> None:
-    """A role that was made a moment ago cannot be assumed yet (IAM guide, "eventual consistency")."""
-    end = time.monotonic() + WAIT_S
-    while True:
-        try:
-            call()
-        except ClientError as error:
-            text = str(error.response["Error"].get("Message", ""))
-            if "cannot be assumed" not in text or time.monotonic() > end:
-                raise
-            time.sleep(2)
-        else:
-            return
