@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup run test check bench load phase3-drill client lock browser redis clean
+.PHONY: help setup run test check bench load pictures phase3-drill client lock browser redis clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -41,6 +41,9 @@ bench: $(STAMP) ## benchmarks, as ratios against a peer measured in the same run
 
 load: $(STAMP) ## both stacks under the same load, in turn: table and page (needs `migrate up --detach`)
 	@$(BIN)/python -m loadtests.compare $(LOAD_ARGS)
+
+pictures: $(STAMP) browser ## the pictures of the documents again, from the real thing (fonts for Japanese, Korean, Arabic help)
+	@$(BIN)/python docs/pictures/record.py $(PICTURES)
 
 phase3-drill: $(STAMP) browser redis ## prove that sse_service builds and passes its tests once the rest is deleted
 	@VENV=$(VENV) bash .ci/phase3-drill.sh
