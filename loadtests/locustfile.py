@@ -9,7 +9,8 @@ docs/guides/load.md.
 
 from __future__ import annotations
 
-from typing import Any
+import sys
+from typing import Any, NoReturn
 
 from locust import events
 
@@ -17,6 +18,7 @@ from loadtests.users.conversations import Answers, Direct, Tenant
 from loadtests.users.people import Person
 from loadtests.users.rooms import Idle, Rooms, SlowReaders, Storm
 from loadtests.users.run import Run
+from loadtests.users.target import TargetError
 
 
 class RoomsWs(Rooms):
@@ -104,27 +106,46 @@ CLASSES: dict[str, type[Person]] = {
 def _options(parser: Any) -> None:
     # Locust's own defaults are all interfaces.
     parser.set_defaults(web_host="127.0.0.1", master_bind_host="127.0.0.1")
-    group = parser.add_argument_group("load of both stacks")
-    group.add_argument("--state-dir", default=".migrate", help="of `migrate up`")
-    group.add_argument("--target-file", default="", help="addresses of other stacks, as JSON (see docs/guides/load.md)")
-    group.add_argument("--rate", type=float, default=0.5, help="messages a second of each user who says something")
-    group.add_argument("--seconds", type=float, default=0, help="how long messages are sent; 0: until stopped")
-    group.add_argument("--size", type=int, default=100, help="bytes of a message at least")
-    group.add_argument("--lost-after", type=float, default=15, help="seconds after which a message counts as lost")
-    group.add_argument("--result", default="", help="a file for the result, as JSON")
-    group.add_argument("--run-id", default="", help="must be the same for all workers")
+
+    def add(name: str, default: object, text: str, *, shown: bool) -> None:
+        # Types of defaults are what the form of the web interface keeps to; it does not show groups of arguments.
+        parser.add_argument(name, type=type(default), default=default, help=text, include_in_web_ui=shown)
+
+    add("--rate", 0.5, "messages a second of each user who says something", shown=True)
+    add("--seconds", 0.0, "how long messages are sent; 0: until stopped", shown=True)
+    add("--size", 100, "bytes of a message at least", shown=True)
+    add("--lost-after", 15.0, "seconds after which a message counts as lost", shown=True)
+    add("--warm-up", 2.0, "seconds of messages beforehand that do not count", shown=True)
+    add("--state-dir", ".migrate", "of `migrate up`", shown=False)
+    add("--target-file", "", "addresses of other stacks, as JSON (see docs/guides/load.md)", shown=False)
+    add("--result", "", "a file for the result, as JSON", shown=False)
+    add("--run-id", "", "part of the names of rooms and messages; otherwise of the time", shown=False)
 
 
-def _init(environment: Any, **_: Any) -> None:
-    environment.loadtest = run = Run(environment)
+def prepare(environment: Any, **_: Any) -> None:
+    """What locust calls once it has its runner; exits with 2 and a hint for what cannot be run."""
+    options = environment.parsed_options
+    if len(environment.user_classes) != 1 and not (options.class_picker or options.worker):
+        _refuse("one class at a time: scenarios disturb each other", f"name one of {' '.join(CLASSES)}")
+    if options.rate <= 0 or options.seconds < 0 or options.lost_after <= 0 or options.warm_up < 0:
+        _refuse("--rate and --lost-after are above 0, --seconds and --warm-up not below", "locust --help")
+    try:
+        environment.loadtest = run = Run(environment)
+    except TargetError as error:
+        _refuse(str(error), error.hint)
     run.start()
     environment.events.quitting.add_listener(lambda **_: run.write())
+
+
+def _refuse(problem: str, hint: str) -> NoReturn:
+    sys.stderr.write(f"error: {problem}\nhint: {hint}\n")
+    sys.exit(2)
 
 
 def _listen() -> None:
     hooks: Any = events
     hooks.init_command_line_parser.add_listener(_options)
-    hooks.init.add_listener(_init)
+    hooks.init.add_listener(prepare)
 
 
 _listen()

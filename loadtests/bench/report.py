@@ -33,6 +33,7 @@ def spread(values: Sequence[float]) -> str:
 def provenance() -> dict[str, object]:
     """Where and with what it was measured."""
     names = (
+        "ws2sse",
         "ministack",
         "awslambdaric",
         "boto3",
@@ -42,22 +43,35 @@ def provenance() -> dict[str, object]:
         "websockets",
         "sse-starlette",
     )
-    try:
-        revision = subprocess.run(
-            ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
-        ).stdout.strip()
-    except OSError:
-        revision = ""
     return {
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "revision": revision or "unknown",
+        "revision": _revision(),
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.release()}",
         "cpu": _cpu(),
         "cores": os.cpu_count(),
+        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
         "load_before": os.getloadavg()[0],
         "versions": {name: _version(name) for name in names},
     }
+
+
+def _revision() -> str:
+    """Of these very files, with + for changes that are in no revision; "unknown" where they are an installed package,
+    even inside somebody's repository."""
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", *arguments], cwd=Path(__file__).parent, capture_output=True, text=True, check=False
+        ).stdout.strip()
+
+    try:
+        if not git("ls-files", Path(__file__).name):
+            return "unknown"
+        changed = git("status", "--porcelain", "--untracked-files=no", ":/")
+        return git("rev-parse", "--short", "HEAD") + ("+" if changed else "")
+    except OSError:
+        return "unknown"
 
 
 def _version(name: str) -> str:

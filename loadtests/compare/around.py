@@ -1,9 +1,13 @@
 """What must be so while both stacks of one `migrate up` are measured: the bridge held, functions pointed to the side
-that is measured. All of it over the network and the command line, and put back."""
+that is measured. All of it over the network and the command line.
+
+What is to be put back stands in a file of the state directory: a comparison that was killed is put right by the next.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import subprocess
 import sys
@@ -11,58 +15,134 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["bridge_held", "functions_point_to"]
+from loadtests.compare.errors import CompareError, InUseError
+
+__all__ = ["Around"]
 
 VARIABLE = "LEGACY_WS_MANAGEMENT_URL"
+FUNCTIONS = ("sendMessage", "getHistory", "default")
 
 
-@contextlib.contextmanager
-def bridge_held(state_dir: Path) -> Iterator[bool]:
-    """The bridge would copy each message of one stack to the other one. Yields whether it was running."""
-    status = json.loads(_migrate("bridge", "status", "--json", "--state-dir", str(state_dir)) or "{}")
-    running = status.get("state") not in ("held", None)
-    if running:
-        _migrate("bridge", "stop", "--state-dir", str(state_dir))
-    try:
-        yield running
-    finally:
-        if running:
-            _migrate("bridge", "start", "--state-dir", str(state_dir))
+class Around:
+    """Of the stacks of one state directory; `held` for the whole comparison, `pointed` for the drop-in's runs.
 
+    Args:
+        up: what `migrate up` says of itself (up.json).
+    """
 
-def _migrate(*arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "migrate", *arguments], capture_output=True, text=True, check=False, timeout=120
-    )
-    if done.returncode:
-        raise RuntimeError(f"`migrate {' '.join(arguments[:2])}`: {done.stderr.strip()[-300:]}")
-    return done.stdout
+    def __init__(self, state_dir: Path, up: Mapping[str, Any]) -> None:
+        self._state_dir = state_dir
+        self._up = up
+        self._file = state_dir / "load-compare.json"
+        self._client: Any = None
 
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """The bridge would copy each message of one stack to the other one.
 
-@contextlib.contextmanager
-def functions_point_to(up: Mapping[str, Any], url: str) -> Iterator[None]:
-    """The functions of rooms post to `url` (virtual connections) instead of API Gateway."""
-    import boto3
+        Raises: InUseError: another comparison runs. CompareError: the bridge cannot be stopped or started.
+        """
+        with (self._state_dir / "load-compare.lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise InUseError(
+                    f"another comparison runs against the stacks of {self._state_dir}", "wait for its end"
+                ) from None
+            self._put_back()
+            status = json.loads(self._migrate("bridge", "status", "--json"))
+            self._note(bridge=status.get("state") not in ("held", None))
+            try:
+                if self._noted().get("bridge"):
+                    self._migrate("bridge", "stop")
+                yield
+            finally:
+                self._put_back()
 
-    env = up["env"]
-    client = boto3.client(
-        "lambda",
-        endpoint_url=up["aws_endpoint_url"],
-        region_name=env["AWS_REGION"],
-        aws_access_key_id=env["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=env["AWS_SECRET_ACCESS_KEY"],
-    )
-    functions = up["stacks"]["rooms"]["functions"]
-    before = {}
-    try:
-        for kind in ("sendMessage", "getHistory", "default"):
-            name = functions[kind]
-            found = client.get_function_configuration(FunctionName=name)
-            before[name] = variables = found.get("Environment", {}).get("Variables", {})
-            client.update_function_configuration(
-                FunctionName=name, Environment={"Variables": {**variables, VARIABLE: url}}
+    @contextlib.contextmanager
+    def pointed(self, url: str) -> Iterator[None]:
+        """The functions of rooms post to `url` (virtual connections) instead of API Gateway."""
+        functions = self._up["stacks"]["rooms"]["functions"]
+        before = {name: self._variables(name).get(VARIABLE) for name in (functions[kind] for kind in FUNCTIONS)}
+        self._note(functions=before)
+        try:
+            for name in before:
+                self._point(name, url)
+            yield
+        finally:
+            self._point_back()
+
+    def _put_back(self) -> None:
+        """Everything that is noted."""
+        self._point_back()
+        if self._noted().get("bridge"):
+            self._migrate("bridge", "start")
+        self._file.unlink(missing_ok=True)
+
+    def _point_back(self) -> None:
+        functions = self._noted().get("functions")
+        for name, url in (functions or {}).items():
+            self._point(name, url)
+        if functions:
+            self._note(functions={})
+
+    def _point(self, name: str, url: str | None) -> None:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            variables = {key: value for key, value in self._variables(name).items() if key != VARIABLE}
+            if url is not None:
+                variables[VARIABLE] = url
+            self._lambda().update_function_configuration(FunctionName=name, Environment={"Variables": variables})
+        except (BotoCoreError, ClientError) as error:
+            raise CompareError(
+                f"{name} cannot be pointed to {url or 'API Gateway'}: {error}", "`migrate status`"
+            ) from None
+
+    def _variables(self, name: str) -> dict[str, str]:
+        found = self._lambda().get_function_configuration(FunctionName=name)
+        return dict(found.get("Environment", {}).get("Variables", {}))
+
+    def _lambda(self) -> Any:
+        if self._client is None:
+            import boto3
+
+            env = self._up["env"]
+            self._client = boto3.client(
+                "lambda",
+                endpoint_url=self._up["aws_endpoint_url"],
+                region_name=env["AWS_REGION"],
+                aws_access_key_id=env["AWS_ACCESS_KEY_ID"],
+                aws_secret_access_key=env["AWS_SECRET_ACCESS_KEY"],
             )
-        yield
-    finally:
-        for name, variables in before.items():
-            client.update_function_configuration(FunctionName=name, Environment={"Variables": variables})
+        return self._client
+
+    def _noted(self) -> dict[str, Any]:
+        try:
+            return dict(json.loads(self._file.read_text(encoding="utf-8")))
+        except (OSError, ValueError):
+            return {}
+
+    def _note(self, **more: Any) -> None:
+        part = self._file.with_suffix(".part")
+        part.write_text(json.dumps({**self._noted(), **more}), encoding="utf-8")
+        part.replace(self._file)
+
+    def _migrate(self, *arguments: str) -> str:
+        # In a session of its own: the Ctrl-C that ends the comparison does not end what puts things back.
+        done = subprocess.run(
+            [sys.executable, "-m", "migrate", *arguments, "--state-dir", str(self._state_dir)],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+            start_new_session=True,
+        )
+        if done.returncode:
+            what = " ".join(arguments[:2])
+            said = done.stderr.strip().splitlines()
+            raise CompareError(
+                f"`migrate {what}`: {said[0].removeprefix('error: ') if said else 'failed'}",
+                f"`migrate status`; the next comparison puts back what is left, as does `migrate {arguments[0]} start`",
+            )
+        return done.stdout

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Spread", "against", "names_of", "ratios", "spread_of"]
+__all__ = ["Change", "Spread", "against", "differing", "names_of", "ratios", "spread_of", "with_parts"]
 
 Spread = tuple[float, float, float]
 """Median, least, most."""
@@ -31,23 +32,45 @@ def ratios(base: Sequence[Mapping[str, Any]], other: Sequence[Mapping[str, Any]]
     return spread_of(found)
 
 
-def against(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[str, str, float, float, float, bool]]:
-    """(side, figure, median before, median now, ratio, whether the ranges are apart) of figures both have.
+def with_parts(run: Mapping[str, Any]) -> dict[str, float]:
+    """The figures of a run, and cores and memory of each part."""
+    parts = {f"{part}, {unit}": value for unit, key in (("cores", "cpu_cores"), ("MB", "memory_mb"))
+             for part, value in run[key].items()}  # fmt: skip
+    return {**run["figures"], **parts}
 
-    Raises: ValueError: they are results of different plans.
-    """
-    if before["plan"] != now["plan"]:
-        differing = sorted(key for key in now["plan"] if now["plan"][key] != before["plan"].get(key))
-        raise ValueError(f"the other result is of another plan: {', '.join(differing) or 'other keys'} differ")
+
+def differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Names of what differs in two plans."""
+    return sorted(key for key in {*before, *now} if before.get(key) != now.get(key))
+
+
+@dataclass(frozen=True)
+class Change:
+    """One figure of one side in two results: medians (None: not there), their ratio (None: there is none), and whether
+    the ranges of both do not touch."""
+
+    side: str
+    name: str
+    before: float | None
+    now: float | None
+    ratio: float | None
+    apart: bool
+
+
+def against(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Change]:
+    """Every figure that either of two results of one plan has, but for those that are 0 in both."""
     rows = []
     for side, runs in now["rounds"].items():
-        if side not in before["rounds"]:
+        earlier = [with_parts(run) for run in before["rounds"].get(side, ())]
+        later = [with_parts(run) for run in runs]
+        if not earlier:
             continue
-        earlier = before["rounds"][side]
-        for name in names_of({side: runs}):
-            old = spread_of([run["figures"][name] for run in earlier if name in run["figures"]])
-            new = spread_of([run["figures"][name] for run in runs if name in run["figures"]])
-            if old and new and old[0]:
-                apart = new[1] > old[2] or new[2] < old[1]
-                rows.append((side, name, old[0], new[0], new[0] / old[0], apart))
+        for name in dict.fromkeys(name for run in (*later, *earlier) for name in run):
+            old = spread_of([run[name] for run in earlier if name in run])
+            new = spread_of([run[name] for run in later if name in run])
+            if not (old and old[2]) and not (new and new[2]):
+                continue
+            apart = old is None or new is None or new[1] > old[2] or new[2] < old[1]
+            ratio = new[0] / old[0] if old and new and old[0] else None
+            rows.append(Change(side, name, old and old[0], new and new[0], ratio, apart))
     return rows

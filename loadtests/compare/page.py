@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from loadtests.compare.figures import names_of, ratios, spread_of
-from loadtests.users.histogram import Histogram
+from loadtests.compare import charts
+from loadtests.compare.figures import Change, names_of, ratios, spread_of
+from loadtests.compare.rounds import NAMES
 
-__all__ = ["CAVEATS", "NAMES", "number", "render", "spread_text"]
+__all__ = ["change_cells", "number", "origin_text", "ratio_text", "render", "spread_text", "warnings"]
 
-NAMES = {"ws": "WebSocket", "sse": "SSE + REST", "dropin": "drop-in client"}
-COLOURS = {"ws": "#c2410c", "sse": "#0369a1", "dropin": "#7e22ce"}
 CAVEATS = (
     "The WebSocket side ran on an emulated AWS on this machine: DynamoDB, SQS and Lambda are one or a few local"
     " processes. Its latencies, throughput and CPU say nothing about AWS's own, in neither direction.",
@@ -21,14 +19,17 @@ CAVEATS = (
     " the SSE service itself uses, and differences between two versions on the same machine.",
     "What an emulated AWS cannot tell: latency and cold starts of Lambda, capacity and throttling of DynamoDB, limits"
     " of an account, networks, load balancers and TLS, the price.",
-    "Load generator and stacks share the machine; where the generator used most of a core, the figures are its own.",
+    "Load generator and stacks share the machine: what one uses, the other lacks.",
     "The tee of the migration was installed in the functions of rooms; the bridge was held.",
 )
 REAL = (
     "Measured against deployments elsewhere: CPU, memory and calls of theirs are not seen from here, and the way to"
     " each is in its latencies.",
 )
-WIDTH, HEIGHT, LEFT, BOTTOM = 860, 300, 50, 40
+
+
+# Of a core; and what is no more a slow greenlet but a wait.
+BUSY, LATE_MS = 0.8, 250.0
 
 
 def number(value: float) -> str:
@@ -49,19 +50,79 @@ def spread_text(values: Sequence[float]) -> str:
     return middle if least == most else f"{middle} ({least}-{most})"
 
 
-def render(result: Mapping[str, Any]) -> str:
-    """The page of a result as `loadtests.compare` stores it."""
+def ratio_text(ratio: tuple[float, float, float] | None) -> str:
+    """Median (least-most)."""
+    return "-" if ratio is None else f"{number(ratio[0])} ({number(ratio[1])}-{number(ratio[2])})"
+
+
+def change_cells(change: Change) -> tuple[str, str, str, str]:
+    """figure, before, now, ratio; * the ranges of both do not touch."""
+    old, new = ("-" if value is None else number(value) for value in (change.before, change.now))
+    ratio = "-" if change.ratio is None else number(change.ratio)
+    return f"{NAMES[change.side]}: {change.name}", old, new, ratio + (" *" if change.apart else "")
+
+
+def warnings(result: Mapping[str, Any]) -> list[str]:
+    """What makes the figures of this very result worth less."""
+    found = []
+    if result.get("stopped"):
+        found.append(f"Not all of it: {result['stopped']}.")
+    for side, runs in result["rounds"].items():
+        busiest = max((run.get("busiest", 0.0) for run in runs), default=0.0)
+        if busiest > BUSY:
+            found.append(
+                f"{NAMES[side]}: a process of the load generator used {busiest:.0%} of a core: its own latency is in"
+                " the figures. More --workers."
+            )
+        late = max((run["figures"].get("behind schedule p99 ms", 0.0) for run in runs), default=0.0)
+        if late > LATE_MS:
+            found.append(
+                f"{NAMES[side]}: users spoke up to {number(late)} ms (p99) later than planned: a busy machine, or"
+                " sends that take longer than the time between two."
+            )
+    load, cores = result["provenance"].get("load_before") or 0.0, result["provenance"].get("cores") or 1
+    if load > cores / 2:
+        found.append(f"The machine had other work: load {load:.1f} on {cores} cores before the first run.")
+    return found
+
+
+def origin_text(result: Mapping[str, Any]) -> str:
+    """Where, when and with what, as one line of text."""
+    origin = result["provenance"]
+    versions = ", ".join(f"{name} {version}" for name, version in origin["versions"].items())
+    targets = "; ".join(f"{name} {url}" for name, url in result.get("target", {}).items())
+    memory = f", {origin['memory_gb']} GB" if "memory_gb" in origin else ""
+    return (
+        f"{origin['time']}, revision {origin['revision']}, Python {origin['python']}, {origin['system']}, "
+        f"{origin['cpu']}, {origin['cores']} cores{memory}, load {origin['load_before']:.2f} before. {versions}."
+        + (f" Measured: {targets}." if targets else "")
+    )
+
+
+def caveats(result: Mapping[str, Any]) -> tuple[str, ...]:
+    """What the figures cannot tell."""
+    return (*warnings(result), *(CAVEATS if result["emulated"] else REAL))
+
+
+def render(result: Mapping[str, Any], changes: Sequence[Change] = (), before: Mapping[str, Any] | None = None) -> str:
+    """The page of a result as `loadtests.compare` stores it; with the changes since an earlier one."""
     rounds: Mapping[str, Sequence[Mapping[str, Any]]] = result["rounds"]
-    plan, origin = result["plan"], result["provenance"]
+    plan = result["plan"]
     title = f"Load comparison: {plan['scenario']}"
     curves = "".join(
-        f"<h2>Latency: {escape(name)}</h2>{_curves(rounds, name)}"
+        f"<h2>Latency: {escape(name)}</h2>{charts.latency(rounds, name)}"
         for name in ("delivery", "slow reader", "first words", "recovered", "send", "connect", "reconnect")
-        if any(name in run["latency"] for runs in rounds.values() for run in runs)
+        if any(run["latency"].get(name) for runs in rounds.values() for run in runs)
     )
     plan_text = ", ".join(f"{key} {value}" for key, value in plan.items())
-    versions = ", ".join(f"{name} {version}" for name, version in origin["versions"].items())
-    caveats = "".join(f"<li>{escape(line)}</li>" for line in (CAVEATS if result["emulated"] else REAL))
+    told = "".join(f"<li>{escape(line)}</li>" for line in caveats(result))
+    since = ""
+    if before is not None:
+        rows = "".join("<tr>" + "".join(f"<td>{escape(cell)}" for cell in change_cells(one)) for one in changes)
+        since = (
+            f"<h2>Since {escape(str(before['provenance']['revision']))}</h2><p>{escape(origin_text(before))}"
+            f" * the ranges of both do not touch.</p><table><tr><th>figure<th>before<th>now<th>ratio{rows}</table>"
+        )
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{escape(title)}</title><style>
@@ -76,15 +137,14 @@ aside {{ border-left: 4px solid #c2410c; padding-left: 1rem; }}
 <h1>{escape(title)}</h1>
 <p>{escape(plan_text)}; {max(len(runs) for runs in rounds.values())} repetitions, interleaved. Median (least-most).
 Ratios are those of each pair of repetitions, against {NAMES[next(iter(rounds))]}.</p>
-<aside><h2>What this cannot tell</h2><ul>{caveats}</ul></aside>
+<aside><h2>What this cannot tell</h2><ul>{told}</ul></aside>
 <h2>Figures</h2>{_figures(rounds)}
+<h2>Throughput: deliveries a second</h2>{charts.throughput(rounds)}
 {curves}
 <h2>CPU and memory of each part</h2>{_parts(rounds)}
+{since}
 <h2>Where and with what</h2>
-<p>{escape(str(origin["time"]))}, revision {escape(str(origin["revision"]))}, Python {escape(str(origin["python"]))},
-{escape(str(origin["system"]))}, {escape(str(origin["cpu"]))}, {origin["cores"]} cores,
-load {origin["load_before"]:.2f} before.
-{escape(versions)}.</p>
+<p>{escape(origin_text(result))}</p>
 </body></html>
 """
 
@@ -97,8 +157,7 @@ def _figures(rounds: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     for name in names_of(rounds):
         cells = [spread_text([r["figures"][name] for r in rounds[side] if name in r["figures"]]) for side in sides]
         for side in sides[1:]:
-            ratio = ratios(rounds[sides[0]], rounds[side], name)
-            cells.append("-" if ratio is None else f"{number(ratio[0])} ({number(ratio[1])}-{number(ratio[2])})")
+            cells.append(ratio_text(ratios(rounds[sides[0]], rounds[side], name)))
         rows.append(f"<tr><td>{escape(name)}" + "".join(f"<td>{cell}" for cell in cells))
     return f"<table><tr><th>figure{head}{''.join(rows)}</table>"
 
@@ -118,43 +177,3 @@ def _parts(rounds: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
         for part in parts
     )
     return f"<table><tr><th>part{head}{rows}</table>"
-
-
-def _curves(rounds: Mapping[str, Sequence[Mapping[str, Any]]], name: str) -> str:
-    """Share of values by milliseconds (logarithmic): a thin line a repetition, a thick one for all."""
-    found = {
-        side: [Histogram(run["latency"][name]) for run in runs if run["latency"].get(name)]
-        for side, runs in rounds.items()
-    }
-    every = [point for parts in found.values() for part in parts for point in part.points()]
-    low, high = math.floor(math.log10(min(x for x, _ in every))), math.ceil(math.log10(max(x for x, _ in every)))
-    high = max(high, low + 1)
-
-    def place(x: float, share: float) -> str:
-        across = LEFT + (math.log10(x) - low) / (high - low) * (WIDTH - LEFT - 10)
-        return f"{across:.1f},{HEIGHT - BOTTOM - share * (HEIGHT - BOTTOM - 20):.1f}"
-
-    def line(points: Sequence[tuple[float, float]], side: str, width: float, opacity: float) -> str:
-        path = " ".join([place(points[0][0], 0.0), *(place(x, share) for x, share in points)])
-        return (
-            f'<polyline points="{path}" fill="none" stroke="{COLOURS[side]}" stroke-width="{width}"'
-            f' opacity="{opacity}"/>'
-        )
-
-    drawn = []
-    for power in range(low, high + 1):
-        x, y = place(10.0**power, 0).split(",")
-        drawn.append(f'<line x1="{x}" x2="{x}" y1="20" y2="{y}" stroke="#8886"/>')
-        drawn.append(f'<text x="{x}" y="{HEIGHT - 22}" text-anchor="middle">{10.0**power:g} ms</text>')
-    for share in (0, 0.5, 0.95, 1):
-        y = place(10.0**low, share).split(",")[1]
-        drawn.append(f'<line x1="{LEFT}" x2="{WIDTH - 10}" y1="{y}" y2="{y}" stroke="#8883"/>')
-        drawn.append(f'<text x="{LEFT - 6}" y="{y}" text-anchor="end">{share * 100:g} %</text>')
-    for index, (side, parts) in enumerate(found.items()):
-        if not parts:
-            continue
-        drawn += [line(part.points(), side, 1, 0.4) for part in parts]
-        drawn.append(line(Histogram.merged(parts).points(), side, 2.5, 1))
-        drawn.append(f'<text x="{LEFT + index * 160}" y="12" style="fill:{COLOURS[side]}">{NAMES[side]}</text>')
-    label = f"Latency of {name}: share of values by milliseconds"
-    return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(label)}">{"".join(drawn)}</svg>'

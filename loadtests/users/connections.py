@@ -1,4 +1,4 @@
-"""The three ways to a stack, each with the same four verbs: open, send, receive, cut.
+"""The ways to a stack, each with the same four verbs: open, send, receive, cut; the third is in `dropin`.
 
 `receive` yields what the application said: JSON objects, the same whether they came in a WebSocket frame, an event or
 over a virtual connection.
@@ -13,33 +13,61 @@ import os
 import random
 import struct
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlencode, urlsplit
 
 import gevent
 from gevent.lock import RLock
 
-from loadtests.users.wire import ClosedError, Posts, Reader, RefusedError, connect, cut, event_stream, read_head
+from loadtests.users.wire import (
+    READ_BYTES,
+    ClosedError,
+    Reader,
+    RefusedError,
+    connect,
+    cut,
+    event_stream,
+    read_head,
+)
 
-__all__ = ["Connection", "DropIn", "EventStream", "WebSocket"]
+__all__ = ["Connection", "EventStream", "WebSocket", "backoff_s", "patiently"]
+
+T = TypeVar("T")
 
 # Names that speak about the stream and not about the application.
 CONTROL = frozenset({"ready", "reset", "rotate", "farewell", "transport", "conversation", "left"})
 TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 BACKOFF_BASE_S, BACKOFF_CAP_S = 0.25, 8.0
+SEND_ATTEMPTS = 6
 CLOSE, PING, PONG = 8, 9, 10
 
 
 class Connection(ABC):
-    """Counts: `resumed` reconnects that lost nothing, `resets` the other side said that something is missing,
-    `dropped` repeats that the protocol's own ids revealed."""
+    """One user's.
 
-    def __init__(self, pace: Callable[[], None] | None = None, receive_buffer: int = 0) -> None:
+    Args:
+        counts: gets `resumed` reconnects that lost nothing, `resets` the other side said that something is missing,
+            `dropped` repeats that the protocol's own ids revealed.
+    """
+
+    def __init__(
+        self,
+        pace: Callable[[], None] | None = None,
+        receive_buffer: int = 0,
+        counts: Counter[str] | None = None,
+    ) -> None:
         self.pace = pace
         self.receive_buffer = receive_buffer
-        self.resumed = self.resets = self.dropped = 0
+        self.counts: Counter[str] = Counter() if counts is None else counts
         self._sock: Any = None
+        self._reader: Reader
+
+    @property
+    def read_ns(self) -> int:
+        """When the socket was last read (monotonic ns)."""
+        return self._reader.read_ns
 
     @abstractmethod
     def open(self) -> None:
@@ -80,10 +108,11 @@ class WebSocket(Connection):
                 "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
                 f"Sec-WebSocket-Key: {key}\r\n\r\n".encode()
             )
-            reader = Reader(sock, self.pace, self.receive_buffer or 65_536)
+            reader = Reader(sock, read_bytes=self.receive_buffer or READ_BYTES)
             status, _ = read_head(reader)
             if status != 101:
                 raise RefusedError(status)  # noqa: TRY301 - the socket is closed below
+            reader.pace = self.pace
             # A WebSocket may be silent for long: API Gateway's own limit is 10 minutes.
             sock.settimeout(None)
         except BaseException:
@@ -156,113 +185,52 @@ class EventStream(Connection):
 
     def open(self) -> None:
         more = {"Last-Event-ID": self._last} if self._last else {}
-        self._sock, self._events = event_stream(self._url, {**self._headers, **more}, self.pace, self.receive_buffer)
-        # `ready` is the first event: from its position on nothing is missed.
-        identity, kind, data = next(self._events, ("", "", ""))
-        if kind == "reset" or (kind == "ready" and more and not json.loads(data).get("recovered")):
-            self.resets += 1
-        elif kind == "ready" and more:
-            self.resumed += 1
-        elif kind != "ready":
-            raise ClosedError(f"the first event is {kind or 'none'}")
+        sock, self._reader, self._events = event_stream(
+            self._url, {**self._headers, **more}, self.pace, self.receive_buffer
+        )
+        try:
+            # `ready` is the first event: from its position on nothing is missed.
+            identity, kind, data = next(self._events, ("", "", ""))
+            if kind == "reset" or (kind == "ready" and more and not json.loads(data).get("recovered")):
+                self.counts["resets"] += 1
+            elif kind == "ready" and more:
+                self.counts["resumed"] += 1
+            elif kind != "ready":
+                raise ClosedError(f"the first event is {kind or 'none'}")  # noqa: TRY301 - the socket is closed below
+        except BaseException:
+            sock.close()
+            raise
+        self._sock = sock
         self._last = identity or self._last
 
     def receive(self) -> Iterator[dict[str, Any]]:
         for identity, kind, data in self._events:
             if identity:
                 if identity in self._seen:
-                    self.dropped += 1
+                    self.counts["dropped"] += 1
                     continue
                 self._seen[identity] = None
                 if len(self._seen) > 2_000:
                     del self._seen[next(iter(self._seen))]
                 self._last = identity
             if kind == "reset":
-                self.resets += 1
+                self.counts["resets"] += 1
             if kind not in CONTROL:
                 yield json.loads(data)
         raise ClosedError("the stream has ended")
 
 
-class DropIn(Connection):
-    """The drop-in client's protocol: docs/guides/drop-in-client.md, "On the wire".
-
-    Args:
-        url: of the API, such as https://host/prod.
-    """
-
-    def __init__(self, url: str, query: Mapping[str, str], posts: Posts, **options: Any) -> None:
-        super().__init__(**options)
-        self._url = url
-        self._query = query
-        self._posts = posts
-        self._opened: dict[str, Any] = {}
-        self._last = self._seq = 0
-        self._lock = RLock()
-
-    @property
-    def _headers(self) -> dict[str, str]:
-        return {"Authorization": f"Connection {self._opened['secret']}"}
-
-    def open(self) -> None:
-        if not self._opened:
-            body = {"query": urlencode(self._query), "protocols": []}
-            self._opened = self._posts.post(urlsplit(self._url).path or "/", body, {})
-            self._last = self._seq = 0
-        parts = urlsplit(self._url)
-        stream = f"{parts.scheme}://{parts.netloc}{self._opened['streamPath']}"
-        again = self._sock is not None
+def patiently(request: Callable[[], T]) -> T:
+    """Repeat what may be repeated while the other side is busy or away. Raises RefusedError, OSError: not even so."""
+    for attempt in range(SEND_ATTEMPTS):
         try:
-            self._sock, self._events = event_stream(
-                stream, {**self._headers, "Last-Event-ID": str(self._last)}, self.pace, self.receive_buffer
-            )
-        except RefusedError as error:
-            if error.status in (401, 403, 404, 410):
-                self._opened = {}  # gone: the next attempt is a new connection
-                self.resets += 1
-            raise
-        self.resumed += again
-
-    def send(self, frame: Mapping[str, Any]) -> None:
-        """One POST in flight; repeated until it is acknowledged. Raises RefusedError, OSError."""
-        with self._lock:
-            self._seq += 1
-            message = {"seq": self._seq, "text": json.dumps(frame)}
-            for attempt in range(6):
-                try:
-                    self._posts.post(
-                        self._opened["sendPath"], {"messages": [message], "received": self._last}, self._headers
-                    )
-                    return
-                except RefusedError as error:
-                    if error.status not in TRANSIENT or attempt == 5:
-                        raise
-                except OSError:
-                    if attempt == 5:
-                        raise
-                gevent.sleep(backoff_s(attempt))
-
-    def receive(self) -> Iterator[dict[str, Any]]:
-        for identity, kind, data in self._events:
-            if identity:
-                number = int(identity)
-                if number <= self._last:
-                    self.dropped += 1
-                    continue
-                self._last = number
-            if kind == "text":
-                yield json.loads(json.loads(data))
-            elif kind == "close":
-                self._opened = {}
-                raise ClosedError(f"closed with {json.loads(data).get('code')}")
-        raise ClosedError("the stream has ended")
-
-    def close(self) -> None:
-        if self._opened:
-            parts = self._opened["streamPath"].rpartition("/")[0]
-            with contextlib.suppress(OSError):
-                self._posts.delete(parts, {"code": 1000, "reason": "", "seq": self._seq}, self._headers)
-        super().close()
+            return request()
+        except OSError as error:
+            final = isinstance(error, RefusedError) and error.status not in TRANSIENT
+            if final or attempt == SEND_ATTEMPTS - 1:
+                raise
+        gevent.sleep(backoff_s(attempt))
+    raise AssertionError("the last attempt returns or raises")
 
 
 def backoff_s(attempt: int) -> float:

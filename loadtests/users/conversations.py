@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any, ClassVar
 
 from loadtests.users.connections import EventStream
-from loadtests.users.marks import Mark, decode, encode
+from loadtests.users.marks import Mark, decode, encode, key_of
 from loadtests.users.people import Person
 from loadtests.users.run import LostError
 
@@ -27,7 +26,7 @@ class Direct(Person):
         self.partner = self._address(self.number ^ 1)
 
     def _address(self, number: int) -> str:
-        return f"lt-{self.run_.id}-{number}@load.example"
+        return self.run_.tokens.email(f"lt-{number}") or f"lt-{self.run_.id}-{number}@load.example"
 
     @property
     def group(self) -> str:
@@ -38,7 +37,7 @@ class Direct(Person):
         return f"to:{self.partner}"
 
     def query(self) -> dict[str, str]:
-        return {"token": self.run_.tokens.cognito(self.name)}
+        return {"token": self.run_.tokens.cognito(f"lt-{self.number}", self.name)}
 
     def says(self) -> bool:
         return self.run_.ledger.has(self.to)
@@ -47,7 +46,7 @@ class Direct(Person):
         return {"action": "sendMessage", "receiverEmail": self.partner, "message": text}
 
     def request(self, text: str) -> tuple[str, dict[str, Any]]:
-        return "/api/chat/send", {"with": self.partner, "message": text}
+        return "/api/chat/send", {"with": self.partner, "message": text, "idempotencyKey": key_of(text)}
 
     def heard(self, text: object, *, recovered: bool = False) -> None:
         mark = decode(text)
@@ -77,7 +76,7 @@ class Tenant(Person):
 
     def request(self, text: str) -> tuple[str, dict[str, Any]]:
         data = {"type": "message", "user_id": self.name, "message": text}
-        event = {"topic": self.group, "type": "message", "data": data, "excludeUser": self.name}
+        event = {"topic": self.group, "type": "message", "data": data, "excludeUser": self.name, "key": key_of(text)}
         return "/api/events", {"events": [event]}
 
     def tell(self, text: str) -> None:
@@ -88,7 +87,7 @@ class Tenant(Person):
             "publisher", lambda: self.run_.tokens.of("load-publisher", self.tenant, "events:publish")
         )
         path, body = self.request(text)
-        self.posts().post(path, body, {"Authorization": f"Bearer {token}"})
+        self.post(path, body, {"Authorization": f"Bearer {token}"})
 
 
 class Answers(Person):
@@ -128,18 +127,9 @@ class Answers(Person):
     def request(self, text: str) -> tuple[str, dict[str, Any]]:
         return "/api/chat/message", self._question(text)
 
-    def say(self) -> None:
+    def text(self, mark: Mark) -> str:
         # The id of a message has at most 128 bytes: the mark without padding.
-        began_ns = time.monotonic_ns()
-        text = encode(Mark(self.run_.id, self.name, self.seq, began_ns))
-        try:
-            self.tell(text)
-        except OSError as error:
-            self.run_.failure(self.kind, "not_sent", error)
-        else:
-            self.run_.sent(self.to, self.name, self.seq, began_ns)
-        self.seq += 1
-        self.run_.count(self.kind, "send", (time.monotonic_ns() - began_ns) / 1e6)
+        return encode(mark)
 
     def handle(self, payload: dict[str, Any]) -> None:
         kind, identity = payload.get("type"), str(payload.get("message_id"))
@@ -149,7 +139,7 @@ class Answers(Person):
         if kind == "chat_stream_chunk":
             awaited, index = self._parts.get(identity, 0), int(payload["index"])
             if index == 0 and awaited == 0:
-                self.run_.count(self.kind, "first words", (time.monotonic_ns() - mark.sent_ns) / 1e6)
+                self.run_.count(self.kind, "first words", (self.connection.read_ns - mark.sent_ns) / 1e6)
             if index < awaited:
                 self.run_.failure(self.kind, "duplicate", LostError("part of an answer came twice or late"))
             elif index > awaited:

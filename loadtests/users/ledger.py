@@ -121,29 +121,36 @@ class Ledger:
         """Judge what is old enough. Returns what was lost."""
         losses: list[Loss] = []
         while self._open and self._open[0].at_ns <= now_ns - self.lost_after_ns:
-            sent = self._open.popleft()
+            losses += self._judge(self._open.popleft())
+        return losses
+
+    def awaited(self) -> bool:
+        """Whether a delivery is still awaited. What has reached everybody is put away: looking again costs little,
+        which matters with thousands of receivers, since nobody else of the process gets on meanwhile."""
+        while self._open:
+            sent = self._open[0]
             for name in self._groups.get(sent.group, ()):
                 who = self._receivers[name]
                 seen = who.seen.get(sent.sender)
-                if seen is None:
-                    seen = who.seen[sent.sender] = _Seen()
-                if sent.seq in seen.above:
-                    seen.above.discard(sent.seq)
-                elif _expected(name, who, sent):
-                    seen.lost.add(sent.seq)
-                    losses.append(Loss(name, sent))
-                seen.judged = max(seen.judged, sent.seq)
-        return losses
+                if _expected(name, who, sent) and (seen is None or sent.seq not in seen.above):
+                    return True
+            self._judge(self._open.popleft())
+        return False
 
-    def missing(self) -> int:
-        """How many deliveries are still awaited."""
-        return sum(
-            1
-            for sent in self._open
-            for name in self._groups.get(sent.group, ())
-            if _expected(name, who := self._receivers[name], sent)
-            and ((seen := who.seen.get(sent.sender)) is None or sent.seq not in seen.above)
-        )
+    def _judge(self, sent: Sent) -> list[Loss]:
+        losses: list[Loss] = []
+        for name in self._groups.get(sent.group, ()):
+            who = self._receivers[name]
+            seen = who.seen.get(sent.sender)
+            if seen is None:
+                seen = who.seen[sent.sender] = _Seen()
+            if sent.seq in seen.above:
+                seen.above.discard(sent.seq)
+            elif _expected(name, who, sent):
+                seen.lost.add(sent.seq)
+                losses.append(Loss(name, sent))
+            seen.judged = max(seen.judged, sent.seq)
+        return losses
 
 
 def _expected(name: str, who: _Receiver, sent: Sent) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Mark", "decode", "encode"]
+__all__ = ["Mark", "decode", "encode", "key_of"]
 
 PREFIX = "lt1"
 _SEPARATOR = "|"
@@ -38,3 +38,8 @@ def decode(text: object) -> Mark | None:
     if len(parts) < 5 or not (parts[3].isdigit() and parts[4].isdigit()):
         return None
     return Mark(parts[1], parts[2], int(parts[3]), int(parts[4]))
+
+
+def key_of(text: str) -> str:
+    """The same for each repetition of one message, and of none other."""
+    return ".".join(text.split(_SEPARATOR, 5)[1:5])

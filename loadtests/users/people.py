@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 from urllib.parse import urlencode
 
 import gevent
 from locust import User, task
+from locust.exception import StopUser
 
-from loadtests.users.connections import Connection, DropIn, EventStream, WebSocket, backoff_s
+from loadtests.users.connections import Connection, EventStream, WebSocket, backoff_s, patiently
+from loadtests.users.dropin import DropIn
 from loadtests.users.marks import Mark, decode, encode
 from loadtests.users.run import Run
 from loadtests.users.wire import ClosedError, Posts, RefusedError
@@ -19,6 +21,9 @@ from loadtests.users.wire import ClosedError, Posts, RefusedError
 __all__ = ["Person"]
 
 CONNECT_ATTEMPTS = 8
+# No use in asking again.
+FINAL = frozenset({400, 401, 403, 404, 405})
+WARM_UP = "warm"
 
 
 class Person(User):
@@ -29,6 +34,7 @@ class Person(User):
         app: the legacy application that serves the scenario.
         own: whether whoever says something hears it as well.
         pad: bytes of a message at least.
+        pace: how many times the rate of the run it speaks.
     """
 
     abstract = True
@@ -37,6 +43,7 @@ class Person(User):
     app: ClassVar[str] = "rooms"
     own: ClassVar[bool] = True
     pad: ClassVar[int] = 0
+    pace: ClassVar[float] = 1.0
 
     def __init__(self, environment: Any) -> None:
         super().__init__(environment)
@@ -47,7 +54,9 @@ class Person(User):
         self.seq = 0
         self.away_since_ns = self.back_ns = 0
         self.latency_name = "delivery"
-        self._ending = False
+        self._ending = self._counts = False
+        # When it speaks next, by its own timetable: a slow stack is told no less than a quick one.
+        self._next_ns = 0
         self._listener: Any = None
 
     # What a scenario says of itself.
@@ -103,7 +112,8 @@ class Person(User):
         return posts
 
     def _new_connection(self) -> Connection:
-        target, options = self.run_.target, self.connection_options()
+        target = self.run_.target
+        options = {"counts": self.run_.counters.counts, **self.connection_options()}
         if self.transport == "ws":
             return WebSocket(target.ws[self.app], self.query(), **options)
         if self.transport == "dropin":
@@ -114,9 +124,14 @@ class Person(User):
         return EventStream(url, self.authorization, **options)
 
     def on_start(self) -> None:
-        self.prepare()
-        self.connection = self._new_connection()
-        self._connect("connect")
+        try:
+            self.prepare()
+            self.connection = self._new_connection()
+            self._connect("connect")
+        except Exception as error:
+            # Whatever it is, the run has to know that this one does not come.
+            self.run_.absent(self.kind, error)
+            raise StopUser from None
         self.run_.ledger.join(self.name, self.group, time.monotonic_ns(), own=self.own)
         self._listener = gevent.spawn(self._listen)
         self.run_.ready += 1
@@ -127,24 +142,19 @@ class Person(User):
         if self._listener is not None:
             self._listener.kill(block=False)
             self.connection.close()
-            self._tally()
-
-    def _tally(self) -> None:
-        """What the connection has counted, since the last time."""
-        for name in ("resumed", "resets", "dropped"):
-            self.run_.counters.counts[name] += getattr(self.connection, name)
-            setattr(self.connection, name, 0)
 
     def _connect(self, name: str) -> None:
-        """With patience: a stack may be busy, and API Gateway lets in 500 a second."""
+        """With patience: a stack may be busy, and API Gateway lets in 500 a second. What is counted is all of it, from
+        the first attempt. Raises RefusedError, OSError."""
+        began = time.perf_counter()
         for attempt in range(CONNECT_ATTEMPTS):
-            began = time.perf_counter()
             try:
                 self.connection.open()
-            except (RefusedError, OSError) as error:
-                if attempt + 1 == CONNECT_ATTEMPTS:
-                    self.run_.failure(self.kind, "not_connected", error)
+            except OSError as error:
+                final = isinstance(error, RefusedError) and error.status in FINAL
+                if final or attempt + 1 == CONNECT_ATTEMPTS:
                     raise
+                self.run_.counters.counts["refused"] += 1
                 gevent.sleep(backoff_s(attempt))
             else:
                 self.run_.count(self.kind, name, (time.perf_counter() - began) * 1e3)
@@ -159,17 +169,17 @@ class Person(User):
                 pass
             if self._ending:
                 return
-            self.away_since_ns = self.away_since_ns or time.monotonic_ns()
+            self.away_since_ns = time.monotonic_ns()
             self.run_.counters.counts["reconnects"] += 1
             gevent.sleep(self.absence_s())
             try:
                 self._connect("reconnect")
-            except OSError:
+            except OSError as error:
+                # What it does not get from now on is lost, and counts so.
+                self.run_.failure(self.kind, "not_connected", error)
                 return
             self.back_ns = time.monotonic_ns()
-            self._tally()
             self.reconnected()
-            self.away_since_ns = 0
 
     def absence_s(self) -> float:
         """How long it stays away after a cut, seconds."""
@@ -182,51 +192,80 @@ class Person(User):
         mark = decode(text)
         if mark is None or mark.run != self.run_.id:
             return
-        if self.run_.received(self.kind, self.name, mark.sender, mark.seq, ordered=not recovered):
+        at_ns = self.connection.read_ns
+        if self.run_.received(self.kind, self.name, mark.sender, mark.seq, at_ns, ordered=not recovered):
             late = recovered or self.absent_at(mark.sent_ns)
             if late:
                 self.run_.counters.counts["recovered"] += 1
             name = "recovered" if late else self.latency_name
-            self.run_.count(self.kind, name, (time.monotonic_ns() - mark.sent_ns) / 1e6, size=len(str(text)))
+            self.run_.count(self.kind, name, (at_ns - mark.sent_ns) / 1e6, size=len(str(text)))
 
     def absent_at(self, at_ns: int) -> bool:
         """Whether a message of that time came after the connection had been away."""
         return at_ns < self.back_ns
 
+    def _gap_ns(self, least: float = 0.5, most: float = 1.5) -> int:
+        return int(random.uniform(least, most) / (self.run_.rate * self.pace) * 1e9)  # noqa: S311 - sample traffic
+
     def wait_time(self) -> float:
-        return float(random.uniform(0.5, 1.5) / self.run_.rate)  # noqa: S311 - sample traffic, no secret
+        return max(0.0, (self._next_ns - time.monotonic_ns()) / 1e9)
 
     @task
     def turn(self) -> None:
-        """Say one thing; the first time after everybody is there."""
-        if not self.run_.go.is_set():
-            self.run_.go.wait()
+        """Say one thing, once everybody is there: first to warm up, then in earnest."""
+        run = self.run_
+        if not self._next_ns:
+            run.begun.wait()
+            self._next_ns = time.monotonic_ns() + self._gap_ns(0, 1)
+        elif run.sending_over or run.over.is_set() or not self.says():
+            run.over.wait()
+            # Locust ends this user now.
+            self._next_ns = time.monotonic_ns() + 3_600_000_000_000
+        elif self._counts:
+            self.run_.counters.latency["behind schedule"].add((time.monotonic_ns() - self._next_ns) / 1e6)
+            self.say()
+            self._next_ns += self._gap_ns()
+        elif time.monotonic_ns() < run.warm_until_ns:
+            self.say()
+            self._next_ns += self._gap_ns()
+        else:
             # Not all at the same moment.
-            gevent.sleep(random.uniform(0, 1 / self.run_.rate))  # noqa: S311 - sample traffic, no secret
-        if self.run_.sending_over or not self.says():
-            self.run_.over.wait()
-            return
-        self.say()
+            self._counts = True
+            self._next_ns = max(time.monotonic_ns(), run.go_ns + self._gap_ns(0, 1))
+
+    def text(self, mark: Mark) -> str:
+        return encode(mark, max(self.pad, self.run_.size))
 
     def say(self) -> None:
-        began_ns = time.monotonic_ns()
-        text = encode(Mark(self.run_.id, self.name, self.seq, began_ns), max(self.pad, self.run_.size))
+        run, began_ns = self.run_, time.monotonic_ns()
+        seq = self.seq
+        # What warms up is no message of this run: nobody counts it.
+        text = self.text(Mark(run.id if self._counts else WARM_UP, self.name, seq, began_ns))
+        self.seq += 1
+        run.saying += 1
         try:
             self.tell(text)
-        except (RefusedError, OSError) as error:
+        except OSError as error:
             # Not known to have been taken: nobody has to get it.
-            self.run_.failure(self.kind, "not_sent", error)
+            if self._counts:
+                run.failure(self.kind, "not_sent", error)
         else:
-            self.run_.sent(self.to, self.name, self.seq, began_ns)
-        self.seq += 1
-        self.run_.count(self.kind, "send", (time.monotonic_ns() - began_ns) / 1e6, size=len(text))
+            if self._counts:
+                run.sent(self.to, self.name, seq, began_ns)
+                run.count(self.kind, "send", (time.monotonic_ns() - began_ns) / 1e6, size=len(text))
+        finally:
+            run.saying -= 1
 
     def tell(self, text: str) -> None:
         if isinstance(self.connection, EventStream):
             path, body = self.request(text)
-            self.posts().post(path, body, self.authorization)
+            self.post(path, body, self.authorization)
         elif isinstance(self.connection, WebSocket | DropIn):
             self.connection.send(self.frame(text))
+
+    def post(self, path: str, body: object, headers: Mapping[str, str]) -> None:
+        """As the bundled pages do it: each message has a key, so it may be sent again."""
+        patiently(lambda: self.posts().post(path, body, headers))
 
 
 def frames_of(payload: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import random
+import time
 from typing import Any, ClassVar
 
 import gevent
 
-from loadtests.users.marks import decode
+from loadtests.users.marks import Mark, decode, key_of
 from loadtests.users.people import Person, frames_of
 
 __all__ = ["Idle", "Rooms", "SlowReaders", "Storm"]
 
 SLOW_READ_BYTES, SLOW_PAUSE_S = 4096, 0.25
 STORM_ABSENCE_S = 1.0
+HISTORY_LIMIT = 100
 
 
 class Rooms(Person):
@@ -39,17 +41,16 @@ class Rooms(Person):
 
     def _make_room(self) -> object:
         token = self.run_.tokens.of("load-publisher", self.tenant, "events:publish")
-        return self.posts().post(
-            "/api/conversations",
-            {"conversationId": self.room, "open": True},
-            {"Authorization": f"Bearer {token}"},
-        )
+        body = {"conversationId": self.room, "open": True}
+        self.post("/api/conversations", body, {"Authorization": f"Bearer {token}"})
+        return self.room
 
     def frame(self, text: str) -> dict[str, Any]:
         return {"action": "sendMessage", "message": text, "roomId": self.room, "userName": self.name}
 
     def request(self, text: str) -> tuple[str, dict[str, Any]]:
-        return "/api/chat/send", {"conversationId": self.room, "message": text, "userName": self.name}
+        body = {"conversationId": self.room, "message": text, "userName": self.name, "idempotencyKey": key_of(text)}
+        return "/api/chat/send", body
 
 
 class Idle(Rooms):
@@ -63,7 +64,8 @@ class Idle(Rooms):
 
 
 class Storm(Rooms):
-    """In the middle of it all but the first are cut at the same moment, and all come back within a second.
+    """In the middle of it all but the first are cut at the same moment, and all come back within a second. The first
+    speaks ten times as often as others do, so that there is something to miss.
 
     SSE and the drop-in resume; over WebSocket the application asks for the history of its room, as the documents of
     the stack tell it to.
@@ -71,18 +73,31 @@ class Storm(Rooms):
 
     abstract = True
     scenario: ClassVar[str] = "storm"
+    pace: ClassVar[float] = 10.0
+
+    def __init__(self, environment: Any) -> None:
+        super().__init__(environment)
+        self._cutter: Any = None
+        self._recovered: set[tuple[str, int]] = set()
 
     def on_start(self) -> None:
         super().on_start()
         if not self.says():
             self._cutter = gevent.spawn(self._be_cut)
 
+    def on_stop(self) -> None:
+        if self._cutter is not None:
+            self._cutter.kill(block=False)
+        super().on_stop()
+
     def says(self) -> bool:
         return self.number == 0
 
     def _be_cut(self) -> None:
-        self.run_.go.wait()
-        gevent.sleep(max(0.5, (self.run_.seconds or 10) / 3))
+        run = self.run_
+        run.begun.wait()
+        at_ns = run.go_ns + max(0.5, (run.seconds or 10) / 3) * 1e9
+        gevent.sleep(max(0.0, (at_ns - time.monotonic_ns()) / 1e9))
         self.connection.cut()
 
     def absence_s(self) -> float:
@@ -90,20 +105,37 @@ class Storm(Rooms):
 
     def reconnected(self) -> None:
         if self.transport == "ws":
-            self.connection.send({"action": "getHistory", "roomId": self.room, "limit": 500})  # type: ignore[attr-defined] # a WebSocket
+            self._ask()
+
+    def _ask(self, **more: Any) -> None:
+        self.connection.send({"action": "getHistory", "roomId": self.room, "limit": HISTORY_LIMIT, **more})  # type: ignore[attr-defined] # a WebSocket
 
     def handle(self, payload: dict[str, Any]) -> None:
         if payload.get("type") != "history":
             super().handle(payload)
             return
-        for message in frames_of(payload):
-            self.recover(message.get("message"))
+        messages = list(frames_of(payload))
+        for message in messages:
+            self._recover(decode(message.get("message")), message.get("message"))
+        first = decode(messages[0].get("message")) if messages else None
+        before = payload.get("before")
+        if before is not None and first and first.run == self.run_.id and first.sent_ns > self.away_since_ns:
+            self._ask(before=before)
 
-    def recover(self, text: object) -> None:
+    def _recover(self, mark: Mark | None, text: object) -> None:
         """What a history brought; most of it is known."""
-        mark = decode(text)
         if mark and mark.run == self.run_.id and not self.run_.ledger.knows(self.name, mark.sender, mark.seq):
+            self._recovered.add((mark.sender, mark.seq))
             self.heard(text, recovered=True)
+
+    def heard(self, text: object, *, recovered: bool = False) -> None:
+        mark = decode(text)
+        if not recovered and mark and (mark.sender, mark.seq) in self._recovered:
+            # Told while the history was read: the application knows it by its id.
+            self._recovered.discard((mark.sender, mark.seq))
+            self.run_.counters.counts["dropped"] += 1
+            return
+        super().heard(text, recovered=recovered)
 
 
 class SlowReaders(Rooms):

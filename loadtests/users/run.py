@@ -7,6 +7,8 @@ sent, so that each process can judge what its own receivers lost. Without worker
 from __future__ import annotations
 
 import json
+import logging
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,11 +22,18 @@ from locust.runners import MasterRunner, WorkerRunner
 
 from loadtests.users.counters import Counters
 from loadtests.users.ledger import Ledger, Loss, Outcome, Sent
+from loadtests.users.processes import machine, merged
 from loadtests.users.target import Target, Tokens
 
 __all__ = ["LostError", "Run"]
 
+log = logging.getLogger(__name__)
+
 TICK_S = 0.5
+# Between the last call of the warm-up and the first that counts.
+SETTLE_S = 1.0
+# Everything has come: so long a repeat is still waited for, and what another process sent last is told.
+QUIET_S = 1.1
 STATE, SENT, GO = "loadtests-state", "loadtests-sent", "loadtests-go"
 
 
@@ -33,41 +42,26 @@ class LostError(AssertionError):
 
 
 class Run:
-    """Of this process.
+    """Of this process. Options are locust's, with those of `loadtests.locustfile`.
 
-    Args:
-        options: parsed options of locust, with those of `loadtests.locustfile`.
+    Raises: TargetError: there is nothing to run against.
     """
 
     def __init__(self, environment: Environment) -> None:
-        options: Any = environment.parsed_options
         self.environment = environment
         self._events: Any = environment.events
         self._stats: Any = environment.stats
-        self.id: str = options.run_id or f"{int(time.time()):x}"
-        self.target = (
-            Target.load(Path(options.target_file))
-            if options.target_file
-            else Target.from_state_dir(Path(options.state_dir))
-        )
-        self.tokens = Tokens(self.target)
-        self.rate, self.seconds, self.size = options.rate, options.seconds, options.size
-        self.ledger = Ledger(options.lost_after)
-        self.counters = Counters()
-        self.go = Event()
-        self.over = Event()
-        self.ready = 0
-        self.go_ns = 0
-        self.shared: dict[str, Any] = {}
         self._lock = RLock()
         self._loop: Any = None
         self._again = 0
-        self._result = options.result
-        self._numbers = 0
-        self._fresh: list[Sent] = []
-        self._states: dict[str, dict[str, Any]] = {}
-        self._cpu_at_go = 0.0
-        self._kinds: dict[str, str] = {}
+        self.begun = Event()
+        self.over = Event()
+        self.is_worker = isinstance(environment.runner, WorkerRunner)
+        options: Any = environment.parsed_options
+        self._base = options.run_id or f"{time.time_ns() // 1_000_000 & 0xFFFFFFFF:x}"
+        self._reset()
+        if not self.is_worker:
+            self._configure()
 
     def start(self) -> None:
         """Once locust's runner is there."""
@@ -75,31 +69,70 @@ class Run:
         if isinstance(runner, MasterRunner):
             runner.register_message(STATE, lambda msg, **_: self._take_state(msg.node_id, msg.data))
         elif isinstance(runner, WorkerRunner):
-            runner.register_message(SENT, lambda msg, **_: self._take_sent(msg.data))
+            runner.register_message(SENT, lambda msg, **_: self.ledger.sent(Sent(*one) for one in msg.data["sent"]))
             runner.register_message(GO, lambda msg, **_: self._begin(msg.data["at_ns"]))
         self._events.test_start.add_listener(lambda **_: self._started())
+        self._events.test_stop.add_listener(lambda **_: self._stopped())
+
+    def _configure(self) -> None:
+        options: Any = self.environment.parsed_options
+        self.target = (
+            Target.load(Path(options.target_file))
+            if options.target_file
+            else Target.from_state_dir(Path(options.state_dir))
+        )
+        self.tokens = Tokens(self.target)
+        self.id: str = options.run_id
+        self.rate, self.seconds, self.size = options.rate, options.seconds, options.size
+        self.warm_up = options.warm_up
+
+    def _reset(self) -> None:
+        options: Any = self.environment.parsed_options
+        self.ledger = Ledger(options.lost_after)
+        self.counters = Counters()
+        self.shared: dict[str, Any] = {}
+        self.ready = self.failed = self.saying = self.go_ns = self.warm_until_ns = self.over_ns = self._numbers = 0
+        self.problem = ""
+        self._quiet_ns = 0
+        self._fresh: list[Sent] = []
+        self._states: dict[str, dict[str, Any]] = {}
+        self._kinds: dict[str, str] = {}
+        self._cpu_at_go = 0.0
+        # CPU s and wall s of the time in which messages were sent, once it is over.
+        self._used: tuple[float, float] | None = None
+        self.begun.clear()
+        self.over.clear()
 
     def _started(self) -> None:
-        """A test begins; in the web interface several do, one after the other."""
+        """A test begins; in the web interface several do, one after the other, each with the options of its form."""
         if self._loop is not None:
             self._loop.kill(block=False)
+        options: Any = self.environment.parsed_options
+        if not self.is_worker:
+            # Workers get it with their first users, as all options of our own: locust's custom arguments.
+            options.run_id = f"{self._base}-{self._again}" if self._again else self._base
             self._again += 1
-            self.id = f"{self.id.partition('-')[0]}-{self._again}"
-            self.shared.clear()
-            self._states.clear()
-            self._fresh.clear()
-            self.ledger = Ledger(self.ledger.lost_after_ns / 1e9)
-            self.counters = Counters()
-            self.ready = self.go_ns = self._numbers = 0
-            self.go.clear()
-            self.over.clear()
+        self._configure()
+        self._reset()
         self._loop = gevent.spawn(self._live)
+        if not self.is_worker and len(self.environment.user_classes) != 1:
+            self.end("scenarios disturb each other; choose one class")
+
+    def _stopped(self) -> None:
+        """A test ends; what has come since the last time is told."""
+        self.over.set()
+        if self.is_worker and self._loop is not None:
+            self._tell(self.environment.runner)
 
     def number(self) -> int:
-        """The number of a new user, unique over all processes."""
-        index = getattr(self.environment.runner, "worker_index", 0) or 0
-        self._numbers += 1
-        return int(max(0, index)) * 100_000 + self._numbers - 1
+        """The number of a new user, unique over all processes. 0 and 1, 2 and 3, ... are in one process."""
+        index = max(0, getattr(self.environment.runner, "worker_index", 0) or 0)
+        own, self._numbers = self._numbers, self._numbers + 1
+        workers = getattr(self.environment.parsed_options, "processes", None)
+        if not workers:
+            return int(index * 100_000 + own)
+        # Dealt out by twos, so that a file of tokens for as many users will do.
+        return int((own // 2 * workers + index) * 2 + own % 2)
 
     def once(self, name: str, make: Callable[[], Any]) -> Any:
         """Something that all users of a process share."""
@@ -112,6 +145,7 @@ class Run:
         self._fresh.append(one := Sent(group, sender, seq, at_ns))
         self.ledger.sent([one])
         self.counters.counts["sent"] += 1
+        self.counters.timeline["sent"][(at_ns - self.go_ns) // 1_000_000_000] += 1
 
     def count(self, kind: str, name: str, ms: float, *, size: int = 0) -> None:
         """A value for locust's statistics and for the result; cheap, since it is there for every delivery."""
@@ -125,12 +159,19 @@ class Run:
             request_type=kind, name=name, response_time=0, response_length=0, exception=error, context={}
         )
 
-    def received(self, kind: str, receiver: str, sender: str, seq: int, *, ordered: bool = True) -> bool:
-        """Judge a delivery. Returns whether it is the first of its message."""
+    def absent(self, kind: str, error: Exception) -> None:
+        """A user could not come."""
+        self.failed += 1
+        self.problem = self.problem or f"{type(error).__name__}: {error}"
+        self.failure(kind, "not_connected", error)
+
+    def received(self, kind: str, receiver: str, sender: str, seq: int, at_ns: int, *, ordered: bool = True) -> bool:
+        """Judge a delivery that came at `at_ns`. Returns whether it is the first of its message."""
         self._kinds[receiver] = kind
         outcome = self.ledger.received(receiver, sender, seq, ordered=ordered)
         if outcome is not Outcome.DUPLICATE:
             self.counters.counts["delivered"] += 1
+            self.counters.timeline["delivered"][(at_ns - self.go_ns) // 1_000_000_000] += 1
         if outcome is not Outcome.FRESH:
             self.failure(kind, outcome.value, LostError(f"message {outcome.value.replace('_', ' ')}"))
         if outcome is Outcome.LATE:
@@ -142,34 +183,49 @@ class Run:
         runner: Any = self.environment.runner
         while not self.over.is_set():
             gevent.sleep(TICK_S)
-            now = time.monotonic_ns()
-            if isinstance(runner, MasterRunner):
+            if not isinstance(runner, MasterRunner):
+                for loss in self.ledger.expire(time.monotonic_ns()):
+                    self._lost(loss)
+                self._tell(runner)
+            if not self.is_worker:
                 self._decide(runner)
-                continue
-            for loss in self.ledger.expire(now):
-                self._lost(loss)
-            state = self._state()
-            if isinstance(runner, WorkerRunner):
-                state["sent"] = [(one.group, one.sender, one.seq, one.at_ns) for one in self._fresh]
-                runner.send_message(STATE, state)
-            else:
-                self._take_state("local", state)
-                self._decide(runner)
-            self._fresh.clear()
+
+    def _tell(self, runner: Any) -> None:
+        state = self._state()
+        state["sent"] = [(one.group, one.sender, one.seq, one.at_ns) for one in self._fresh]
+        self._fresh.clear()
+        if self.is_worker:
+            runner.send_message(STATE, state)
+        else:
+            self._take_state("local", state)
 
     def _lost(self, loss: Loss) -> None:
         kind = self._kinds.get(loss.receiver, "")
         self.failure(kind, "loss", LostError(f"message of {loss.sent.group.partition(':')[0]} lost"))
 
     def _state(self) -> dict[str, Any]:
-        over = self.sending_over
+        now, over = time.monotonic_ns(), self.sending_over
+        used = (time.process_time() - self._cpu_at_go, (now - self.go_ns) / 1e9)
+        if over and self._used is None:
+            self._used = used
+        cpu_s, wall_s = self._used or (used if self.live else (0.0, 0.0))
+        given_up = now > self.go_ns + self.seconds * 1e9 + self.ledger.lost_after_ns
         return {
+            "machine": machine(),
             "ready": self.ready,
-            "missing": self.ledger.missing() if over else 0,
+            "failed": self.failed,
+            "problem": self.problem,
+            "missing": over and self.ledger.awaited(),
             "counters": self.counters.to_json(),
-            "cpu_s": time.process_time() - self._cpu_at_go if self.go_ns else 0.0,
-            "over": over,
+            "cpu_s": cpu_s,
+            "wall_s": wall_s,
+            "over": over and (not self.saying or given_up),
         }
+
+    @property
+    def live(self) -> bool:
+        """Whether what is said counts: everybody is there, the warm-up is over."""
+        return bool(self.go_ns and time.monotonic_ns() >= self.go_ns)
 
     @property
     def sending_over(self) -> bool:
@@ -180,53 +236,87 @@ class Run:
         runner = self.environment.runner
         sent = state.pop("sent", None)
         self._states[node] = state
+        if sent:
+            self._quiet_ns = 0
         if sent and isinstance(runner, MasterRunner):
             for other in runner.clients:
                 if other != node:
                     runner.send_message(SENT, {"sent": sent}, other)
-
-    def _take_sent(self, data: dict[str, Any]) -> None:
-        self.ledger.sent(Sent(*one) for one in data["sent"])
+        if state["machine"] != machine() and not self.over.is_set():
+            self.end("a worker is on another machine; latencies are by the clock of one")
 
     def _begin(self, at_ns: int) -> None:
+        """It counts from `at_ns` on; until shortly before, it is warmed up."""
         self.go_ns = at_ns
+        self.warm_until_ns = at_ns - int(SETTLE_S * 1e9)
+        self.begun.set()
+        gevent.spawn_later(max(0.0, (at_ns - time.monotonic_ns()) / 1e9), self._from_now)
+
+    def _from_now(self) -> None:
         self._cpu_at_go = time.process_time()
-        self.go.set()
 
     def _decide(self, runner: Any) -> None:
-        now = time.monotonic_ns()
-        states = self._states.values()
+        now, states = time.monotonic_ns(), self._states.values()
         if not self.go_ns:
+            ready, failed = (sum(state[name] for state in states) for name in ("ready", "failed"))
             wanted = runner.target_user_count
-            if wanted and sum(state["ready"] for state in states) >= wanted:
+            if wanted and ready >= wanted:
+                at_ns = now + int((self.warm_up + SETTLE_S) * 1e9)
                 if isinstance(runner, MasterRunner):
-                    runner.send_message(GO, {"at_ns": now})
-                self._begin(now)
+                    runner.send_message(GO, {"at_ns": at_ns})
+                self._begin(at_ns)
+            elif failed and ready + failed >= wanted:
+                why = next((state["problem"] for state in states if state["problem"]), "")
+                self.end(f"{failed} of {wanted} could not come: {why}")
             return
-        if self.seconds and states and all(state["over"] for state in states):
+        if isinstance(runner, MasterRunner) and (gone := len(self._states.keys() - {one.id for one in _alive(runner)})):
+            self.end(f"{gone} workers have gone")
+        elif self.seconds and states and all(state["over"] for state in states):
+            if any(state["missing"] for state in states):
+                self._quiet_ns = 0
+            else:
+                self._quiet_ns = self._quiet_ns or now
             waited_ns = now - self.go_ns - self.seconds * 1e9
-            missing = sum(state["missing"] for state in states)
-            # Every second loop at least, so that whoever was sending has ended.
-            if (waited_ns > 2 * TICK_S * 1e9 and not missing) or waited_ns > self.ledger.lost_after_ns + 2e9:
-                self.over.set()
-                gevent.spawn(self.environment.runner.quit if self.environment.runner else lambda: None)
+            if (self._quiet_ns and now - self._quiet_ns >= QUIET_S * 1e9) or (
+                waited_ns > self.ledger.lost_after_ns + 2e9
+            ):
+                self.end()
+
+    def end(self, problem: str = "") -> None:
+        """The test is over. With a web interface, locust stays for the next one."""
+        if self.over.is_set():
+            return
+        self.problem, self.over_ns = problem, time.monotonic_ns()
+        if problem:
+            log.error("%s", problem)
+            self.environment.process_exit_code = 1
+        self.over.set()
+        runner: Any = self.environment.runner
+        gevent.spawn(runner.stop if self.environment.web_ui is not None else runner.quit)
 
     def write(self) -> None:
         """The result of all processes, for `loadtests.compare`."""
-        if not self._result:
+        options: Any = self.environment.parsed_options
+        if not options.result or self.is_worker:
             return
-        whole = Counters()
-        for state in self._states.values():
-            whole.add(state["counters"])
+        if not isinstance(self.environment.runner, MasterRunner):
+            self._take_state("local", self._state())
         result = {
             "run": self.id,
-            "users": sum(state["ready"] for state in self._states.values()),
-            "began": bool(self.go_ns),
+            "began": self.live,
+            # Not interrupted, and nobody left in the middle.
+            "complete": bool(self.over_ns and not self.problem),
+            "problem": self.problem,
             "go_ns": self.go_ns,
             "seconds": self.seconds,
-            "cpu_s": sum(state["cpu_s"] for state in self._states.values()),
-            "processes": len(self._states),
-            "wall_s": (time.monotonic_ns() - self.go_ns) / 1e9 if self.go_ns else 0.0,
-            **whole.to_json(),
+            "wall_s": ((self.over_ns or time.monotonic_ns()) - self.go_ns) / 1e9 if self.go_ns else 0.0,
+            **merged(self._states.values()),
         }
-        Path(self._result).write_text(json.dumps(result), encoding="utf-8")
+        path = Path(options.result)
+        part = path.with_name(f"{path.name}.{os.getpid()}")
+        part.write_text(json.dumps(result), encoding="utf-8")
+        part.replace(path)
+
+
+def _alive(runner: Any) -> list[Any]:
+    return [one for one in runner.clients.all if one.state != "missing"]

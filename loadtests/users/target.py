@@ -9,16 +9,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import jwt
+import psutil
 
 __all__ = ["Target", "TargetError"]
 
 TOKEN_TTL_S = 7200
+NAMES = "ws.rooms ws.direct ws.layers sse dropin tenant"
+
+
+UP = "start them: `migrate up --detach`"
 
 
 class TargetError(ValueError):
-    """What was given is no target; the message says what is missing."""
+    """What was given is no target; the message says what is missing, `hint` what to do."""
+
+    def __init__(self, message: str, hint: str = "docs/guides/load.md, Deployments elsewhere") -> None:
+        super().__init__(message)
+        self.hint = hint
 
 
 @dataclass(frozen=True)
@@ -31,7 +41,8 @@ class Target:
         dropin: the API of virtual connections that serves the application rooms, with its path.
         tenant: in which rooms are.
         secret_file: the HS256 key both take, in a file: it is in no command line and no result.
-        tokens_file: instead: JSON {user: token}, for users lt-0, lt-1, ... and "publisher".
+        tokens_file: instead: JSON {user: token}, for users lt-0, lt-1, ... and "publisher"; for the application direct
+            {user: {"token", "email"}}.
         cognito: user_pool_id, client_id and the environment of boto3: direct's users are made there.
     """
 
@@ -49,7 +60,7 @@ class Target:
         try:
             up = json.loads((state_dir / "up.json").read_text(encoding="utf-8"))
             direct, rooms = up["stacks"]["direct"], up["stacks"]["rooms"]
-            return cls(
+            made = cls(
                 ws=up["legacy_ws_url"],
                 sse=up["sse_url"],
                 dropin=f"{up['sse_url']}/{rooms['stage']}",
@@ -65,43 +76,82 @@ class Target:
                 },
             )
         except (OSError, ValueError, KeyError, TypeError):
-            raise TargetError(f"no stacks are up in {state_dir}; start them with `migrate up --detach`") from None
+            raise TargetError(f"no stacks are up in {state_dir}", UP) from None
+        if not psutil.pid_exists(up["pids"]["up"]):
+            raise TargetError(f"the stacks of {state_dir} have ended", UP)
+        return made
 
     @classmethod
-    def parse(cls, given: Sequence[str], **more: Any) -> Target:
-        """Of `ws.rooms=wss://…`, `sse=https://…`, `dropin=https://…/prod`, `tenant=…`. Raises TargetError."""
-        fields: dict[str, Any] = {"ws": {}, **more}
+    def parse(cls, given: Sequence[str], *, secret_file: str = "", tokens_file: str = "") -> Target:
+        """Of `ws.rooms=wss://...`, `sse=https://...`, `dropin=https://.../prod`, `tenant=...`. Raises TargetError."""
+        if not secret_file and not tokens_file:
+            raise TargetError("--target needs --secret-file or --tokens-file: users must be somebody there")
+        fields: dict[str, Any] = {"ws": {}, "secret_file": secret_file, "tokens_file": tokens_file}
         for one in given:
             name, equals, value = one.partition("=")
             first, _, app = name.partition(".")
             if not equals or not value:
-                raise TargetError(f"{one!r} is no NAME=ADDRESS; names: ws.rooms ws.direct ws.layers sse dropin tenant")
+                raise TargetError(f"--target {name}: no NAME=ADDRESS; names: {NAMES}")
             if first == "ws" and app in ("rooms", "direct", "layers"):
-                fields["ws"][app] = value
-            elif name in ("sse", "dropin", "tenant"):
-                fields[name] = value.rstrip("/")
+                fields["ws"][app] = _address(name, value, ("ws", "wss"))
+            elif name in ("sse", "dropin"):
+                fields[name] = _address(name, value, ("http", "https"))
+            elif name == "tenant":
+                fields[name] = value
             else:
-                raise TargetError(f"unknown target {name!r}; names: ws.rooms ws.direct ws.layers sse dropin tenant")
-        return cls(**fields)
+                raise TargetError(f"--target {name}: no such name; names: {NAMES}")
+        made = cls(**fields)
+        Tokens(made)
+        return made
 
     @classmethod
     def load(cls, path: Path) -> Target:
-        return cls(**json.loads(path.read_text(encoding="utf-8")))
+        """What `save` wrote. Raises TargetError."""
+        try:
+            return cls(**json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
+            raise TargetError(f"{path} is no file of addresses: {error}") from None
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        """For a result: no secret is in them."""
+        named = {**{f"ws.{app}": url for app, url in self.ws.items()}, "sse": self.sse, "dropin": self.dropin}
+        return {name: url for name, url in named.items() if url}
 
     def save(self, path: Path) -> None:
         path.touch(mode=0o600)
         path.write_text(json.dumps(asdict(self)), encoding="utf-8")
 
 
+def _address(name: str, value: str, schemes: tuple[str, ...]) -> str:
+    """Raises TargetError. What may be a password is not repeated."""
+    try:
+        parts = urlsplit(value)
+        known = parts.scheme in schemes and parts.hostname and (parts.port or True)
+    except ValueError:
+        known = False
+    if not known:
+        raise TargetError(f"--target {name}: an address starts with {' or '.join(f'{one}://' for one in schemes)}")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise TargetError(f"--target {name}: no user, password, query or fragment in an address; results name it")
+    return value.rstrip("/")
+
+
 class Tokens:
-    """Tokens of one process's users, made when they are asked for."""
+    """Tokens of one process's users, made when they are asked for. Raises TargetError: a file cannot be used."""
 
     def __init__(self, target: Target) -> None:
         self._target = target
-        self._secret = Path(target.secret_file).read_text(encoding="utf-8").strip() if target.secret_file else ""
-        self._given: dict[str, str] = (
-            json.loads(Path(target.tokens_file).read_text(encoding="utf-8")) if target.tokens_file else {}
-        )
+        try:
+            self._secret = Path(target.secret_file).read_text(encoding="utf-8").strip() if target.secret_file else ""
+            given = json.loads(Path(target.tokens_file).read_text(encoding="utf-8")) if target.tokens_file else {}
+        except OSError as error:
+            raise TargetError(f"{error.filename}: {error.strerror}") from None
+        except ValueError:
+            raise TargetError(f"{target.tokens_file or target.secret_file} cannot be read as text or JSON") from None
+        if not isinstance(given, dict):
+            raise TargetError(f'{target.tokens_file}: wanted is {{"lt-0": token, "lt-1": token, ...}}')
+        self._given: dict[str, Any] = given
         self._cognito: Any = None
 
     def of(self, user: str, tenant: str, scopes: str = "") -> str:
@@ -110,16 +160,22 @@ class Tokens:
             name = "publisher" if scopes else user
             if name not in self._given:
                 raise TargetError(f"there is no token for {name} in the file of tokens, and no secret to sign one with")
-            return self._given[name]
+            entry = self._given[name]
+            return str(entry["token"] if isinstance(entry, dict) else entry)
         now = int(time.time())
         claims = {"sub": user, "tenant_id": tenant, "iat": now, "exp": now + TOKEN_TTL_S}
         return jwt.encode({**claims, "scope": scopes} if scopes else claims, self._secret, algorithm="HS256")
 
-    def cognito(self, email: str) -> str:
-        """An access token of a verified user of the pool, made anew."""
+    def email(self, user: str) -> str:
+        """The address of a user whose token was given; "" without."""
+        entry = self._given.get(user)
+        return str(entry.get("email", "")) if isinstance(entry, dict) else ""
+
+    def cognito(self, user: str, email: str) -> str:
+        """An access token of a verified user of the pool, made anew; the given one where there is no pool."""
         pool = dict(self._target.cognito)
         if not pool:
-            return self.of(email, self._target.tenant)
+            return self.of(user, self._target.tenant)
         ids = {"UserPoolId": pool.pop("user_pool_id")}
         client_id = pool.pop("client_id")
         if self._cognito is None:

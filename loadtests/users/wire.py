@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import struct
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -31,26 +33,36 @@ class RefusedError(ConnectionError):
         self.status = status
 
 
+@functools.cache
+def tls() -> Any:
+    """One for all connections: reading the certificates of the system takes tens of milliseconds, in which nobody else
+    of the process gets on."""
+    return gevent.ssl.create_default_context()
+
+
 def connect(url: str, receive_buffer: int = 0) -> Any:
-    """A connected socket (TLS for wss and https). Raises OSError."""
+    """A connected socket (TLS for wss and https), to the first address of the host that answers. Raises OSError."""
     parts = urlsplit(url)
     secure = parts.scheme in ("wss", "https")
     host, port = parts.hostname or "", parts.port or (443 if secure else 80)
-    family, kind, protocol, _, address = gevent.socket.getaddrinfo(host, port, type=gevent.socket.SOCK_STREAM)[0]
-    sock = gevent.socket.socket(family, kind, protocol)
-    try:
-        if receive_buffer:
-            # Before connecting: the window is negotiated then.
-            sock.setsockopt(gevent.socket.SOL_SOCKET, gevent.socket.SO_RCVBUF, receive_buffer)
-        sock.settimeout(CONNECT_TIMEOUT_S)
-        sock.connect(address)
-        sock.setsockopt(gevent.socket.IPPROTO_TCP, gevent.socket.TCP_NODELAY, 1)
-        if secure:
-            sock = gevent.ssl.create_default_context().wrap_socket(sock, server_hostname=host)
-    except BaseException:
-        sock.close()
-        raise
-    return sock
+    refused: OSError | None = None
+    for family, kind, protocol, _, address in gevent.socket.getaddrinfo(host, port, type=gevent.socket.SOCK_STREAM):
+        sock = gevent.socket.socket(family, kind, protocol)
+        try:
+            if receive_buffer:
+                # Before connecting: the window is negotiated then.
+                sock.setsockopt(gevent.socket.SOL_SOCKET, gevent.socket.SO_RCVBUF, receive_buffer)
+            sock.settimeout(CONNECT_TIMEOUT_S)
+            sock.connect(address)
+            sock.setsockopt(gevent.socket.IPPROTO_TCP, gevent.socket.TCP_NODELAY, 1)
+            return tls().wrap_socket(sock, server_hostname=host) if secure else sock
+        except OSError as error:
+            sock.close()
+            refused = error
+        except BaseException:
+            sock.close()
+            raise
+    raise refused or OSError(f"{host} has no address")
 
 
 def cut(sock: Any) -> None:
@@ -64,6 +76,9 @@ class Reader:
 
     Args:
         pace: called before each read from the socket; how a slow reader is slow.
+
+    Attributes:
+        read_ns: when the socket was last read (monotonic): what is in the buffer had come by then.
     """
 
     def __init__(self, sock: Any, pace: Callable[[], None] | None = None, read_bytes: int = READ_BYTES) -> None:
@@ -71,12 +86,14 @@ class Reader:
         self.pace = pace
         self._read_bytes = read_bytes
         self.buffer = bytearray()
+        self.read_ns = 0
 
     def more(self) -> None:
         """Read once. Raises ClosedError at the end."""
         if self.pace is not None:
             self.pace()
         data = self._sock.recv(self._read_bytes)
+        self.read_ns = time.monotonic_ns()
         if not data:
             raise ClosedError("ended without a word")
         self.buffer += data
@@ -111,8 +128,9 @@ def read_head(reader: Reader) -> tuple[int, dict[str, str]]:
 
 def event_stream(
     url: str, headers: Mapping[str, str], pace: Callable[[], None] | None, receive_buffer: int
-) -> tuple[Any, Iterator[tuple[str, str, str]]]:
-    """Open a stream. Returns its socket and an iterator of (id, event, data); ids are "" where there was none.
+) -> tuple[Any, Reader, Iterator[tuple[str, str, str]]]:
+    """Open a stream. Returns its socket, its reader and an iterator of (id, event, data); ids are "" where there was
+    none.
 
     Raises: RefusedError, OSError. The iterator raises ClosedError or OSError on a cut; a clean end ends it.
     """
@@ -134,7 +152,7 @@ def event_stream(
         sock.close()
         raise
     body = _chunks(reader) if answered.get("transfer-encoding", "").lower() == "chunked" else _plain(reader)
-    return sock, _events(body)
+    return sock, reader, _events(body)
 
 
 def _plain(reader: Reader) -> Iterator[bytes]:

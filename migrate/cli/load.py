@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import signal
 import subprocess
 import sys
+from types import FrameType
 
 import typer
 
@@ -28,5 +30,23 @@ def compare(context: typer.Context) -> None:
     for name in ("loadtests", "locust"):
         if importlib.util.find_spec(name) is None:
             raise UsageError(f"{name} is not installed", "pip install 'ws2sse[loadtests]'")
-    done = subprocess.run([sys.executable, "-m", "loadtests.compare", *context.args], check=False)
-    raise typer.Exit(done.returncode)
+    raise typer.Exit(_run([sys.executable, "-m", "loadtests.compare", *context.args]))
+
+
+def _run(argv: list[str]) -> int:
+    """Until it has ended by itself: interrupted, it still puts back what it had held, and this waits for it.
+
+    It is in a session of its own, so that a signal reaches it once, whoever sends it.
+    """
+    process = subprocess.Popen(argv, start_new_session=True)
+
+    def pass_on(number: int, _: FrameType | None) -> None:
+        if process.poll() is None:
+            process.send_signal(number)
+
+    before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        return process.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

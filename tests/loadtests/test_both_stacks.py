@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
-from e2e_support import Stacks, start
+from e2e_support import MIGRATE, Stacks, start
 
 sys.path.append(str(Path(__file__).parent))
-from load_support import Done, locust
+from load_support import Done, several
 
-from loadtests.compare.around import bridge_held, functions_point_to
+from loadtests.compare.around import FUNCTIONS, VARIABLE, Around
 from loadtests.compare.rounds import SCENARIOS, SUFFIX
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
-
-# Several small runs at once take little more than one.
-AT_ONCE = 6
 
 
 @pytest.fixture(scope="module")
@@ -41,19 +39,17 @@ def classes(*sides: str) -> list[str]:
 def done(stacks: Stacks, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Done]:
     """Of every class its run."""
     folder = tmp_path_factory.mktemp("runs")
-    options = ["--state-dir", str(stacks.state_dir), "-u", "3", "-r", "9", "--rate", "2", "--seconds", "2"]
-    up = json.loads((stacks.state_dir / "up.json").read_text(encoding="utf-8"))
-
-    def run(name: str) -> tuple[str, Done]:
-        # Slow readers have a fifth user.
-        more = ["-u", "5"] if name.startswith("Slow") else []
-        return name, locust(folder, name, *options, *more, "--lost-after", "30")
-
-    with bridge_held(stacks.state_dir), ThreadPoolExecutor(AT_ONCE) as pool:
-        made = dict(pool.map(run, classes("ws", "sse")))
-        with functions_point_to(up, f"{stacks.sse_url}/prod"):
-            made |= dict(pool.map(run, classes("dropin")))
+    options = ["--state-dir", str(stacks.state_dir), "-u", "3", "--rate", "2", "--seconds", "2", "--warm-up", "0"]
+    around = Around(stacks.state_dir, up_of(stacks))
+    with around.held():
+        made = several(folder, classes("ws", "sse"), *options, "--lost-after", "30")
+        with around.pointed(f"{stacks.sse_url}/prod"):
+            made |= several(folder, classes("dropin"), *options, "--lost-after", "30")
     return made
+
+
+def up_of(stacks: Stacks) -> dict[str, Any]:
+    return dict(json.loads((stacks.state_dir / "up.json").read_text(encoding="utf-8")))
 
 
 @pytest.mark.parametrize("name", classes("ws", "sse", "dropin"))
@@ -75,6 +71,8 @@ def test_a_storm_cuts_all_but_one_and_all_come_back(done: dict[str, Done], name:
     assert counts["reconnects"] == 2
     # SSE and the drop-in resume where they were; a WebSocket is a new connection.
     assert counts.get("resumed", 0) == (0 if name == "StormWs" else 2)
+    # Something was said meanwhile, and nobody missed it.
+    assert counts["recovered"] > 0 and counts["delivered"] == 3 * counts["sent"]
 
 
 @pytest.mark.parametrize("name", ["SlowWs", "SlowSse", "SlowDropIn"])
@@ -92,47 +90,86 @@ def test_answers_come_in_parts(done: dict[str, Done], name: str) -> None:
 
 
 def test_compare(stacks: Stacks, tmp_path: Path) -> None:
-    """Table, page, stored result, comparison with an earlier one; afterwards all is as it was before."""
+    """Table, page, stored result, comparison with an earlier one; afterwards all is as it was before, even what a
+    comparison that was killed had left."""
+    left_by_one_that_was_killed(stacks)
     result = _compare(stacks, tmp_path)
     plan, rounds = result["plan"], result["rounds"]
     assert (plan["scenario"], list(rounds)) == ("rooms", ["ws", "sse"])
     for side in rounds:
         assert rounds[side][0]["figures"]["loss"] == 0
         assert rounds[side][0]["figures"]["users per core"] > 0
-    # What one message to three connections takes on the old stack: rooms.md.
+        assert 0 < rounds[side][0]["figures"]["measuring, cores"] < 1
+        sent = sum(rounds[side][0]["timeline"]["sent"].values())
+        assert sum(rounds[side][0]["timeline"]["delivered"].values()) == 3 * sent
+    # What one message to three connections takes on the old stack: rooms.md. Nothing of the warm-up is in it.
     old = rounds["ws"][0]["figures"]
-    assert round(old["execute-api PostToConnection per message"]) == 3
-    assert round(old["dynamodb Scan per message"]) == 1
+    assert round(old["execute-api PostToConnection per message"], 1) == 3
+    assert round(old["dynamodb Scan per message"], 1) == 1
     assert "execute-api PostToConnection per message" not in rounds["sse"][0]["figures"]
     assert rounds["sse"][0]["memory_mb"]["sse-service"] > 10
     page = next(tmp_path.glob("load-rooms-*.html")).read_text(encoding="utf-8")
     assert "emulated AWS cannot tell" in page and "<polyline" in page
     secret = (stacks.state_dir / "jwt-secret").read_text(encoding="utf-8").strip()
-    assert secret not in page + json.dumps(result)
-    status = subprocess.run(
-        [sys.executable, "-m", "migrate", "bridge", "status", "--json", "--state-dir", str(stacks.state_dir)],
-        capture_output=True,
-        text=True,
-        check=True,
+    for text in (page, json.dumps(result)):
+        assert secret not in text and "token=" not in text and "eyJ" not in text
+    assert as_it_was(stacks)
+
+
+def test_interrupted_it_puts_back_what_it_held(stacks: Stacks, tmp_path: Path) -> None:
+    """Ctrl-C while the functions point elsewhere and the bridge is held, on the command that a user types."""
+    argv = [MIGRATE, "load", "compare", "--state-dir", str(stacks.state_dir), "--out", str(tmp_path)]
+    with subprocess.Popen(
+        [*argv, "--sides", "dropin", "--users", "3", "--seconds", "60"], stderr=subprocess.PIPE, text=True
+    ) as process:
+        deadline = time.monotonic() + 90
+        while not pointed(stacks):
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.05)
+        assert not as_it_was(stacks)
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=90)[1]
+    assert process.returncode == 130, said
+    assert "interrupted" in said and "Traceback" not in said
+    assert as_it_was(stacks)
+
+
+def left_by_one_that_was_killed(stacks: Stacks) -> None:
+    functions = up_of(stacks)["stacks"]["rooms"]["functions"]
+    (stacks.state_dir / "bridge.held").touch()
+    client = stacks.client("lambda")
+    for kind in FUNCTIONS:
+        variables = client.get_function_configuration(FunctionName=functions[kind])["Environment"]["Variables"]
+        client.update_function_configuration(
+            FunctionName=functions[kind], Environment={"Variables": {**variables, VARIABLE: "http://127.0.0.1:1"}}
+        )
+    note = {"bridge": True, "functions": {functions[kind]: None for kind in FUNCTIONS}}
+    (stacks.state_dir / "load-compare.json").write_text(json.dumps(note), encoding="utf-8")
+    assert not as_it_was(stacks)
+
+
+def pointed(stacks: Stacks) -> bool:
+    client, functions = stacks.client("lambda"), up_of(stacks)["stacks"]["rooms"]["functions"]
+    return all(
+        VARIABLE in client.get_function_configuration(FunctionName=functions[kind])["Environment"]["Variables"]
+        for kind in FUNCTIONS
     )
-    assert json.loads(status.stdout)["state"] != "held"
+
+
+def as_it_was(stacks: Stacks) -> bool:
+    return (
+        not (stacks.state_dir / "bridge.held").exists()
+        and not pointed(stacks)
+        and not (stacks.state_dir / "load-compare.json").exists()
+    )
 
 
 def _compare(stacks: Stacks, folder: Path) -> dict[str, Any]:
     argv = [sys.executable, "-m", "loadtests.compare", "--state-dir", str(stacks.state_dir), "--out", str(folder)]
     options = ["--sides", "ws,sse", "--users", "3", "--rate", "2", "--seconds", "2", "--repetitions", "1"]
+    options += ["--warm-up", "0.5"]
     done = subprocess.run([*argv, *options], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "SSE + REST / WebSocket" in done.stdout and "emulated AWS" in done.stdout
+    assert "revision" in done.stdout and "locust 2" in done.stdout
     return dict(json.loads(next(folder.glob("load-rooms-*.json")).read_text(encoding="utf-8")))
-
-
-def test_without_stacks_it_says_how_to_start_them(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "loadtests.compare", "--state-dir", str(tmp_path)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 2
-    assert "migrate up" in done.stderr and "Traceback" not in done.stderr

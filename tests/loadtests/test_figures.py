@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 import random
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from loadtests.compare.figures import against, ratios
-from loadtests.compare.page import render
-from loadtests.compare.parts import Sample, calls_between, flat
+from loadtests.compare.figures import Change, against, differing, ratios
+from loadtests.compare.page import render, warnings
+from loadtests.compare.parts import Background, Sample, calls_between, flat
+from loadtests.compare.rounds import Plan
 from loadtests.users.histogram import Histogram
 from loadtests.users.marks import Mark, decode, encode
-from loadtests.users.target import Target, TargetError
+from loadtests.users.target import Target, TargetError, Tokens
 
 
 def test_a_mark_survives_and_other_texts_are_none() -> None:
@@ -44,6 +46,7 @@ def run(**figures: float) -> dict[str, Any]:
     return {
         "figures": figures,
         "latency": {"delivery": {"150": 3, "160": 1}},
+        "timeline": {"delivered": {"0": 3, "2": 1}},
         "cpu_cores": {"sse-service": 0.1},
         "memory_mb": {"sse-service": 130.0},
     }
@@ -56,6 +59,7 @@ def result(p50: float, **more: Any) -> dict[str, Any]:
             "cores": 2, "load_before": 0.1, "versions": {"locust": "2.47.0"},
         },
         "emulated": True,
+        "target": {},
         "plan": {"scenario": "rooms", "users": 4},
         "rounds": {"ws": [run(p50=10.0, loss=0), run(p50=20.0, loss=0)], "sse": [run(p50=p50), run(p50=2 * p50)]},
         **more,
@@ -69,12 +73,26 @@ def test_ratios_are_of_pairs() -> None:
     assert ratios(made["rounds"]["ws"], made["rounds"]["sse"], "loss") is None
 
 
-def test_versions_are_compared_only_with_the_same_plan() -> None:
-    rows = against(result(5.0), result(15.0))
-    assert ("sse", "p50", 7.5, 22.5, 3.0, True) in rows
-    assert ("ws", "p50", 15.0, 15.0, 1.0, False) in rows
-    with pytest.raises(ValueError, match="users"):
-        against(result(5.0), result(5.0, plan={"scenario": "rooms", "users": 5}))
+def test_versions_are_compared_figure_by_figure() -> None:
+    changes = {(one.side, one.name): one for one in against(result(5.0), result(15.0))}
+    assert changes["sse", "p50"] == Change("sse", "p50", 7.5, 22.5, 3.0, apart=True)
+    assert changes["ws", "p50"] == Change("ws", "p50", 15.0, 15.0, 1.0, apart=False)
+    assert changes["sse", "sse-service, MB"].ratio == 1.0
+    # 0 in both says nothing.
+    assert ("ws", "loss") not in changes
+
+
+def test_what_was_none_before_is_told() -> None:
+    """A version that begins to lose messages has no ratio, and is the one to be seen."""
+    now = result(5.0)
+    now["rounds"]["ws"] = [run(p50=10.0, loss=3, calls=2), run(p50=20.0, loss=4, calls=2)]
+    changes = {(one.side, one.name): one for one in against(result(5.0), now)}
+    assert changes["ws", "loss"] == Change("ws", "loss", 0, 3.5, None, apart=True)
+    assert changes["ws", "calls"] == Change("ws", "calls", None, 2, None, apart=True)
+
+
+def test_another_plan_is_another_thing() -> None:
+    assert differing({"users": 4, "size": 1}, {"users": 5, "size": 1, "warm_up": 2}) == ["users", "warm_up"]
 
 
 def test_the_page_needs_nothing_else_and_says_what_it_cannot_tell() -> None:
@@ -82,8 +100,28 @@ def test_the_page_needs_nothing_else_and_says_what_it_cannot_tell() -> None:
     assert not re.search(r"""(src|href)=|<script|@import|url\(""", page)
     assert "&lt;cpu&gt;" in page and "<cpu>" not in page
     assert "What this cannot tell" in page and "emulated AWS" in page
-    assert page.count("<polyline") == 6
+    # Latencies and throughput: two sides, two repetitions and their whole.
+    assert page.count("<polyline") == 12
     assert "emulated AWS cannot" not in render(result(5.0, emulated=False))
+
+
+def test_the_page_says_what_has_changed_and_what_was_measured() -> None:
+    before, now = result(5.0), result(15.0, emulated=False, target={"sse": "https://<b>.example"})
+    page = render(now, against(before, now), before)
+    assert "Since abc" in page and "SSE + REST: p50" in page
+    assert "https://&lt;b&gt;.example" in page
+
+
+def test_a_result_says_what_makes_it_worth_less() -> None:
+    made = result(5.0)
+    assert warnings(made) == []
+    made["rounds"]["sse"][0]["busiest"] = 0.95
+    made["rounds"]["sse"][0]["figures"]["behind schedule p99 ms"] = 900.0
+    made["provenance"]["load_before"] = 4.0
+    made["stopped"] = "interrupted"
+    told = " ".join(warnings(made))
+    for word in ("interrupted", "95%", "900 ms", "load 4.0 on 2 cores"):
+        assert word in told
 
 
 def test_calls_of_nobody_are_not_a_message_s() -> None:
@@ -94,13 +132,53 @@ def test_calls_of_nobody_are_not_a_message_s() -> None:
     }
     last = Sample(20.0, {}, {}, flat(usage))
     first = Sample(10.0, {}, {}, {"dynamodb Query": 100})
-    counted = calls_between(first, last, {"dynamodb Query": 2.0})
+    idle = Background.between(Sample(0.0, {"a": 1.0}, {}, {}), Sample(5.0, {"a": 2.0}, {}, {"dynamodb Query": 10}))
+    assert idle == Background({"dynamodb Query": 2.0}, 0.2)
+    counted = calls_between(first, last, idle.calls)
     assert counted == {"dynamodb Query": 10.0, "lambda invocations": 7, "websocket message_units": 9}
 
 
-def test_targets_are_checked() -> None:
-    made = Target.parse(["ws.rooms=wss://a/prod", "sse=https://b/", "tenant=acme"])
+def test_targets_are_checked(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("hush\n")
+    key = {"secret_file": str(tmp_path / "secret")}
+    made = Target.parse(["ws.rooms=wss://a/prod", "sse=https://b/", "tenant=acme"], **key)
     assert (made.ws, made.sse, made.tenant) == ({"rooms": "wss://a/prod"}, "https://b", "acme")
-    for wrong in ("sse", "ws=wss://a", "ws.other=wss://a", "sse="):
+    assert made.addresses == {"ws.rooms": "wss://a/prod", "sse": "https://b"}
+    for wrong in ("sse", "ws=wss://a", "ws.other=wss://a", "sse=", "sse=wss://a", "ws.rooms=https://a", "sse=b"):
         with pytest.raises(TargetError):
-            Target.parse([wrong])
+            Target.parse([wrong], **key)
+    # Nobody could be anybody there.
+    with pytest.raises(TargetError, match="--tokens-file"):
+        Target.parse(["sse=https://b"])
+    with pytest.raises(TargetError, match="gone"):
+        Target.parse(["sse=https://b"], secret_file=str(tmp_path / "gone"))
+
+
+@pytest.mark.parametrize("address", ["https://me:pa55@b", "https://b/?token=pa55", "https://pa55@b"])
+def test_what_may_be_a_secret_in_an_address_is_refused_and_not_repeated(tmp_path: Path, address: str) -> None:
+    (tmp_path / "secret").write_text("hush\n")
+    with pytest.raises(TargetError) as refused:
+        Target.parse([f"sse={address}"], secret_file=str(tmp_path / "secret"))
+    assert "pa55" not in str(refused.value)
+
+
+def test_tokens_that_were_given_are_used(tmp_path: Path) -> None:
+    (tmp_path / "tokens.json").write_text(
+        '{"lt-0": "a", "lt-1": {"token": "b", "email": "b@x.example"}, "publisher": "p"}'
+    )
+    tokens = Tokens(Target(tokens_file=str(tmp_path / "tokens.json")))
+    assert [tokens.of("lt-0", "t"), tokens.of("lt-1", "t"), tokens.of("any", "t", "scope")] == ["a", "b", "p"]
+    assert (tokens.email("lt-0"), tokens.email("lt-1"), tokens.cognito("lt-1", "")) == ("", "b@x.example", "b")
+    with pytest.raises(TargetError, match="lt-7"):
+        tokens.of("lt-7", "t")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"users": 0}, {"rate": 0}, {"seconds": -1}, {"lost_after": 0}, {"workers": -1}, {"scenario": "slow", "users": 4},
+     {"scenario": "direct", "users": 3}, {"scenario": "direct", "users": 6, "workers": 2}, {"rate": float("nan")}],
+)  # fmt: skip
+def test_plans_that_say_nothing_are_none(wrong: dict[str, Any]) -> None:
+    given = {"scenario": "rooms", "users": 4, "rate": 1.0, "seconds": 1.0, "size": 100, "lost_after": 5.0, **wrong}
+    with pytest.raises(ValueError):
+        Plan(**given)

@@ -1,0 +1,41 @@
+"""Several classes of the locustfile at once, each in an environment of its own: `several.py FOLDER A,B OPTION...`.
+
+Results are FOLDER/CLASS.json; what locust would list as failures is printed.
+"""
+
+from __future__ import annotations
+
+import copy
+import sys
+from pathlib import Path
+
+from locust.argument_parser import parse_options
+from locust.env import Environment
+
+from loadtests.locustfile import CLASSES, prepare
+
+# Slow readers have a fifth user.
+USERS = {"Slow": 5}
+
+
+def main() -> None:
+    folder, names = Path(sys.argv[1]), sys.argv[2].split(",")
+    given = parse_options([*sys.argv[3:], "--headless"])
+    environments = {}
+    for name in names:
+        options = copy.copy(given)
+        options.run_id, options.result = name.lower(), str(folder / f"{name}.json")
+        users = max(options.num_users, *(count for prefix, count in USERS.items() if name.startswith(prefix)), 1)
+        environments[name] = made = Environment(user_classes=[CLASSES[name]], parsed_options=options)
+        made.create_local_runner()
+        prepare(made)
+        made.runner.start(users, spawn_rate=100)
+    for made in environments.values():
+        made.runner.greenlet.join()
+    for name, made in environments.items():
+        made.events.quitting.fire(environment=made)
+        for error in made.runner.stats.errors.values():
+            sys.stdout.write(f"{name}: {error.occurrences} {error.name} {error.error}\n")
+
+
+main()

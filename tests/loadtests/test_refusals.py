@@ -1,0 +1,94 @@
+"""What is wrong is said before anything is measured: exit code 2, one line, a hint, no traceback."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from loadtests.compare import __main__ as program
+from loadtests.compare.errors import USAGE
+
+
+def refused(capsys: pytest.CaptureFixture[str], *options: str) -> str:
+    try:
+        code = program.main(options)
+    except SystemExit as error:
+        code = int(error.code or 0)
+    said = capsys.readouterr().err
+    assert code == USAGE, said
+    assert said.startswith("error: ") and "\nhint: " in said and "Traceback" not in said
+    return said
+
+
+@pytest.fixture
+def secret(tmp_path: Path) -> Path:
+    path = tmp_path / "secret"
+    path.write_text("hush-hush\n", encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--users", "many"],
+        ["--nonsense"],
+        ["--scenario", "nonsense"],
+        ["--rate", "0"],
+        ["--repetitions", "0"],
+        ["--users", "1", "--scenario", "tenant"],
+        ["--tokens-file", "x.json"],
+        ["--target", "sse=https://b"],
+        ["--target", "nonsense=https://b", "--secret-file", "SECRET"],
+        ["--target", "sse=https://b", "--secret-file", "gone"],
+        ["--target", "tenant=acme", "--secret-file", "SECRET"],
+        ["--target", "sse=https://b", "--secret-file", "SECRET", "--sides", "ws,sse"],
+        ["--target", "sse=https://b", "--secret-file", "SECRET", "--sides", "nonsense"],
+        ["--target", "sse=https://b", "--secret-file", "SECRET", "--against", "gone.json"],
+        ["--target", "sse=https://b", "--secret-file", "SECRET", "--against", "SECRET"],
+        ["--target", "sse=https://b", "--secret-file", "SECRET", "--out", "SECRET/under-a-file"],
+    ],
+)
+def test_wrong_usage(capsys: pytest.CaptureFixture[str], secret: Path, options: list[str]) -> None:
+    refused(capsys, *(option.replace("SECRET", str(secret)) for option in options))
+
+
+def test_without_stacks_it_says_how_to_start_them(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert "migrate up --detach" in refused(capsys, "--state-dir", str(tmp_path))
+
+
+def test_stacks_that_have_ended_are_none(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        ended.wait()
+    stack = {"user_pool_id": "", "user_pool_client_id": "", "stage": "prod"}
+    up = {
+        "pids": {"up": ended.pid},
+        "stacks": {"direct": stack, "rooms": stack},
+        "legacy_ws_url": {},
+        "sse_url": "",
+        "tenant": "",
+        "jwt": {"secret_file": ""},
+        "aws_endpoint_url": "",
+        "env": {"AWS_REGION": "", "AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""},
+    }
+    (tmp_path / "up.json").write_text(json.dumps(up), encoding="utf-8")
+    assert "have ended" in refused(capsys, "--state-dir", str(tmp_path))
+
+
+def test_a_result_of_another_plan_is_refused_before_anything_runs(
+    capsys: pytest.CaptureFixture[str], secret: Path, tmp_path: Path
+) -> None:
+    plan = {"scenario": "rooms", "users": 7, "rate": 0.5, "seconds": 15.0, "size": 100, "lost_after": 15.0}
+    before = {
+        "plan": {**plan, "workers": 0, "warm_up": 2.0},
+        "provenance": {},
+        "emulated": False,
+        "rounds": {"sse": []},
+    }
+    (tmp_path / "before.json").write_text(json.dumps(before), encoding="utf-8")
+    target = ["--target", "sse=https://b", "--secret-file", str(secret)]
+    said = refused(capsys, *target, "--against", str(tmp_path / "before.json"))
+    assert "users" in said and "--users 7" in said
