@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -15,7 +17,7 @@ from rich.status import Status
 from migrate.cli.cleanup_resources import resources
 from migrate.cli.options import JsonOption, StateDirOption
 from migrate.cli.output import err, out, print_json, reports_errors
-from migrate.config import ConfigOption, resolve_config
+from migrate.config import Config, ConfigOption, resolve_config
 from migrate.control.journal import Journal, actor
 from migrate.control.locks import LEASE_S, Locks
 from migrate.control.table import ControlTable
@@ -153,9 +155,12 @@ def restore(
 ) -> None:
     """Put back what a sweep deleted, from its export, and compare every row with it. Newer rows are not overwritten.
 
+    A sweep that deleted nothing is nothing to restore: exit code 0.
+
     Example: migrate cleanup connections restore --execute
     """
-    from migrate.sweep.export import pages_of
+    from migrate.sweep.export import Page, pages_of
+    from migrate.sweep.exports import noted_runs
     from migrate.sweep.job import connection_tables, described
     from migrate.sweep.pace import Pace
     from migrate.sweep.restore import restore as put_back
@@ -166,12 +171,23 @@ def restore(
     control = ControlTable(dynamodb, settings.project.state_table)
     tables = connection_tables(settings, table)
     name = job or _last_job(control, [one.name for one in tables])
+    if _is_nothing(settings, control, name):
+        if json_:
+            print_json({"job": name, "execute": execute, "counts": {}, "problems": []})
+        else:
+            out.print(f"{name}: the sweep deleted nothing, so there is nothing to restore")
+        return
     shapes = {one.name: Rows(one, described(dynamodb, one.name)[0]) for one in tables}
+    sources: set[str] = set()
     pace = Pace(settings.cleanup.delete_per_s)
 
+    def pages() -> Iterator[Page]:
+        for page in pages_of(settings.records, name, lambda: settings.client("s3")):
+            sources.add(page.source)
+            yield page
+
     def work(pool: ThreadPoolExecutor, check: Any) -> Any:
-        pages = pages_of(settings.records, name, lambda: settings.client("s3"))
-        return put_back(dynamodb, shapes.get, pages, pool, pace, execute=execute, check=check)
+        return put_back(dynamodb, shapes.get, pages(), pool, pace, execute=execute, check=check)
 
     with _showing(f"{'restoring' if execute else 'reading'} {name}", json_), ThreadPoolExecutor(8) as pool:
         if execute:
@@ -184,6 +200,9 @@ def restore(
         else:
             result = work(pool, lambda: None)
     counts = dict(result.counts)
+    for run, host in noted_runs(control, name).items():
+        if host != socket.gethostname() and not any(run in source for source in sources):
+            result.problems.append(f"{host} exported as well, and that is not here: restore there, too")
     if json_:
         print_json({"job": name, "execute": execute, "counts": counts, "problems": result.problems})
     else:
@@ -198,6 +217,22 @@ def restore(
             err.print("hint: --execute puts them back")
     if counts.get("wrong"):
         raise GateClosedError(f"{counts['wrong']} rows are not as in the export", "look at the table's streams and TTL")
+
+
+def _is_nothing(settings: Config, control: ControlTable, job: str) -> bool:
+    """Whether the sweep deleted nothing. Raises: UsageError: it did, or may have, and its export is not here."""
+    from migrate.sweep.export import NoExportError, pages_of
+    from migrate.sweep.exports import deleted_nothing, noted_runs
+
+    try:
+        next(pages_of(settings.records, job, lambda: settings.client("s3")), None)
+    except NoExportError as error:
+        if deleted_nothing(control, job):
+            return True
+        if hosts := sorted(set(noted_runs(control, job).values())):
+            raise NoExportError(error.message, f"it was made on {', '.join(hosts)}: restore there") from None
+        raise
+    return False
 
 
 def _last_job(control: ControlTable, tables: list[str]) -> str:
@@ -274,6 +309,11 @@ def _print_status(view: dict[str, Any]) -> None:
         f"{counts.get('rows', 0):,} rows, {counts.get('alive', 0):,} alive, {counts.get('gone', 0):,} gone, "
         f"{counts.get('deleted', 0):,} deleted ({view['job']})"
     )
+    if view["status"] == "done":
+        if view["exported_on"]:
+            out.print(f"  exported on {', '.join(view['exported_on'])}; `restore` puts it back")
+        elif not counts.get("deleted"):
+            out.print("  nothing was deleted, so there is nothing to restore")
     for worker in view["workers"]:
         held = "paused, " if worker["paused"] else ""
         pace = "; ".join(f"{name} {reason}" for name, reason in worker["reasons"].items())

@@ -4,7 +4,8 @@
     journal#YYYY-MM       TIME#ID                  one action                          journal
     lock#NAME             lock                     who holds it, until when            locks
     checkpoint#JOB        SEGMENT                  how far a job has come              checkpoints
-    flag#FEATURE          TENANT or *              who is on which stack               flags
+    flags                 FEATURE#TENANT or *      who is on which stack               flags
+    export#JOB            RUN                      who has exported something          migrate.sweep.exports
     tee#API               consumer#, function#     who reads the tee, and what was before it   migrate.tee.consumers
 
 Values are plain Python: text, numbers, booleans, lists, mappings. Numbers come back as int where they are whole, else

@@ -26,9 +26,13 @@ from typing import IO, Any, Protocol
 
 from migrate.errors import GateClosedError, UsageError
 
-__all__ = ["DiskExport", "Export", "Page", "S3Export", "export_of", "pages_of"]
+__all__ = ["DiskExport", "Export", "NoExportError", "Page", "S3Export", "export_of", "pages_of"]
 
 MANIFEST = "MANIFEST.json"
+
+
+class NoExportError(UsageError):
+    """There is none of that name here."""
 
 
 class Export(Protocol):
@@ -157,7 +161,7 @@ def export_of(records: Path | str, job: str, run: str, s3: Any) -> Export:
 def pages_of(records: Path | str, job: str, s3: Any) -> Iterator[Page]:
     """The pages of a job's export, those of the newest run first, each verified.
 
-    Raises: UsageError: there is no such export. GateClosedError: a file is not what the manifest says.
+    Raises: NoExportError. GateClosedError: a file is not what the manifest says.
     """
     yield from (
         _s3_pages(s3(), f"{records}/exports/{job}")
@@ -170,7 +174,7 @@ def _disk_pages(directory: Path) -> Iterator[Page]:
     manifest = _manifest(directory)
     files = sorted(directory.glob("*.jsonl.gz"), key=lambda file: file.name.partition("-")[2], reverse=True)
     if not files and not manifest:
-        raise UsageError(f"there is no export in {directory}", "an export is on the machine that made it, or in S3")
+        raise NoExportError(f"there is no export in {directory}", "an export is on the machine that made it, or in S3")
     for name in manifest:
         if not (directory / name).exists():
             raise GateClosedError(f"{directory / name} is missing, and the manifest has it", "find it, then try again")
@@ -225,7 +229,7 @@ def _s3_pages(s3: Any, place: str) -> Iterator[Page]:
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{prefix}/"):
         names += [one["Key"] for one in page.get("Contents", ()) if one["Key"].endswith(".jsonl.gz")]
     if not names:
-        raise UsageError(f"there is no export below {place}", "check project.records and the job's name")
+        raise NoExportError(f"there is no export below {place}", "check project.records and the job's name")
     for name in sorted(names, key=lambda one: one.rpartition("/")[2].partition("-")[2], reverse=True):
         answer = s3.get_object(Bucket=bucket, Key=name)
         data = answer["Body"].read()

@@ -32,6 +32,7 @@ from migrate.control.locks import LEASE_S, Locks
 from migrate.control.table import ConditionFailedError, ControlTable
 from migrate.errors import MigrateError, RefusedError, UsageError
 from migrate.sweep.export import export_of
+from migrate.sweep.exports import Noted, note_run, noted_runs
 from migrate.sweep.gateway import Gateway, Verdict
 from migrate.sweep.lean import LeanManagement
 from migrate.sweep.pace import Pace
@@ -175,7 +176,10 @@ class Sweep:
         total = int(job["segments"])
         checkpoints = Checkpoints(self._control)
         run = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ") + f"-{os.getpid()}"
-        export = export_of(self._config.records, job["job"], run, lambda: self._config.client("s3"))
+        export = Noted(
+            export_of(self._config.records, job["job"], run, lambda: self._config.client("s3")),
+            lambda: note_run(self._control, job["job"], run),
+        )
         deleter = Deleter(export, checkpoints, job["job"], self._config.cleanup.settle_s)
         try:
             mine = [number for number in range(total) if number % self._parts == self._part - 1]
@@ -360,7 +364,8 @@ class Sweep:
 
 
 def status_of(control: ControlTable, table: str) -> dict[str, Any]:
-    """How a table's sweep stands: `{"table", "job", "status", "counts", "unknown", "segments", "done", "workers"}`."""
+    """How a table's sweep stands: `{"table", "job", "status", "counts", "unknown", "segments", "done", "workers",
+    "exported_on"}`; exported_on: hosts."""
     found = control.get(f"sweep#{table}", "job")
     if found is None:
         return {"table": table, "job": None, "status": "never swept"}
@@ -390,6 +395,7 @@ def status_of(control: ControlTable, table: str) -> dict[str, Any]:
         "done": done,
         "counts": dict(counts),
         "unknown": dict(unknown),
+        "exported_on": sorted(set(noted_runs(control, str(found["job"])).values())),
         "controls": {
             key: value
             for key, value in (control.get(f"sweep#{table}", "controls") or {}).items()

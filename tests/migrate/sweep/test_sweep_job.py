@@ -202,6 +202,47 @@ def test_the_command_line(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None
     assert run("restore", "--execute")["counts"]["same"] == 39
 
 
+def test_a_sweep_that_deleted_nothing_is_nothing_to_restore(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`restore` ended with 2, "there is no export"."""
+    monkeypatch.chdir(stack.folder)
+
+    def run(*arguments: str) -> tuple[int, str]:
+        done = CliRunner().invoke(app, ["cleanup", "connections", *arguments], catch_exceptions=False)
+        return done.exit_code, done.output
+
+    stack.gateway.living = stack.ids()
+    assert run("--execute")[0] == 0
+    code, said = run("restore")
+    assert (code, "the sweep deleted nothing, so there is nothing to restore" in said) == (0, True), said
+    assert run("restore", "--execute")[0] == 0
+    assert "nothing was deleted, so there is nothing to restore" in run("status")[1]
+    done = CliRunner().invoke(app, ["cleanup", "connections", "restore", "--json"])
+    assert json.loads(done.stdout)["counts"] == {}
+    code, said = run("restore", "sweep-of-nobody")
+    assert (code, "there is no export" in said) == (2, True)
+
+
+def test_an_export_that_is_elsewhere_is_not_nothing(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed behind the deletion and before the checkpoint, finished on this machine: the counts say that nothing was
+    exported."""
+    monkeypatch.chdir(stack.folder)
+    stack.gateway.living = stack.ids()
+    report = stack.sweep().execute()
+    note = {"pk": f"export#{report.job}", "sk": "20260101T000000.000000Z-1", "host": "the-other-machine", "at": 1}
+    stack.bench.control.put(note)
+    done = CliRunner().invoke(app, ["cleanup", "connections", "restore"])
+    assert done.exit_code == 2
+    assert "the-other-machine" in done.output
+    assert "the-other-machine" in CliRunner().invoke(app, ["cleanup", "connections", "status"]).output
+    # A part of it here, a part there.
+    stack.gateway.living = {ALIVE}
+    report = stack.sweep().execute()
+    stack.bench.control.put({**note, "pk": f"export#{report.job}"})
+    done = CliRunner().invoke(app, ["cleanup", "connections", "restore", "--execute"])
+    assert done.exit_code == 0
+    assert "the-other-machine exported as well" in done.output
+
+
 def test_a_wrong_share_is_named(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(stack.folder)
     for share in ("3/2", "0/2", "x", "1"):
