@@ -8,6 +8,7 @@ that have none, the one that shows what they would act upon.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import math
 import os
@@ -214,39 +215,32 @@ class Operator:
     def _run(self, words: list[str], execute: bool) -> Answer:
         at = words.index("--") if "--" in words else len(words)
         command = [*self._program, *words[:at], *self._options, *words[at:]]
-        try:
-            out, err = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 - the child's for as long as it runs
+        with contextlib.ExitStack() as held:
+            held.callback(self._ended)
+            out, err = (held.enter_context(tempfile.TemporaryFile()) for _ in range(2))
             # A session of its own: what was begun goes on when the dashboard is stopped.
             child = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=_environment(), start_new_session=True
             )
-        except BaseException:
-            self._ended()
-            raise
-        try:
-            code: int | None = child.wait(self._do_s if execute else self._look_s)
-        except subprocess.TimeoutExpired:
-            if execute:
-                threading.Thread(target=self._reap, args=(child, out, err), daemon=True).start()
-                return Answer(["migrate", *words], None, None, _read(err))
-            child.kill()
-            code = child.wait()
-        try:
+            try:
+                code: int | None = child.wait(self._do_s if execute else self._look_s)
+            except subprocess.TimeoutExpired:
+                if execute:
+                    said = _read(err)
+                    threading.Thread(target=_reap, args=(child, held.pop_all()), daemon=True).start()
+                    return Answer(["migrate", *words], None, None, said)
+                child.kill()
+                code = child.wait()
             return Answer(["migrate", *words], code, _document(_read(out)), _read(err))
-        finally:
-            out.close()
-            err.close()
-            self._ended()
-
-    def _reap(self, child: subprocess.Popen[bytes], *files: IO[bytes]) -> None:
-        child.wait()
-        for file in files:
-            file.close()
-        self._ended()
 
     def _ended(self) -> None:
         with self._lock:
             self._running -= 1
+
+
+def _reap(child: subprocess.Popen[bytes], held: contextlib.ExitStack) -> None:
+    with held:
+        child.wait()
 
 
 def _environment() -> dict[str, str]:

@@ -158,6 +158,8 @@ class _View:
             )
         except WrongActionError as error:
             return _problem(HTTPStatus.BAD_REQUEST, str(error))
+        except OSError:
+            return _problem(HTTPStatus.SERVICE_UNAVAILABLE, "this machine starts no more processes")
         except BusyError:
             return _problem(HTTPStatus.SERVICE_UNAVAILABLE, "several actions are under way", {"retry-after": "5"})
         return JSONResponse(answer.as_json(), headers={"cache-control": "no-store"})

@@ -27,6 +27,8 @@ KEPT_BYTES = 8 << 20
 PIECE_BYTES = 256 << 10
 RETRY_MS = 1000
 
+_LINE_ENDS = {ord(end): f"\\u{ord(end):04x}" for end in "\x85\u2028\u2029"}
+
 Later = Callable[[float, Callable[[], None]], object]
 
 
@@ -202,7 +204,9 @@ class Hub:
 
 
 def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    """On one line, also for readers that take more for a line's end than the standard does."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return text if text.isascii() else text.translate(_LINE_ENDS)
 
 
 def _frame(event: str, data: str, id_: str) -> bytes:

@@ -26,8 +26,8 @@ RECENT_S = 10
 SAME_S = 10.0
 LATENCY_EDGES_MS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
 """Upper bounds of the bins; a last bin has what took longer."""
-# Whose counts are the better ones, first the best: recorded deliveries are exact, counted messages go both ways.
-RATE_SOURCES = ("records", "sse-metrics", "legacy-messages", "demo")
+# Whose rates are the better ones, first the best: what is counted on the spot, what is recorded, a mean of a minute.
+RATE_SOURCES = ("sse-metrics", "legacy-messages", "records", "cloudwatch", "demo")
 STACKS = ("legacy", "sse", "shadow")
 
 State = Literal["ok", "away", "absent"]

@@ -54,7 +54,7 @@ class Window(Follower):
 
     def look(self) -> RecordedReport:
         """Read what is new, and compare the window. Raises: UsageError: see compare_records."""
-        last = self._last()
+        last = self.last()
         self._options = replace(self._options, since=None if last is None else last - self._window_s)
         return self.refresh()
 
@@ -65,7 +65,7 @@ class Window(Follower):
 
     def rates(self) -> dict[str, dict[int, float]]:
         """Deliveries a second: {"legacy": {second: count}, "shadow": ...}, every second of the last two minutes."""
-        last = self._last()
+        last = self.last()
         if last is None:
             return {}
         end = int(last) - UNFINISHED_S
@@ -82,7 +82,7 @@ class Window(Follower):
 
     def forget(self) -> None:
         """Let go of what is older than the window."""
-        last = self._last()
+        last = self.last()
         if last is not None:
             before = last - self._window_s - MARGIN_S
             for table in ("deliveries", "send_rows"):
@@ -93,7 +93,8 @@ class Window(Follower):
         [(count,)] = self._engine.rows("select count(*) from deliveries")
         return int(count)
 
-    def _last(self) -> float | None:
+    def last(self) -> float | None:
+        """Time of the newest delivery, epoch seconds."""
         [(last,)] = self._engine.rows('select max("at") from deliveries')
         return None if last is None else float(last)
 
@@ -154,8 +155,8 @@ class Records:
             "latency": latency(report, report.made_at),
             "deliveries": window.rates(),
         }
-        age_s = time.time() - report.run.window[1]
-        shown = "" if age_s < 2 * MARGIN_S else f", which ended {age_s / 3600:.1f} h ago"
+        age_s = time.time() - (window.last() or time.time())
+        shown = "" if age_s < MARGIN_S else f", whose last record is {age_s / 3600:.1f} h old"
         why = f"run {report.run.run_id or run.name}{shown}, {window.count():,} deliveries"
         return Finding(parts, {"mismatches": [mismatch(one) for one in fresh]}, why=why)
 

@@ -66,7 +66,9 @@ def sources_of(settings: Settings) -> list[Source]:
     records = Records(config, settings.records)
     return [
         Source("sse-metrics", 1.0, service.look, service.close),
-        Source("legacy-messages", messages.interval_s, messages.look),
+        Source("legacy-messages", 1.0, messages.counted)
+        if config.is_local
+        else Source("cloudwatch", 60.0, messages.measured),
         Source("legacy-connections", 30.0, LegacyConnections(clients).look),
         Source("records", 2.0, records.look, records.close),
         Source("verdicts", 10.0, Verdicts(clients).look),

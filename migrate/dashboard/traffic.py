@@ -33,7 +33,11 @@ METRICS_S = 3.0
 INSTANCE_S = 10.0
 COUNTED = 100_000
 MINUTE_S = 60
+# A minute's sum may come so late.
+LATE_S = 180.0
 USAGE = "/_local/usage"
+# For so many seconds a mean is still worth showing.
+LONGEST_GAP_S = 5
 
 
 class Speed:
@@ -48,6 +52,11 @@ class Speed:
         if last is None or count < last[1] or at <= last[0]:
             return None
         return (count - last[1]) / (at - last[0])
+
+
+def seconds(told: int, at: float, per_s: float | None) -> dict[int, float]:
+    """Points of a series for the seconds after `told` up to `at`: looks are a little more than a second apart."""
+    return {} if per_s is None else dict.fromkeys(range(max(told + 1, int(at) - LONGEST_GAP_S), int(at) + 1), per_s)
 
 
 @dataclass
@@ -73,6 +82,7 @@ class Service:
         self._feature = _feature(config)
         self._clock = clock
         self._instances: dict[str, _Instance] = {}
+        self._told = 0
         self._http = httpx.Client(timeout=METRICS_S, trust_env=False)
 
     def look(self) -> Finding:
@@ -94,7 +104,8 @@ class Service:
             rows.append({"stack": "virtual", "feature": self._feature, "open": int(sum(virtual))})
         parts: dict[str, Any] = {"connections": rows}
         if rates:
-            parts["deliveries"] = {"sse": {int(now): sum(rates)}}
+            parts["deliveries"] = {"sse": seconds(self._told, now, sum(rates))}
+            self._told = int(now)
         count = len(self._instances)
         return Finding(parts, why=f"{self._url}" + (f", {count} instances" if count > 1 else ""))
 
@@ -108,7 +119,7 @@ class Service:
             for family in text_string_to_metric_families(text):
                 for sample in family.samples:
                     values[sample.name] = values.get(sample.name, 0.0) + sample.value
-                    if sample.labels.get("direction") == "down":
+                    if sample.name == "sse_virtual_messages_total" and sample.labels.get("direction") == "down":
                         values["down"] = values.get("down", 0.0) + sample.value
                     if sample.name == "process_start_time_seconds":
                         started = repr(sample.value)
@@ -161,15 +172,9 @@ class LegacyMessages:
         self._clients = clients
         self._clock = clock
         self._speed = Speed()
+        self._told = 0
 
-    @property
-    def interval_s(self) -> float:
-        return 1.0 if self._clients.config.is_local else float(MINUTE_S)
-
-    def look(self) -> Finding:
-        return self._counted() if self._clients.config.is_local else self._measured()
-
-    def _counted(self) -> Finding:
+    def counted(self) -> Finding:
         """From the local AWS, which counts what it posts."""
         url = f"{self._clients.config.api.endpoint_url}{USAGE}"
         try:
@@ -179,10 +184,13 @@ class LegacyMessages:
             raise MigrateError(f"{url} does not answer ({type(error).__name__})") from error
         now = self._clock()
         per_s = self._speed.per_s(now, posts)
-        parts = {} if per_s is None else {"deliveries": {"legacy": {int(now): per_s}}}
+        points = seconds(self._told, now, per_s)
+        self._told = int(now)
+        parts = {"deliveries": {"legacy": points}} if points else {}
         return Finding(parts, why="posts of all applications of the local AWS")
 
-    def _measured(self) -> Finding:
+    def measured(self) -> Finding:
+        """From CloudWatch."""
         api, now = self._clients.config.api, self._clock()
         answer = self._clients("cloudwatch").get_metric_statistics(
             Namespace="AWS/ApiGateway",
@@ -193,12 +201,12 @@ class LegacyMessages:
             Period=MINUTE_S,
             Statistics=["Sum"],
         )
-        points = {
-            int(point["Timestamp"].timestamp()) + second: float(point["Sum"]) / MINUTE_S
-            for point in answer["Datapoints"]
-            for second in range(MINUTE_S)
-        }
-        points = {second: value for second, value in points.items() if second <= now}
+        sums = {int(point["Timestamp"].timestamp()): float(point["Sum"]) for point in answer["Datapoints"]}
+        points: dict[int, float] = {}
+        # Of the minute that is not over yet it knows only a part; one that is well over, and not there, had nothing.
+        for minute in range(int(now) // MINUTE_S * MINUTE_S - 4 * MINUTE_S, int(now) - MINUTE_S + 1, MINUTE_S):
+            if minute in sums or minute < now - LATE_S:
+                points |= dict.fromkeys(range(minute, minute + MINUTE_S), sums.get(minute, 0.0) / MINUTE_S)
         return Finding({"deliveries": {"legacy": points}}, why="CloudWatch: messages both ways, a minute's mean")
 
 
