@@ -8,7 +8,6 @@ from typing import Any
 
 import typer
 
-from migrate.bridge.process import run_bridge
 from migrate.cli.options import JsonOption, StateDirOption
 from migrate.cli.output import err, out, print_json, reports_errors
 from migrate.cli.shared import state_table
@@ -16,7 +15,6 @@ from migrate.cli.status import bridge_view
 from migrate.config import ConfigOption, resolve_config
 from migrate.control.journal import Journal
 from migrate.errors import MigrateError, UsageError
-from migrate.tee.setup import install_for
 from migrate.up.state import DEFAULT_STATE_DIR, StateDir
 
 __all__ = ["app"]
@@ -67,6 +65,9 @@ def run(config: ConfigOption = None, state_dir: StateDirOption = DEFAULT_STATE_D
 
     Example: migrate bridge run --config direct
     """
+    from migrate.bridge.process import run_bridge
+    from migrate.tee.setup import install_for
+
     settings = resolve_config(config, state_dir)
     if not any(feature.deliver or feature.collect for feature in settings.features):
         raise UsageError(

@@ -18,7 +18,6 @@ import typer
 from migrate.cli.options import JsonOption, StateDirOption
 from migrate.cli.output import err, out, print_json, reports_errors
 from migrate.errors import MigrateError, RefusedError
-from migrate.up.ports import choose_ports
 from migrate.up.state import DEFAULT_STATE_DIR, STACK, StateDir
 
 __all__ = ["public_view", "show_up", "up"]
@@ -42,6 +41,9 @@ def up(
     gateway_tls_port: Port = None,
     sse_port: Port = None,
     dashboard_port: Port = None,
+    only: Annotated[
+        str, typer.Option("--only", hidden=True, help="Of the applications beside rooms this one, or the word none.")
+    ] = "",
     shadow_for: Annotated[
         str, typer.Option("--shadow-for", hidden=True, help="Another application that config/NAME.toml will describe.")
     ] = "",
@@ -57,6 +59,7 @@ def up(
         return
     with state.hold():
         from legacy_ws.deploy.apps import APPS
+        from migrate.up.ports import choose_ports
         from migrate.up.supervisor import UpOptions
 
         ports = choose_ports(
@@ -75,6 +78,7 @@ def up(
         options = UpOptions(
             ports={name.removesuffix("-port"): port for name, port in ports.items()},
             traffic=not no_traffic,
+            apps=tuple(name for name in APPS if not only or name in {STACK, only}),
             fresh=fresh,
         )
         asyncio.run(_run(state, options, json_))

@@ -59,10 +59,10 @@ class Shipped:
     """An application of `migrate up`."""
 
     limits: Collection[Limit] = ()
-    up_options: tuple[str, ...] = ()
 
     def __init__(self, name: str) -> None:
         self.name, self.app = name, APPLICATIONS[name]
+        self.up_options: tuple[str, ...] = ("--only", name)
         # `migrate up` has made those of the rooms application.
         self.rooms: Collection[str] = (ROOM,) if name == "layers" else ()
         self.has_bridge = name == STACK
@@ -106,7 +106,7 @@ class Own:
         self._env = env
         self.name = name
         self.limits: Collection[Limit] = self._plan.limits
-        self.up_options: tuple[str, ...] = ("--shadow-for", name)
+        self.up_options: tuple[str, ...] = ("--only", "none", "--shadow-for", name)
         self.app: Application = self._spoken(self._plan.settings)
 
     def _spoken(self, settings: Settings) -> Spoken:

@@ -58,11 +58,13 @@ class UpOptions:
 
     Attributes:
         ports: aws, gateway, gateway-tls, sse, dashboard, ministack, shadow-APPLICATION.
+        apps: the applications that are deployed; STACK always is one of them.
         traffic: whether simulated people chat.
         fresh: whether to start from an empty local AWS instead of the state saved at the last clean stop.
     """
 
     ports: dict[str, int]
+    apps: tuple[str, ...] = tuple(APPS)
     traffic: bool = True
     fresh: bool = False
 
@@ -125,7 +127,7 @@ class Supervisor:
         tee, _, *others = await asyncio.gather(
             asyncio.to_thread(self._install_tee, env, stack["api_id"]),
             self._start_sse(env, secret, stack),
-            *(self._deploy(name, env, secret) for name in APPS if name != STACK),
+            *(self._deploy(name, env, secret) for name in self._options.apps if name != STACK),
         )
         self._say("SSE service is up")
         stacks = {one["stack"]: one for one in (stack, *others)}
