@@ -102,7 +102,7 @@ def compare(
 ) -> None:
     """Say whether both stacks delivered the same: by what the shadow recorded, or by connecting to both and sending.
 
-    Exit code 0: pass. 3: fail. 4: inconclusive. 2: nothing to compare, damaged records, or wrong usage.
+    Exit code 0: pass. 3: fail. 4: inconclusive, or nothing recorded yet. 2: no records, damaged ones, or wrong usage.
 
     Example: migrate compare --feature chat --since 30m --html report.html
     """

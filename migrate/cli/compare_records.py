@@ -17,6 +17,7 @@ from rich.text import Text
 from migrate.cli.output import err, out, print_json
 from migrate.compare.athena import compare_prefix, script
 from migrate.compare.engine import OnStep, Options
+from migrate.compare.files import NoDeliveriesError
 from migrate.compare.html import html_report
 from migrate.compare.recorded import Offence, RecordedReport
 from migrate.compare.recorded_render import (
@@ -99,8 +100,13 @@ def compare_recorded(request: Recorded, *, follow_s: float | None = None, only_s
         if request.athena or request.source.startswith("s3://"):
             raise UsageError("--follow reads a local directory", "leave out --engine athena")
         return _follow(request, rules, request.options(NEW_OFFENDERS), follow_s)
-    with _steps() as on_step:
-        report, directory = _once(request, rules, options, on_step)
+    try:
+        with _steps() as on_step:
+            report, directory = _once(request, rules, options, on_step)
+    except NoDeliveriesError as error:
+        if request.json:
+            print_json({"verdict": Verdict.INCONCLUSIVE.value, "reasons": [error.message]})
+        raise
     _finish(request, report, directory)
     if request.json:
         print_json(recorded_json(report))

@@ -25,7 +25,7 @@ from migrate.compare.deliveries import SCHEMA, Span
 from migrate.compare.dialect import Athena, Dialect, DuckDB, literal
 from migrate.compare.duck import DELIVERIES, SENDS
 from migrate.compare.engine import OnStep, Options, compare_records
-from migrate.compare.files import progress_of, spans_from
+from migrate.compare.files import NoDeliveriesError, progress_of, spans_from
 from migrate.compare.recorded import RecordedReport, RunFacts
 from migrate.compare.rules import Rules
 from migrate.compare.sql import VIEWS, steps
@@ -250,7 +250,10 @@ def _newest(s3: Any, bucket: str, prefix: str) -> tuple[str, dict[str, Any], dic
         }
         deliveries = keys.get(f"{newest}/deliveries", [])
         if not deliveries:
-            raise UsageError(f"s3://{bucket}/{newest} holds no deliveries", "copy the run's directory there as a whole")
+            raise NoDeliveriesError(
+                f"s3://{bucket}/{newest} holds no deliveries yet, so there is no verdict",
+                "copy the run's directory there as a whole",
+            )
         raw = s3.get_object(Bucket=bucket, Key=deliveries[0], Range="bytes=0-4095")["Body"].read()
         header = json.loads(raw.partition(b"\n")[0])
     except (ClientError, BotoCoreError) as error:

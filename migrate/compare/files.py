@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from migrate.compare.deliveries import CLOCK, KINDS, SCHEMA, Count, Span
-from migrate.errors import UsageError
+from migrate.errors import ExitCode, UsageError
 
 __all__ = [
+    "NoDeliveriesError",
     "RunFiles",
     "find_run",
     "has_records",
@@ -33,6 +34,12 @@ __all__ = [
 
 SUFFIXES = (".jsonl", ".open", ".parquet")
 _BLOCK = 1 << 16
+
+
+class NoDeliveriesError(UsageError):
+    """A run that has recorded no delivery, or none yet: nobody's mistake, and no verdict either."""
+
+    exit_code = ExitCode.INCONCLUSIVE
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +99,13 @@ def find_run(directory: Path) -> tuple[Path, int]:
 
 
 def _newest(run: Path) -> float:
-    times = [0.0]
+    times = []
     for kind in KINDS:
         for path in _listed(run / kind):
             with contextlib.suppress(FileNotFoundError):  # renamed since it was listed
                 times.append(path.stat().st_mtime)
-    return max(times)
+    # One that has just begun is the newest; the one before it would be judged a second time, under its name.
+    return max(times) if times else run.stat().st_mtime
 
 
 def _listed(folder: Path) -> list[Path]:
@@ -114,13 +122,10 @@ def names_of(run: Path) -> frozenset[Path]:
 def open_run(directory: Path) -> RunFiles:
     """List and check the files of one run.
 
-    Raises: UsageError: files of two runs, a newer schema, a file without a header, no deliveries at all.
+    Raises: NoDeliveriesError: there are none so far. UsageError: files of two runs, a newer schema, a file without a
+    header.
     """
     files = {kind: _listed(directory / kind) for kind in KINDS}
-    if not files["deliveries"]:
-        raise UsageError(
-            f"{directory} holds no deliveries", "is the shadow running and is there traffic? `migrate shadow status`"
-        )
     runs: dict[str, Path] = {}
     cut: dict[Path, int] = {}
     flaws: list[str] = []
@@ -143,6 +148,12 @@ def open_run(directory: Path) -> RunFiles:
                 cut[path] = whole
                 if path.suffix != ".open":
                     flaws.append(f"{path.name} ends in the middle of a line: the line is left out")
+    if not files["deliveries"]:
+        raise NoDeliveriesError(
+            f"{directory} holds no deliveries yet, so there is no verdict",
+            "in its first seconds a run has none; later: is the shadow running, is there traffic? "
+            "`migrate shadow status`",
+        )
     if len(runs) > 1:
         found = ", ".join(f"{path.name} of {run}" for run, path in sorted(runs.items()))
         raise UsageError(f"{directory} mixes records of several runs: {found}", "keep one run in one directory")

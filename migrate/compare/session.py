@@ -14,7 +14,16 @@ from migrate.compare.deliveries import Span
 from migrate.compare.dialect import literal
 from migrate.compare.duck import DELIVERIES, SENDS, DuckEngine
 from migrate.compare.engine import OnStep, Options, compare_records
-from migrate.compare.files import RunFiles, find_run, names_of, open_run, progress_of, read_lines, spans_of
+from migrate.compare.files import (
+    NoDeliveriesError,
+    RunFiles,
+    find_run,
+    names_of,
+    open_run,
+    progress_of,
+    read_lines,
+    spans_of,
+)
 from migrate.compare.recorded import RecordedReport, RunFacts
 from migrate.compare.rules import Rules, rules_of
 from migrate.config.model import Feature
@@ -199,4 +208,4 @@ class Follower:
 
 def _is_waiting(error: UsageError, directory: Path) -> bool:
     """Whether there are simply no records yet."""
-    return "no deliver" in error.message or not directory.exists()
+    return isinstance(error, NoDeliveriesError) or "no deliver" in error.message or not directory.exists()

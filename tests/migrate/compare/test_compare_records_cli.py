@@ -224,6 +224,22 @@ def test_parquet_and_json_lines_say_the_same(project: Path) -> None:
     assert second["features"]["chat"]["counts"]["missing_sse"] == 1
 
 
+def test_in_the_first_seconds_of_a_run_there_is_no_verdict(project: Path) -> None:
+    """It ended with 2, wrong usage; and where an older run lay beside it, that one was judged again."""
+    old = Truth().write(project / "records", "run1")
+    for path in [old, *old.rglob("*")]:
+        os.utime(path, (1, 1))
+    writer = DeliveryWriter(project / "records", "run2", "shadow-test")
+    code, out, err = run(project, "--no-save", "--json")
+    assert (code, json.loads(out)["verdict"]) == (4, "inconclusive")
+    assert "run2 holds no deliveries yet, so there is no verdict" in err
+    assert "hint: in its first seconds" in err
+    # A file is open, and what is in it not written out yet.
+    (project / "records" / "run2" / "deliveries" / "00000001-shadow-test.open").touch()
+    assert run(project, "--no-save", "--since", "1h")[0] == 4
+    writer.close()
+
+
 def test_unknown_feature_empty_directory_and_wrong_times_are_usage_errors(project: Path) -> None:
     code, _, err = run(project, "--feature", "nothing", "--no-save")
     assert (code, "there is no feature 'nothing'" in err, "chat" in err) == (2, True, True)
