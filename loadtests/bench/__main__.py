@@ -9,11 +9,12 @@ import json
 import sys
 from collections.abc import Callable
 
-from loadtests.bench import compare, gateway, legacy, scan, sse, sweep, tee, up
+from loadtests.bench import compare, dashboard, gateway, legacy, scan, sse, sweep, tee, up
 from loadtests.bench.report import provenance
 
 BENCHMARKS: dict[str, Callable[[], None]] = {
     "compare": compare.run,
+    "dashboard": dashboard.run,
     "gateway": gateway.run,
     "legacy": legacy.run,
     "scan": scan.run,

@@ -47,7 +47,8 @@ class Dashboard:
         self.silent = False
         self.number = 0
         self.url = ""
-        self._streams: set[web.StreamResponse] = set()
+        self._streams: dict[web.StreamResponse, asyncio.Event] = {}
+        self._silent: set[asyncio.Event] = set()
 
     async def send(self, event: str, data: Any) -> None:
         """One event to everybody."""
@@ -66,11 +67,11 @@ class Dashboard:
 
     async def cut(self) -> None:
         """Every connection is gone, without a word."""
-        for stream in list(self._streams):
-            transport = getattr(stream, "_req").transport  # noqa: B009
-            if transport is not None:
-                transport.abort()
+        for ended in [*self._streams.values(), *self._silent]:
+            ended.set()
         self._streams.clear()
+        # Until the answers have ended.
+        await asyncio.sleep(0)
 
     @property
     def readers(self) -> int:
@@ -89,17 +90,23 @@ class Dashboard:
         stream = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
         await stream.prepare(request)
         await stream.write(b"retry: 50\r\n\r\n")
-        if not self.silent:
+        ended = asyncio.Event()
+        if self.silent:
+            self._silent.add(ended)
+        else:
             told = {
                 "sections": self.sections, "read_only": not self.token, "project": self.project, "version": "0.1.0",
             }  # fmt: skip
             self.number += 1
             await stream.write(frame("snapshot", told, self.number))
-            self._streams.add(stream)
+            self._streams[stream] = ended
         try:
-            await asyncio.Event().wait()
+            await ended.wait()
         finally:
-            self._streams.discard(stream)
+            self._streams.pop(stream, None)
+            self._silent.discard(ended)
+        if request.transport is not None:
+            request.transport.abort()
         return stream
 
     async def _actions(self, request: web.Request) -> web.Response:
@@ -163,7 +170,13 @@ def mismatch(number: int, **changes: Any) -> dict[str, Any]:
         "message": f"おはよう {number}",
         "tags": ["a", {"x": 1}],
     }
-    sse = {**legacy, "messageId": f"S{number}", "message": f"おはよう {number} !", "tags": ["a", {"x": 2}], "more": True}
+    sse = {
+        **legacy,
+        "messageId": f"S{number}",
+        "message": f"おはよう {number} !",
+        "tags": ["a", {"x": 2}],
+        "more": True,
+    }
     is_missing = number % 2 == 0
     return {
         "id": f"m{number}",
@@ -290,7 +303,7 @@ def sample() -> dict[str, Any]:
         "phases": [
             {
                 "phase": 1, "title": "Phase 1: no new WebSocket code", "closed": {"by": "kim", "at": now - 9e5},
-                "items": [item(1, "done", "WebSocket connection code identified"), item(2, "done", "CI refuses new uses")],
+                "items": [item(1, "done", "WebSocket code identified"), item(2, "done", "CI refuses new uses")],
             },
             {
                 "phase": 2, "title": "Phase 2: features move over", "closed": None,
@@ -307,7 +320,7 @@ def sample() -> dict[str, Any]:
                     ),
                 ],
             },
-            {"phase": 3, "title": "Phase 3: removal", "closed": None, "items": [item(7, "open", "The old stack is gone")]},
+            {"phase": 3, "title": "Phase 3: removal", "closed": None, "items": [item(7, "open", "The stack is gone")]},
         ],
         "jobs": [
             {
@@ -328,7 +341,10 @@ def sample() -> dict[str, Any]:
         "sources": [
             {"name": "service", "state": "ok", "why": "http://127.0.0.1:8080", "at": now},
             {"name": "verdicts", "state": "ok", "why": "2 of 2 features were compared", "at": now - 4},
-            {"name": "cloudwatch", "state": "away", "why": "GetMetricStatistics failed with AccessDenied", "at": now - 65},
+            {
+                "name": "cloudwatch", "state": "away", "why": "GetMetricStatistics failed with AccessDenied",
+                "at": now - 65,
+            },
             {"name": "shadow", "state": "absent", "why": "no shadow run is on: `migrate shadow start`", "at": now - 8},
         ],
     }  # fmt: skip

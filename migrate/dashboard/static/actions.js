@@ -2,6 +2,7 @@
 // not in the document, an address or a store of the browser. until phase 3
 
 import { $, attribute, chip, element, set } from "./elements.js";
+import { number } from "./format.js";
 import { announce } from "./live.js";
 import { named, t } from "./strings.js";
 
@@ -22,11 +23,14 @@ const ACTIONS = {
   "shadow-kill": { fields: [], subject: () => "shadow" },
 };
 
+// What is told by where the button stands.
+const GIVEN = ["feature", "table"];
+
 // name: {type, attributes of the input, read(input): the argument, or undefined to leave it out}
 const FIELDS = {
   percent: { type: "number", min: "0", max: "100", step: "any", required: true, read: (input) => Number(input.value) },
   tenant: { type: "text", maxlength: "200", autocomplete: "off", read: (input) => input.value.trim() || undefined },
-  delete_per_s: { type: "number", min: "1", step: "any", read: (input) => (input.value ? Number(input.value) : undefined) },
+  delete_per_s: { type: "number", min: "0.01", step: "any", read: (input) => (input.value ? Number(input.value) : undefined) },
   paused: { type: "checkbox", read: (input) => input.checked },
 };
 
@@ -74,6 +78,16 @@ function gates(found) {
     return element("li", {}, state.root, element("span", {}, element("b", { text: String(gate.name) }), ` ${gate.reason ?? ""}`));
   });
   return [element("h3", { text: t("act.gates") }), element("ul", { class: "gates" }, ...rows)];
+}
+
+/** How many users a step would move, in a sentence each. */
+function steps(found) {
+  if (!Array.isArray(found) || !found.length) return [];
+  const words = found.map((step) =>
+    step.problem ||
+    t("act.step", { percent: step.percent, connected: number(step.connected_users), sse: number(step.to_sse), websocket: number(step.to_websocket) }),
+  );
+  return [element("h3", { text: t("act.steps") }), element("ul", {}, ...words.map((text) => element("li", { text })))];
 }
 
 export class Actions {
@@ -166,16 +180,17 @@ export class Actions {
   field(name, begin) {
     const { read, type, ...attributes } = FIELDS[name];
     const input = element("input", { type, id: `act-${name}`, ...attributes });
-    if (begin !== undefined) input.value = String(begin);
+    if (type === "checkbox") input.checked = Boolean(begin);
+    else if (begin !== undefined) input.value = String(begin);
     const label = element("label", { class: type === "checkbox" ? "check" : "" });
     label.append(...(type === "checkbox" ? [input, t(`act.field.${name}`)] : [t(`act.field.${name}`), input]));
     return input;
   }
 
   get arguments() {
-    const { feature } = this.values;
+    const given = GIVEN.map((name) => [name, this.values[name]]);
     const said = this.fields.map(([name, input]) => [name, FIELDS[name].read(input)]);
-    return Object.fromEntries([...(feature ? [["feature", feature]] : []), ...said.filter(([, value]) => value !== undefined)]);
+    return Object.fromEntries([...given, ...said].filter(([, value]) => value !== undefined));
   }
 
   /** What was shown holds no more. */
@@ -193,14 +208,16 @@ export class Actions {
     if (!said) return;
     set($("act-try"), t("act.dry-run.again"));
     const isFit = said.exit_code === 0;
-    this.result(said, isFit ? t("act.would") : t("act.refuses", { why: exitWords(said.exit_code) }), isFit ? "good" : "bad");
+    const isGated = (documentOf(said.stdout)?.gates ?? []).some((gate) => gate.state !== "open");
+    const words = isFit ? t(isGated ? "act.gated" : "act.would") : t("act.refuses", { why: exitWords(said.exit_code) });
+    this.result(said, words, isFit ? (isGated ? "warn" : "good") : "bad");
     if (!isFit) return;
     this.dry = args;
     $("act-word").value = "";
     $("act-do").disabled = true;
     set($("act-label"), t("act.confirm", { name: this.subject }));
-    const words = named(`act.${this.name}.do`, t(`act.${this.name}`, this.values));
-    set($("act-do"), words.replace("{feature}", args.feature).replace("{percent}", args.percent));
+    const todo = named(`act.${this.name}.do`, t(`act.${this.name}`, this.values));
+    set($("act-do"), todo.replace("{feature}", args.feature).replace("{percent}", args.percent));
     $("act-confirm").hidden = false;
     $("act-word").focus();
   }
@@ -209,9 +226,9 @@ export class Actions {
     $("act-confirm").hidden = true;
     const said = await this.send(this.dry, true, t("act.doing"));
     if (!said) return;
-    const isDone = said.exit_code === 0;
-    const words = isDone ? t("act.done") : t("act.failed", { why: exitWords(said.exit_code) });
-    this.result(said, words, isDone ? "good" : "bad");
+    const isFine = said.exit_code === 0 || said.running;
+    const words = said.running ? t("act.running") : isFine ? t("act.done") : t("act.failed", { why: exitWords(said.exit_code) });
+    this.result(said, words, isFine ? "good" : "bad");
     announce(`${t(`act.${this.name}`, this.values)}: ${words}`);
     this.dialog.querySelector("[data-close]").focus();
   }
@@ -247,15 +264,19 @@ export class Actions {
     $("act-result").replaceChildren(element("p", { class: "problem", role: "alert", text: words }));
   }
 
-  result({ stdout, stderr }, words, tone) {
+  result({ command, stdout, stderr }, words, tone) {
     const found = documentOf(stdout);
     const isTold = found !== null && found !== undefined && found !== "";
     const text = typeof found === "string" ? found : JSON.stringify(found, null, 2);
+    const told = [...steps(found?.steps), ...gates(found?.gates)];
     $("act-result").replaceChildren(
       element("p", { class: "outcome", "data-tone": tone, text: words }),
-      ...gates(found?.gates),
+      ...told,
+      ...(Array.isArray(command) ? [element("p", {}, element("code", { text: command.join(" ") }))] : []),
       ...(stderr ? [element("h3", { text: t("act.said") }), element("pre", { text: stderr, tabindex: "0" })] : []),
-      ...(isTold ? [element("h3", { text: t("act.output") }), element("pre", { text, tabindex: "0" })] : []),
+      ...(isTold
+        ? [element("details", { open: !told.length }, element("summary", { text: t("act.output") }), element("pre", { text, tabindex: "0" }))]
+        : []),
     );
   }
 }

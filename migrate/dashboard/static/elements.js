@@ -44,19 +44,23 @@ const views = new WeakMap();
  */
 export function keyed(container, items, keyOf, make) {
   const before = views.get(container) ?? new Map();
-  const after = new Map();
-  let place = container.firstElementChild;
+  const wanted = new Map();
   for (const item of items) {
     let key = keyOf(item);
-    while (after.has(key)) key = `${key}\u0000`; // twice the same: both are shown
+    while (wanted.has(key)) key = `${key}\u0000`; // twice the same: both are shown
+    wanted.set(key, item);
+  }
+  // What goes, goes first: what stays is then in its place, and need not be moved, which would take its focus.
+  for (const [key, { root }] of before) if (!wanted.has(key)) root.remove();
+  const after = new Map();
+  let place = container.firstElementChild;
+  for (const [key, item] of wanted) {
     const view = before.get(key) ?? make(item);
-    before.delete(key);
     after.set(key, view);
     view.update(item);
     if (view.root === place) place = place.nextElementSibling;
     else container.insertBefore(view.root, place);
   }
-  for (const { root } of before.values()) root.remove();
   views.set(container, after);
 }
 

@@ -40,7 +40,7 @@ export function share(value) {
 
 export function milliseconds(value) {
   if (!isNumber(value)) return "–";
-  if (value >= 10_000) return `${TENTHS.format(value / 1000)} s`;
+  if (value >= 1000) return `${TENTHS.format(value / 1000)} s`;
   return `${(value < 10 ? TENTHS : WHOLE).format(value)} ms`;
 }
 

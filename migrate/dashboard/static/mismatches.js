@@ -184,6 +184,7 @@ function makeDetail(onHide) {
   const about = element("p", { class: "quiet" });
   const note = element("p", { class: "note" });
   const only = element("input", { type: "checkbox", id: "difference-only" });
+  only.checked = matchMedia("(max-width: 719px)").matches;
   const close = element("button", { type: "button", text: t("mismatches.close") });
   const sign = () => {
     const made = element("span", { class: "hidden" });
@@ -206,7 +207,8 @@ function makeDetail(onHide) {
     text: (row) => value(row[side]),
     tone: tone(side),
   }));
-  const table = new Table("", [{ label: t("mismatches.field"), header: true, make: sign }, ...columns]);
+  const table = new Table(t("mismatches.what"), [{ label: t("mismatches.field"), header: true, make: sign }, ...columns]);
+  table.root.className = "as-cards";
   root.append(
     element("div", { class: "row" }, title, element("span", { class: "spring" }), close),
     about,

@@ -13,11 +13,11 @@ const SPAN_S = 120;
 // Two missed seconds are a gap in what is known, and drawn as one.
 const GAP_S = 2.5;
 
-/** The smallest of 1, 2, 5 times a power of ten that is not below `value`. */
+/** The smallest round number that is not below `value`. */
 export function nice(value) {
   if (!(value > 0)) return 1;
   const power = 10 ** Math.floor(Math.log10(value));
-  return [1, 2, 5, 10].map((step) => step * power).find((step) => step >= value * 0.999999);
+  return [1, 1.5, 2, 3, 4, 5, 6, 8, 10].map((step) => step * power).find((step) => step >= value * 0.999999);
 }
 
 function frame() {
@@ -185,7 +185,7 @@ export function makeLatency() {
       })),
     );
     keyed(bars, drawn, ({ key }) => key, makeBar);
-    const every = Math.max(1, Math.ceil(edges.length / 6));
+    const every = Math.max(1, Math.ceil(edges.length / 4));
     const shown = edges
       .map((edge, at) => ({ at, words: milliseconds(edge), left: ((at + 1) / count) * 100 }))
       .filter(({ at }) => at % every === every - 1 && at + 1 < count);

@@ -72,8 +72,9 @@ export function makeComparison() {
     count("changed", "bad"),
     count("reordered", "bad"),
     { label: t("comparison.upper"), kind: "number", text: (row) => share(row.loss_upper) },
-    { label: t("comparison.why"), kind: "why", text: (row) => [...(row.reasons ?? []), ...(row.notes ?? [])].join("; ") || "–" },
+    { label: t("comparison.why"), kind: "why", text: (row) => [...(row.reasons ?? []), ...(row.notes ?? [])].join("; ") },
   ]);
+  table.root.className = "as-cards";
   const show = placed("comparison", table);
   const window_ = $("comparison-window");
   return ({ sections: { comparison } }) => {
@@ -96,8 +97,9 @@ export function makeJournal() {
     { label: t("journal.action"), header: true, text: ([, entry]) => brief(entry.action) },
     { label: t("journal.arguments"), kind: "any code", text: ([, entry]) => brief(entry.arguments) || "–" },
     chipped(t("journal.outcome"), ([, entry]) => brief(entry.outcome), ([, entry]) => OUTCOMES[entry.outcome] ?? "unknown"),
-    { label: t("journal.digest"), kind: "code", text: ([, entry]) => String(entry.digest ?? "").slice(0, 12) || "–" },
+    { label: t("journal.digest"), kind: "code digest", text: ([, entry]) => String(entry.digest ?? "").slice(0, 12) || "–" },
   ]);
+  table.root.className = "as-cards";
   const show = placed("journal", table);
   const more = $("journal-more");
   const isWhole = () => more.getAttribute("aria-expanded") === "true";
@@ -125,6 +127,7 @@ export function makeSources() {
     { label: t("sources.since"), kind: "time", text: (row) => (seconds(row.at) > 0 ? ago(row.at) : "–") },
     { label: t("sources.reason"), kind: "any", text: (row) => row.why || "–" },
   ]);
+  table.root.className = "as-cards";
   const show = placed("sources", table);
   return ({ sections: { sources } }) => show(sources ?? [], (row) => row.name);
 }

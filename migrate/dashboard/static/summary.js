@@ -9,7 +9,8 @@ export const STACKS = ["legacy", "sse", "virtual"];
 
 const sum = (values) => values.reduce((all, one) => all + (Number.isFinite(one) ? one : 0), 0);
 
-const sentence = (feature) => t("loss.why", { feature: feature.feature, reasons: (feature.reasons ?? []).join("; ") });
+const sentence = ({ feature, reasons }) =>
+  reasons?.length ? t("loss.why", { feature, reasons: reasons.join("; ") }) : t("loss.in", { feature });
 
 /** Is anything lost? The worst verdict of any feature decides. */
 export function loss(comparison) {
@@ -29,8 +30,7 @@ export function loss(comparison) {
       : other
         ? t("loss.differs", { count: number(other) })
         : t("loss.fail");
-    const where = t("loss.in", { features: failed.map((one) => one.feature).join(", ") });
-    return { tone: "bad", headline, details: [where, ...failed.map(sentence), when] };
+    return { tone: "bad", headline, details: [...failed.map(sentence), when] };
   }
   const unsure = features.filter((one) => one.verdict !== "pass");
   if (unsure.length) return { tone: "warn", headline: t("loss.inconclusive"), details: [...unsure.map(sentence), when] };
@@ -128,7 +128,7 @@ export function next(phases) {
   const details = failing.map((one) => t("next.failing", { title: one.title }));
   if (first) details.push(t("next.item", { title: first.title }));
   if (!details.length) details.push(t("next.ready", { phase: now.phase }));
-  return { tone: failing.length ? "bad" : "plain", headline, details, command: (failing[0] ?? first)?.next_command ?? "" };
+  return { tone: failing.length ? "warn" : "plain", headline, details, command: (failing[0] ?? first)?.next_command ?? "" };
 }
 
 /** The strip about sources that do not answer; empty when all do. */

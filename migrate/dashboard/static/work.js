@@ -45,11 +45,11 @@ function feature(acts) {
   const root = element(
     "li",
     { class: "card" },
-    element("div", { class: "row" }, name, gate.root, element("span", { class: "spring" }), state, figure),
+    element("div", { class: "row" }, name, gate.root, state, element("span", { class: "spring" }), figure),
     bar.root,
     reasons,
     tenants,
-    element("div", { class: "row" }, changed, element("span", { class: "spring" }), move, back),
+    element("div", { class: "row end" }, changed, move, back),
   );
   return {
     root,
@@ -109,7 +109,9 @@ function job(acts, { kind, id }) {
   const pace = element("p", { class: "quiet" });
   const counts = element("dl", { class: "counts" });
   const owner = element("p", { class: "quiet" });
-  const buttons = (JOB_ACTS[kind] ?? []).map((one) => [one, actButton(acts, t(`act.short.${one}`), one, () => ({}))]);
+  let shown = {};
+  const values = () => ({ table: shown.table, paused: shown.status === "paused" });
+  const buttons = (JOB_ACTS[kind] ?? []).map((one) => [one, actButton(acts, t(`act.short.${one}`), one, values)]);
   for (const [one, button] of buttons) button.setAttribute("aria-label", t(`act.${one}`));
   const root = element(
     "li",
@@ -119,17 +121,18 @@ function job(acts, { kind, id }) {
     progress,
     pace,
     counts,
-    element("div", { class: "row" }, owner, element("span", { class: "spring" }), ...buttons.map(([, button]) => button)),
+    element("div", { class: "row end" }, owner, ...buttons.map(([, button]) => button)),
   );
   return {
     root,
     update(item) {
+      shown = item;
       set(name, jobName(item));
       set(label, item.id ?? "");
       status.show(item.status, JOB_TONES[item.status] ?? (isRunning(item) ? "good" : "plain"));
       const left = remaining(item);
       const facts = [
-        ...(item.total > 0 ? [t(item.kind === "sweep" ? "jobs.segments" : "jobs.progress", { done: number(item.done), total: number(item.total) })] : item.done > 0 ? [number(item.done)] : []),
+        ...(item.total > 0 ? [t(item.kind === "sweep" ? "jobs.segments" : "jobs.progress", { done: number(item.done), total: number(item.total) })] : []),
         ...(isRunning(item) && Number.isFinite(item.per_s) ? [speed(item)] : []),
         ...(isRunning(item) && Number.isFinite(left) ? [t("running.left", { time: span(left) })] : []),
       ];
