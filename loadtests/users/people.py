@@ -129,9 +129,9 @@ class Person(User):
             self.connection = self._new_connection()
             self._connect("connect")
         except Exception as error:
-            # Whatever it is, the run has to know that this one does not come.
+            # Whatever it is, the run has to know that this one does not come. Locust would print a traceback here.
             self.run_.absent(self.kind, error)
-            raise StopUser from None
+            return
         self.run_.ledger.join(self.name, self.group, time.monotonic_ns(), own=self.own)
         self._listener = gevent.spawn(self._listen)
         self.run_.ready += 1
@@ -214,6 +214,8 @@ class Person(User):
     def turn(self) -> None:
         """Say one thing, once everybody is there: first to warm up, then in earnest."""
         run = self.run_
+        if self._listener is None:
+            raise StopUser
         if not self._next_ns:
             run.begun.wait()
             self._next_ns = time.monotonic_ns() + self._gap_ns(0, 1)

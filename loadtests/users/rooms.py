@@ -82,7 +82,7 @@ class Storm(Rooms):
 
     def on_start(self) -> None:
         super().on_start()
-        if not self.says():
+        if self._listener is not None and not self.says():
             self._cutter = gevent.spawn(self._be_cut)
 
     def on_stop(self) -> None:
@@ -101,7 +101,7 @@ class Storm(Rooms):
         self.connection.cut()
 
     def absence_s(self) -> float:
-        return random.uniform(0, STORM_ABSENCE_S)  # noqa: S311 - spreads load, no secret
+        return random.uniform(0.2, 1) * STORM_ABSENCE_S  # noqa: S311 - spreads load, no secret
 
     def reconnected(self) -> None:
         if self.transport == "ws":

@@ -1,6 +1,6 @@
 """An SSE service that loses one message, sends one twice and one before its predecessor.
 
-`python liar.py` prints its port.
+`python liar.py` prints its port; `GET /heard` says how many messages it has been sent.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 streams: list[SimpleQueue[str]] = []
 held: list[str] = []
+heard: list[str] = []
 lock = threading.Lock()
 
 
@@ -21,6 +22,9 @@ class Liar(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
+        if self.path == "/heard":
+            self.answer(200, str(len(heard)).encode())
+            return
         mine: SimpleQueue[str] = SimpleQueue()
         with lock:
             streams.append(mine)
@@ -40,9 +44,12 @@ class Liar(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body: dict[str, Any] = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if "message" in body:
+            heard.append(body["message"])
             self.publish(json.dumps({"type": "message", "message": body["message"]}), body["message"])
-        answer = b"{}"
-        self.send_response(201)
+        self.answer(201, b"{}")
+
+    def answer(self, status: int, answer: bytes) -> None:
+        self.send_response(status)
         self.send_header("Content-Length", str(len(answer)))
         self.end_headers()
         self.wfile.write(answer)

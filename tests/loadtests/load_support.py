@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,3 +45,16 @@ def several(folder: Path, names: Sequence[str], *options: str) -> dict[str, Done
     assert done.returncode == 0, done.stdout + done.stderr
     said = done.stdout + done.stderr
     return {name: Done(0, said, json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))) for name in names}
+
+
+@contextlib.contextmanager
+def listening_liar() -> Iterator[str]:
+    """`liar.py`; its address."""
+    with subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("liar.py"))], stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            yield f"http://127.0.0.1:{int(process.stdout.readline())}"
+        finally:
+            process.kill()

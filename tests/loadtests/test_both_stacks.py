@@ -39,7 +39,7 @@ def classes(*sides: str) -> list[str]:
 def done(stacks: Stacks, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Done]:
     """Of every class its run."""
     folder = tmp_path_factory.mktemp("runs")
-    options = ["--state-dir", str(stacks.state_dir), "-u", "3", "--rate", "2", "--seconds", "2", "--warm-up", "0"]
+    options = ["--state-dir", str(stacks.state_dir), "-u", "3", "--rate", "1", "--seconds", "2", "--warm-up", "0"]
     around = Around(stacks.state_dir, up_of(stacks))
     with around.held():
         made = several(folder, classes("ws", "sse"), *options, "--lost-after", "30")

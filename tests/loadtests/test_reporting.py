@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 
 sys.path.append(str(Path(__file__).parent))
-from load_support import locust
+from load_support import listening_liar, locust
 
 from loadtests.bench.processes import free_port
 
@@ -20,14 +19,8 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture
 def liar() -> Iterator[str]:
-    with subprocess.Popen(
-        [sys.executable, str(Path(__file__).with_name("liar.py"))], stdout=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            assert process.stdout is not None
-            yield f"http://127.0.0.1:{int(process.stdout.readline())}"
-        finally:
-            process.kill()
+    with listening_liar() as address:
+        yield address
 
 
 @pytest.mark.parametrize("workers", [0, 2])
