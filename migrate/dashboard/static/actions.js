@@ -98,6 +98,7 @@ export class Actions {
     this.isReadOnly = true;
     this.next = null;
     this.run = 0; // which dry run is shown: an answer that comes late belongs to none
+    $("read-only").title = t("operate.none.why");
     this.listen();
   }
 
