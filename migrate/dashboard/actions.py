@@ -28,7 +28,7 @@ from sse_service.flags import is_feature
 __all__ = ["ACTIONS", "TOKEN_VARIABLE", "Action", "Answer", "BusyError", "Operator", "WrongActionError", "planned"]
 
 TOKEN_VARIABLE = "MIGRATE_OPERATOR_TOKEN"  # noqa: S105 - the name of a variable
-LOOK_S = 60.0
+LOOK_S = 180.0
 # A drain takes hours: what still runs after this is answered as running, and shown among the jobs.
 DO_S = 20.0
 AT_ONCE = 4
@@ -109,10 +109,8 @@ ACTIONS: dict[str, Action] = {
         ("cutover", "--execute"), ("cutover",), {"feature": _feature, "percent": _percent}, _TENANT,
         shown=("feature", "percent", "tenant"),
     ),
-    # `rollback` asks nothing and has no dry run: what would move is that of a cut-over to 0 %.
-    "rollback": Action(
-        ("rollback",), ("cutover", "--percent=0"), {"feature": _feature}, _TENANT, shown=("feature", "tenant")
-    ),
+    # It has no dry run, and what is shown instead must neither take long (counting users, hooks) nor fail.
+    "rollback": Action(("rollback",), ("cutover", "status"), {"feature": _feature}, _TENANT),
     "drain-start": Action(("drain", "start", "--execute"), ("drain", "start")),
     "drain-resume": Action(("drain", "start", "--execute"), ("drain", "start")),
     "drain-pause": Action(("drain", "stop"), ("drain", "status"), has_json=False),

@@ -20,8 +20,9 @@ SECTIONS = (
     "sources",
 )  # fmt: skip
 SERIES_S = 120
-# A rate that is older says nothing about now.
+# A rate that is older says nothing about now; CloudWatch's are never newer than minutes.
 RECENT_S = 10
+LATE_S = {"cloudwatch": 300}
 # A value that says the same is told again after this long, so that its `at` is seen to move.
 SAME_S = 10.0
 LATENCY_EDGES_MS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
@@ -128,12 +129,12 @@ class Board:
         touched = set(found.parts)
         for section, parts in self._parts.items():
             # What is said to be open, or at work, must be known to be so now.
-            if (
-                section in {"connections", "jobs"}
-                and section not in found.parts
-                and parts.pop(source, None) is not None
-            ):
+            is_of_now = section in {"connections", "jobs"} and section not in found.parts
+            if is_of_now and parts.pop(source, None) is not None:
                 touched.add(section)
+        if source in self._points:
+            # Also one that says nothing: its line ends, and its rate is not known any more.
+            touched.add("deliveries")
         for section, part in found.parts.items():
             if section == "deliveries":
                 self._count(source, part, at)
@@ -143,7 +144,7 @@ class Board:
 
     def _count(self, source: str, part: Mapping[str, Mapping[Any, float]], at: float) -> None:
         kept = self._points.setdefault(source, {})
-        oldest = int(at) - SERIES_S
+        oldest = int(at) - max(SERIES_S, *LATE_S.values())
         for stack, points in part.items():
             known = kept.setdefault(stack, {})
             known.update({int(second): float(value) for second, value in points.items()})
@@ -186,22 +187,24 @@ class Board:
     def _deliveries(self, at: float) -> dict[str, Any]:
         now = int(at)
         chosen = {stack: self._best(stack, now) for stack in STACKS}
-        seconds = [second for points in chosen.values() for second in points]
-        first = max(now - SERIES_S + 1, min(seconds, default=now))
+        seconds = [second for points, _ in chosen.values() for second in points if second > now - SERIES_S]
         series = [
-            {"t": second, **{stack: chosen[stack].get(second) for stack in STACKS}}
-            for second in range(first, max(seconds, default=now) + 1)
+            {"t": second, **{stack: points.get(second) for stack, (points, _) in chosen.items()}}
+            for second in range(min(seconds, default=now), max(seconds, default=now - 1) + 1)
         ]
-        rates = {f"{stack}_per_s": _latest(chosen[stack], now) for stack in STACKS}
+        rates = {
+            f"{stack}_per_s": points[max(points)] if is_recent else None
+            for stack, (points, is_recent) in chosen.items()
+        }
         return {"at": at, "series": series, **rates}
 
-    def _best(self, stack: str, now: int) -> dict[int, float]:
-        """The points of the best source that has a recent one, else of the one with the most recent."""
-        found = [self._points[name][stack] for name in RATE_SOURCES if self._points.get(name, {}).get(stack)]
-        for points in found:
-            if max(points) >= now - RECENT_S:
-                return points
-        return max(found, key=max, default={})
+    def _best(self, stack: str, now: int) -> tuple[Mapping[int, float], bool]:
+        """The points of the best source that has recent ones, else of the one with the newest, and which it is."""
+        found = [(name, points) for name in RATE_SOURCES if (points := self._points.get(name, {}).get(stack))]
+        for name, points in found:
+            if max(points) >= now - LATE_S.get(name, RECENT_S):
+                return points, True
+        return max((points for _, points in found), key=max, default={}), False
 
     def _append(self, section: str, items: Sequence[Mapping[str, Any]]) -> Change | None:
         ring = self._rings[section]
@@ -213,13 +216,6 @@ class Board:
         while len(ring) > RINGS[section]:
             del ring[next(iter(ring))]
         return Change(section, list(ring.values())) if has_old else Change(section, items=fresh)
-
-
-def _latest(points: Mapping[int, float], now: int) -> float | None:
-    """The newest rate, unless it is too old."""
-    newest = max(points, default=None)
-    # A source that is asked once a minute is as recent as it can be.
-    return None if newest is None or newest < now - SERIES_S else points[newest]
 
 
 def _without_time(value: Any) -> Any:

@@ -44,9 +44,12 @@ def test_the_words_of_a_cut_over() -> None:
     assert planned("cutover", {"feature": "chat", "percent": 5}, execute=True) == [
         "cutover", "--execute", "--percent=5.0", "--json", "--", "chat",
     ]  # fmt: skip
-    assert planned("rollback", {"feature": "chat"}, execute=False) == [
-        "cutover", "--percent=0", "--json", "--", "chat",
-    ]  # fmt: skip
+    assert planned("rollback", {"feature": "chat"}, execute=True) == ["rollback", "--json", "--", "chat"]
+
+
+def test_a_way_back_is_not_held_up_by_what_is_shown_before() -> None:
+    """Neither users are counted nor hooks run, and a feature that the file does not name any more is no mistake."""
+    assert planned("rollback", {"feature": "gone", "tenant": "acme"}, execute=False) == ["cutover", "status", "--json"]
 
 
 def test_what_looks_like_an_option_is_none() -> None:

@@ -99,16 +99,20 @@ def test_the_best_source_that_is_up_to_date_gives_the_rate() -> None:
     board.take("cloudwatch", Finding({"deliveries": {"legacy": {now - 70: 9.0}}}), NOW)
     value = told(board.take("records", Finding({"deliveries": {"legacy": {now - 4: 4.0}}}), NOW))["deliveries"].value
     assert value["legacy_per_s"] == 4.0
-    # The shadow was stopped: a minute later what CloudWatch says is the newer word.
-    found = Finding({"deliveries": {"legacy": {now: 8.0}}})
-    assert told(board.take("cloudwatch", found, NOW + 60))["deliveries"].value["legacy_per_s"] == 8.0
+    # The shadow was stopped: a minute later what CloudWatch says is the newer word, old as it is.
+    found = Finding({"deliveries": {"legacy": {now - 100: 8.0}}})
+    assert told(board.take("cloudwatch", found, NOW + 60))["deliveries"].value["legacy_per_s"] == 9.0
 
 
 def test_a_rate_that_stopped_coming_is_not_shown_for_ever() -> None:
+    """A service that went away has no rate, and its line ends."""
     board = Board()
     board.take("sse-metrics", Finding({"deliveries": {"sse": {int(NOW): 9.0}}}), NOW)
-    found = Finding({"deliveries": {"legacy": {int(NOW) + 300: 1.0}}})
-    assert told(board.take("legacy-messages", found, NOW + 300))["deliveries"].value["sse_per_s"] is None
+    away = Finding(state="away", why="does not answer")
+    assert "deliveries" not in told(board.take("sse-metrics", away, NOW + 5))
+    value = told(board.take("sse-metrics", away, NOW + 15))["deliveries"].value
+    assert value["sse_per_s"] is None and value["series"][-1]["sse"] == 9.0
+    assert told(board.take("sse-metrics", away, NOW + 200))["deliveries"].value["series"] == []
 
 
 def compared(feature: str, expected: int, source: str) -> dict[str, Any]:
