@@ -116,7 +116,8 @@ class Run:
         self._reset()
         self._loop = gevent.spawn(self._live)
         if not self.is_worker and len(self.environment.user_classes) != 1:
-            self.end("scenarios disturb each other; choose one class")
+            # Locust is not yet so far that it could be stopped.
+            gevent.spawn_later(TICK_S, self.end, "scenarios disturb each other; choose one class")
 
     def _stopped(self) -> None:
         """A test ends; what has come since the last time is told."""

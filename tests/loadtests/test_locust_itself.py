@@ -44,7 +44,7 @@ def test_the_web_interface_runs_one_test_after_the_other_with_the_options_of_its
 ) -> None:
     """Each ends by itself after its seconds; locust stays, and the next one may be another."""
     port = free_port()
-    argv = [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "IdleSse", "--web-port", str(port)]
+    argv = [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--class-picker", "--web-port", str(port)]
     with subprocess.Popen(
         [*argv, "--target-file", str(target), "--result", str(tmp_path / "result.json")],
         stdout=subprocess.DEVNULL,
@@ -52,7 +52,7 @@ def test_the_web_interface_runs_one_test_after_the_other_with_the_options_of_its
     ) as process:
 
         def ask(path: str, form: dict[str, object] | None = None) -> Any:
-            data = urllib.parse.urlencode(form).encode() if form else None
+            data = urllib.parse.urlencode(form, doseq=True).encode() if form else None
             try:
                 with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", data, timeout=20) as answer:
                     return answer.read().decode()
@@ -66,9 +66,14 @@ def test_the_web_interface_runs_one_test_after_the_other_with_the_options_of_its
             page = until(lambda: ask("/"))
             # The form has our options, and no path of this machine.
             assert "lost_after" in page and "warm_up" in page and str(target) not in page
+            # Two at once disturb each other: it ends before anything is said.
+            both = {"user_count": 2, "spawn_rate": 9, "user_classes": ["IdleSse", "StormSse"]}
+            assert json.loads(ask("/swarm", both))["success"]
+            until(lambda: stats().get("state") == "stopped")
+            assert "send" not in {row["name"] for row in stats()["stats"]}
             sent = []
             for rate, seconds in ((8, 1), (16, 2.5)):
-                form = {"user_count": 2, "spawn_rate": 9, "rate": rate, "seconds": seconds, "warm_up": 0}
+                form = {**both, "user_classes": ["IdleSse"], "rate": rate, "seconds": seconds, "warm_up": 0}
                 assert json.loads(ask("/swarm", {**form, "lost_after": 1}))["success"]
                 until(lambda: stats().get("state") == "running")
                 until(lambda: stats().get("state") == "stopped")
@@ -79,7 +84,7 @@ def test_the_web_interface_runs_one_test_after_the_other_with_the_options_of_its
             assert 4 < sent[0] <= 17 < sent[1]
         finally:
             process.terminate()
-    assert json.loads((tmp_path / "result.json").read_text())["run"].endswith("-1")
+    assert json.loads((tmp_path / "result.json").read_text())["run"].endswith("-2")
 
 
 @pytest.mark.parametrize(
