@@ -43,6 +43,10 @@ class LegacyConnections:
         self._schema = schema
         self._manager = manager
         self._owners: OrderedDict[str, tuple[float, Owner]] = OrderedDict()
+        # Whose a connection is by what entered over it: all that is left of one whose row is gone.
+        self._met: OrderedDict[str, Owner] = OrderedDict()
+        # Whether table and authorizer name users alike (one may say the id, the other the address); None: not seen.
+        self._are_alike: bool | None = None
         self._lock = threading.Lock()
 
     @classmethod
@@ -116,15 +120,29 @@ class LegacyConnections:
         result = self._manager.broadcast(iter([[row]]), frame, remaining=lambda: end - time.monotonic())
         return not result.failed
 
+    def met(self, connection_id: str, owner: Owner) -> None:
+        """Told of what entered over a connection: the tee knows its user from the authorizer."""
+        with self._lock:
+            self._met[connection_id] = owner
+            self._met.move_to_end(connection_id)
+            while len(self._met) > OWNERS:
+                self._met.popitem(last=False)
+
     def owner_of(self, connection_id: str) -> Owner:
-        """Whose it is; NOBODY when there is no row of it."""
+        """Whose it is: by its row, or when that is gone, by what entered over it; else NOBODY."""
         with self._lock:
             until, known = self._owners.get(connection_id, (0.0, NOBODY))
         if known is not NOBODY or until > time.monotonic():
             return known
         row = self._manager.get(connection_id)
-        owner = NOBODY if row is None else Owner(_text(row, self._schema.user), _text(row, self._schema.tenant))
         with self._lock:
+            met = self._met.get(connection_id)
+            if row is None:
+                owner = met if met is not None and self._are_alike else NOBODY
+            else:
+                owner = Owner(_text(row, self._schema.user), _text(row, self._schema.tenant))
+                if met is not None and self._are_alike is not False:
+                    self._are_alike = met.user == owner.user
             self._owners[connection_id] = (time.monotonic() + ABSENT_S, owner)
             while len(self._owners) > OWNERS:
                 self._owners.popitem(last=False)

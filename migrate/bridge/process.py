@@ -33,6 +33,7 @@ from migrate.control.locks import Lease, Locks
 from migrate.control.table import ControlTable
 from migrate.errors import MigrateError, RefusedError
 from migrate.shadow.faults import VARIABLE, Faults
+from migrate.tee.aside import aside_to
 from migrate.tee.consumers import TeeState, consumer_queue
 from migrate.tee.distributor import Distributor
 from migrate.tee.install import QUEUE_NAME
@@ -111,7 +112,8 @@ class Bridge:
         tee = TeeState(table, config.api.id)
         queue_url = await asyncio.to_thread(self._register, sqs, tee)
         shared_queue = await asyncio.to_thread(_tee_queue, sqs, config.api.id)
-        distributor = Distributor(config.client("sqs"), shared_queue, tee.consumers)
+        aside = aside_to(self._folder, self._status_file.stem, self._status.skip)
+        distributor = Distributor(config.client("sqs"), shared_queue, tee.consumers, aside)
         distributor.start()
         connections = await asyncio.to_thread(LegacyConnections.of, config)
         checkpoints = Checkpoints(table)
@@ -134,6 +136,7 @@ class Bridge:
                 connections.owner_of,
                 self._new_tenants.put_nowait,
                 self._faults.loses_crossing,
+                connections.met,
             )
             rooms = Rooms(http, _tokens(config, ("events:publish",), 60))
             work = [

@@ -22,6 +22,9 @@ class BridgeStatus:
         malformed: records of the tee that could not be read and were put aside.
         refused: messages that the SSE service refused for what they are and that were put aside.
         not_captured: records the tee says it could not send.
+        nobodys: connections that a frame was posted to, and of which nobody knows any more whose they were; their
+            records were put aside.
+        skipped: records that a reader of the tee refused for too long, by reader; they were put aside.
         resets: how often the event log no longer held what came after the cursor: messages sent in between did
             not reach WebSocket clients.
         pid: whose counters these are.
@@ -36,6 +39,8 @@ class BridgeStatus:
     malformed: int = 0
     refused: int = 0
     not_captured: int = 0
+    nobodys: int = 0
+    skipped: dict[str, int] = field(default_factory=dict)
     resets: int = 0
     pid: int = field(default_factory=os.getpid)
     live: bool = False
@@ -44,6 +49,9 @@ class BridgeStatus:
     started_at: float = field(default_factory=time.time)
     written_at: float = 0.0
     cursors: dict[str, str] = field(default_factory=dict)
+
+    def skip(self, reader: str, count: int) -> None:
+        self.skipped[reader] = self.skipped.get(reader, 0) + count
 
     def write(self, path: Path) -> None:
         """Replace the file in one step."""

@@ -21,7 +21,7 @@ from migrate.bridge.core import NOBODY, Owner, Rules, SsePublication, publicatio
 from migrate.bridge.rooms import Rooms, Sharing
 from migrate.bridge.status import BridgeStatus
 from migrate.clients import Backoff
-from migrate.tee.records import MalformedRecordError, parse_record
+from migrate.tee.records import MalformedRecordError, TeeRecord, parse_record
 
 __all__ = ["TOKEN_TTL_S", "LegacyToSse"]
 
@@ -50,6 +50,7 @@ class LegacyToSse:
         owner_of: whose a connection is; called in a thread.
         seen: told each tenant that a record names.
         loses: asked of each message whether it is to be lost on purpose (trials).
+        met: told of each record that entered: its connection and whose that is.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class LegacyToSse:
         owner_of: Callable[[str], Owner] = lambda _: NOBODY,
         seen: Callable[[str], None] = lambda _: None,
         loses: Callable[[], bool] = lambda: False,
+        met: Callable[[str, Owner], None] = lambda *_: None,
     ) -> None:
         self._sqs = sqs
         self._queue_url = queue_url
@@ -73,6 +75,7 @@ class LegacyToSse:
         self._owner_of = owner_of
         self._seen = seen
         self._loses = loses
+        self._met = met
         self._status = status
         self._aside = aside
         self._rooms = Rooms(http, self._token)
@@ -129,11 +132,14 @@ class LegacyToSse:
         """What the records say. Nothing is counted or put aside before all of them could be read: it is done again."""
         found: list[SsePublication] = []
         aside: list[tuple[str, str]] = []
+        nobodys: list[tuple[str, int]] = []
         not_captured = 0
         for message in messages:
             try:
                 record = parse_record(message["Body"])
-                told = await asyncio.to_thread(publications, record, self._rules, self._owner_of)
+                if record.connection_id and not record.is_answer and record.user is not None:
+                    self._met(record.connection_id, Owner(record.user, record.tenant))
+                told, unknown = await asyncio.to_thread(self._told, record)
             except MalformedRecordError as error:
                 aside.append((message["Body"], error.reason))
                 continue
@@ -142,6 +148,8 @@ class LegacyToSse:
                 aside.append((message["Body"], f"the rules cannot be applied to it: {type(error).__name__}"))
                 continue
             not_captured += record.dropped_before
+            if unknown:
+                nobodys.append((message["Body"], unknown))
             if record.truncated:
                 aside.append((message["Body"], "the tee had to leave payloads out"))
             # Also of who sends nothing: a client that only listens here is owed what the new stack's users say.
@@ -151,8 +159,24 @@ class LegacyToSse:
         for body, reason in aside:
             self._status.malformed += 1
             await asyncio.to_thread(self._put_aside, body, reason)
+        for body, count in nobodys:
+            self._status.nobodys += count
+            reason = f"nobody knows any more whose {count} of the connections were that it was posted to"
+            await asyncio.to_thread(self._put_aside, body, reason)
         self._status.not_captured += not_captured
         return found
+
+    def _told(self, record: TeeRecord) -> tuple[list[SsePublication], int]:
+        """What is published of it, and of how many connections nobody knows whose they were."""
+        unknown: set[str] = set()
+
+        def owner_of(connection: str) -> Owner:
+            owner = self._owner_of(connection)
+            if owner.user is None:
+                unknown.add(connection)
+            return owner
+
+        return publications(record, self._rules, owner_of), len(unknown)
 
     async def _publish(self, group: list[SsePublication]) -> None:
         """Publish messages of one tenant; those that will never be accepted are put aside."""

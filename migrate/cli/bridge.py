@@ -45,9 +45,12 @@ def status(state_dir: StateDirOption = DEFAULT_STATE_DIR, json_: JsonOption = Fa
         ("malformed", "records that could not be read"),
         ("refused", "messages the SSE service refused"),
         ("not_captured", "records the tee could not send"),
+        ("nobodys", "recipients nobody knows any more"),
         ("resets", "gaps in the event log"),
     ):
         out.print(f"  {text:32} {view.get(key, 0)}", highlight=False)
+    for reader, count in (view.get("skipped") or {}).items():
+        out.print(f"  {f'records that {reader} refused':32} {count}", highlight=False)
     if view["state"] == "held":
         err.print("hint: messages wait; `migrate bridge start` delivers them")
     for key, text in (("problem_to_sse", "WebSocket to SSE"), ("problem_to_legacy", "SSE to WebSocket")):

@@ -158,9 +158,15 @@ def restore(
     job = export or job_of(_read(plan_file or settings.path.parent / PLAN_FILE))
     wanted = set(what or ())
     pages = pages_of(settings.records, job, lambda: settings.client("s3"))
+
+    def warned(text: str) -> None:
+        err.print(f"note: {text}")
+
     if not execute:
         seen: dict[str, None] = {}
         for page in pages:
+            if page.problem:
+                warned(f"{page.source}: {page.problem}")
             seen.update({f"{one['kind']}:{one['name']}": None for one in page.records if one["kind"] != "item"})
         for name in seen:
             if not wanted or name in wanted:
@@ -177,7 +183,7 @@ def restore(
         Locks(table).hold(f"resources#{settings.api.id}", actor()) as lease,
     ):
         lease.check()
-        found = make_again(settings, pages, wanted, told)
+        found = make_again(settings, pages, wanted, told, warned)
         entry.note(**{outcome: [one.id for one in found if one.outcome == outcome] for outcome in ("made", "cannot")})
         # What was made again may be deleted again by the same plan.
         checkpoints = Checkpoints(table)

@@ -48,19 +48,26 @@ class Restored:
 
 
 def restore(
-    config: Config, pages: Iterable[Page], wanted: set[str], told: Callable[[Restored], None]
+    config: Config,
+    pages: Iterable[Page],
+    wanted: set[str],
+    told: Callable[[Restored], None],
+    warned: Callable[[str], None] = lambda _: None,
 ) -> list[Restored]:
     """Make them again.
 
     Args:
         pages: of the export, verified.
         wanted: ids (`table:NAME`); empty: all.
+        warned: told what of the export does not count, in words.
 
     Raises: MigrateError: the export does not hold a wanted one, or AWS refused.
     """
     heads: dict[str, dict[str, Any]] = {}
     items: dict[str, dict[bytes, dict[str, Any]]] = {}
     for page in pages:
+        if page.problem:
+            warned(f"{page.source}: {page.problem}")
         for record in page.records:
             if record["kind"] == "item":
                 # A table whose step was repeated is in the export twice; rows are what they are.

@@ -25,6 +25,7 @@ from migrate.shadow.intake import LONG_POLL_S, Intake
 from migrate.shadow.recorder import Recorder
 from migrate.shadow.state import ShadowState
 from migrate.shadow.worker import Worker
+from migrate.tee.aside import aside_to
 from migrate.tee.consumers import TeeState, consumer_queue
 from migrate.tee.distributor import Distributor
 from migrate.tee.install import QUEUE_NAME, TeeSettings, functions_of_api, is_installed
@@ -103,9 +104,9 @@ async def serve(config: Config, directory: Path) -> None:
         polling = BotoConfig(read_timeout=LONG_POLL_S + 10, retries={"total_max_attempts": 2})
         sqs = config.client("sqs", config=polling)
         tee_queue = sqs.get_queue_url(QueueName=QUEUE_NAME.format(api_id=config.api.id))["QueueUrl"]
-        distributor = Distributor(
-            config.client("sqs", config=polling), tee_queue, TeeState(table, config.api.id).consumers
-        )
+        readers = TeeState(table, config.api.id).consumers
+        aside = aside_to(directory, config.project.name)
+        distributor = Distributor(config.client("sqs", config=polling), tee_queue, readers, aside)
         distributor.start()
         held.callback(distributor.stop)
         intake = Intake(sqs, consumer_queue(sqs, config.api.id, CONSUMER), faults)

@@ -166,6 +166,28 @@ def test_whose_a_connection_is_is_asked_for_once(dynamodb: Any) -> None:
     assert found.owner_of("a1") == Owner("alice", "acme"), "a connection never changes its user"
 
 
+def test_whose_a_connection_was_is_known_by_what_entered_over_it(dynamodb: Any) -> None:
+    """Its row went between a post and the bridge's reading of it: the message reached nobody on the new stack."""
+    found = connections(dynamodb)
+    found.met("left", Owner("dora", "acme"))
+    # Whether the table names users as the authorizer does has not been seen yet.
+    assert found.owner_of("left") == NOBODY
+    found._owners.clear()
+    found.met("a1", Owner("alice", "acme"))
+    assert found.owner_of("a1") == Owner("alice", "acme")
+    assert found.owner_of("left") == Owner("dora", "acme")
+
+
+def test_where_the_table_names_users_otherwise_nobody_is_guessed(dynamodb: Any) -> None:
+    found = connections(dynamodb)
+    found.met("a1", Owner("alice@example.com", "acme"))
+    found.met("b1", Owner("bob", "acme"))
+    assert found.owner_of("a1") == Owner("alice", "acme")
+    assert found.owner_of("b1") == Owner("bob", "acme")
+    found.met("left", Owner("dora@example.com", "acme"))
+    assert found.owner_of("left") == NOBODY
+
+
 def test_owners_do_not_pile_up_for_ever(dynamodb: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("migrate.bridge.connections.OWNERS", 3)
     assert OWNERS > 3

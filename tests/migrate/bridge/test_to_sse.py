@@ -96,14 +96,14 @@ def record(*keys: str) -> str:
 async def run(
     queue: Queue, service: Service, folder: Path, *, rules: Rules = RULES,
     who: Callable[[str], Owner] = lambda _: NOBODY, seen: Callable[[str], None] = lambda _: None,
-    loses: Callable[[], bool] = lambda: False,
+    loses: Callable[[], bool] = lambda: False, met: Callable[[str, Owner], None] = lambda *_: None,
 ) -> BridgeStatus:  # fmt: skip
     """Let the bridge work until the queue is empty."""
     status, stop = BridgeStatus(), asyncio.Event()
     transport = httpx.MockTransport(service)
     async with httpx.AsyncClient(base_url="http://sse", transport=transport) as http:
         aside = folder / "aside.jsonl"
-        bridge = LegacyToSse(queue, "q", http, token, rules, status, aside, who, seen, loses)
+        bridge = LegacyToSse(queue, "q", http, token, rules, status, aside, who, seen, loses, met)
         task = asyncio.create_task(bridge.run(stop))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(20):
@@ -203,6 +203,23 @@ async def test_a_table_that_is_away_loses_nothing(tmp_path: Path) -> None:
     )
     assert service.keys == ["a"]
     assert status.to_sse == 1
+
+
+async def test_recipients_nobody_knows_any_more_are_counted_and_kept(tmp_path: Path) -> None:
+    """They were left out without a word."""
+    rule = Deliver(frame="message", event="message", topic="user:{$recipient}", key="{messageId}")
+    met: list[tuple[str, Owner]] = []
+    entered = json.dumps({**json.loads(record()), "connection_id": "c7", "user": "eve", "tenant": "demo"})
+    service = Service()
+    status = await run(
+        Queue(entered, record("a")), service, tmp_path, rules=Rules([Feature(name="n", deliver=(rule,))], "demo"),
+        who=lambda _: NOBODY, met=lambda one, owner: met.append((one, owner)),
+    )  # fmt: skip
+    assert ("c7", Owner("eve", "demo")) in met
+    assert (service.keys, status.malformed) == ([], 0)
+    assert status.nobodys == 1
+    [line] = (tmp_path / "aside.jsonl").read_text(encoding="utf-8").splitlines()
+    assert "nobody knows any more whose 1 of the connections were" in json.loads(line)["reason"]
 
 
 async def test_losses_that_the_tee_reports_are_counted_once_however_often_a_record_is_read(tmp_path: Path) -> None:

@@ -80,6 +80,13 @@ def test_a_role_that_is_there_keeps_its_policies(aws: None) -> None:
     assert set(iam.list_role_policies(RoleName="r")["PolicyNames"]) == {"open", "lost"}
 
 
+def test_an_export_that_was_cut_off_says_so(aws: None) -> None:
+    said: list[str] = []
+    pages = [Page("00001-run.jsonl.gz", (TABLE,)), Page("00001-run.jsonl.gz", problem="its last page was cut off")]
+    restore(CONFIG, pages, set(), lambda _: None, said.append)
+    assert said == ["00001-run.jsonl.gz: its last page was cut off"]
+
+
 def test_aws_away_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
     class Away:
         def __getattr__(self, name: str) -> Any:

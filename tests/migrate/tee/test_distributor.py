@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from migrate.control.table import ControlTable
+from migrate.tee.aside import aside_to
 from migrate.tee.consumers import TeeState, consumer_queue
-from migrate.tee.distributor import Distributor
+from migrate.tee.distributor import HOLD_S, Distributor
 
 API = "api1234567"
 
@@ -117,3 +120,102 @@ def test_a_reader_that_sorts_itself_is_not_held_up(sqs: Any, state: TeeState) ->
     for name, wanted in (("bridge", 0), ("shadow", 1)):
         sqs.receive_message(QueueUrl=queues[name], MaxNumberOfMessages=1)
         assert len(sqs.receive_message(QueueUrl=queues[name]).get("Messages", [])) == wanted
+
+
+def waiting(sqs: Any, queue: str) -> int:
+    name = "ApproximateNumberOfMessages"
+    return int(sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=[name])["Attributes"][name])
+
+
+class Refusing:
+    """An SQS client whose queues of some readers refuse."""
+
+    def __init__(self, sqs: Any) -> None:
+        self._sqs = sqs
+        self.exceptions = sqs.exceptions
+        self.refuses = ""
+        self.too_large: set[str] = set()
+        self.tried = 0
+
+    def send_message_batch(self, **request: Any) -> Any:
+        if self.refuses and self.refuses in request["QueueUrl"]:
+            self.tried += 1
+            raise ClientError({"Error": {"Code": "AccessDenied"}}, "SendMessageBatch")
+        large = [one for one in request["Entries"] if one["MessageBody"] in self.too_large]
+        request["Entries"] = [one for one in request["Entries"] if one not in large]
+        answer = self._sqs.send_message_batch(**request) if request["Entries"] else {}
+        failed = [{"Id": one["Id"], "SenderFault": True, "Code": "InvalidParameterValue"} for one in large]
+        return {**answer, "Failed": failed}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sqs, name)
+
+
+def test_one_reader_that_refuses_holds_up_nobody_for_long(sqs: Any, state: TeeState, tmp_path: Path) -> None:
+    """The readers behind it in the list got nothing any more, and the queue stood still for ever."""
+    client = Refusing(sqs)
+    tee = consumer_queue(sqs, API, "tee")
+    queues = {name: consumer_queue(sqs, API, name) for name in ("bridge", "shadow")}
+    for name, url in queues.items():
+        state.add(name, url)
+    sqs.set_queue_attributes(QueueUrl=tee, Attributes={"VisibilityTimeout": "0"})
+    client.refuses = "bridge"  # the first of the list
+    now = 0.0
+    counted: dict[str, int] = {}
+    distributor = Distributor(
+        client, tee, state.consumers, aside_to(tmp_path, "p", lambda name, count: counted.update({name: count})),
+        clock=lambda: now,
+    )  # fmt: skip
+    put(sqs, tee, 1)
+    with pytest.raises(ClientError):
+        distributor.once(wait_s=0)
+    assert waiting(sqs, queues["shadow"]) == 1
+    # For so long what it refuses stays.
+    now = HOLD_S - 1
+    with pytest.raises(ClientError):
+        distributor.once(wait_s=0)
+    now = HOLD_S + 1
+    put(sqs, tee, 2)
+    assert distributor.once(wait_s=0) == 2
+    assert drain(sqs, queues["shadow"]) == [1, 2]
+    assert counted == {"bridge": 2}
+    path = tmp_path / "p-refused-by-bridge.jsonl"
+    kept = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    assert [json.loads(one["body"])["n"] for one in kept] == [1, 2]
+    assert "AccessDenied" in kept[0]["reason"]
+    assert path.stat().st_mode & 0o077 == 0
+    # It takes records again; the next refusal has its time again.
+    client.refuses = ""
+    put(sqs, tee, 3)
+    assert distributor.once(wait_s=0) == 1
+    assert drain(sqs, queues["bridge"]) == [3]
+    client.refuses = "bridge"
+    put(sqs, tee, 4)
+    with pytest.raises(ClientError):
+        distributor.once(wait_s=0)
+
+
+def test_a_record_that_a_queue_will_never_take_is_put_aside_at_once(sqs: Any, state: TeeState, tmp_path: Path) -> None:
+    client = Refusing(sqs)
+    tee, bridge = consumer_queue(sqs, API, "tee"), consumer_queue(sqs, API, "bridge")
+    state.add("bridge", bridge)
+    client.too_large = {json.dumps({"n": 2})}
+    for number in (1, 2, 3):
+        put(sqs, tee, number)
+    assert Distributor(client, tee, state.consumers, aside_to(tmp_path, "p")).once(wait_s=0) == 3
+    assert drain(sqs, bridge) == [1, 3]
+    [line] = (tmp_path / "p-refused-by-bridge.jsonl").read_text(encoding="utf-8").splitlines()
+    assert "InvalidParameterValue" in json.loads(line)["reason"]
+
+
+def test_what_cannot_be_put_aside_stays_in_the_queue(sqs: Any, state: TeeState, tmp_path: Path) -> None:
+    """A full disk."""
+    client = Refusing(sqs)
+    tee, bridge = consumer_queue(sqs, API, "tee"), consumer_queue(sqs, API, "bridge")
+    state.add("bridge", bridge)
+    sqs.set_queue_attributes(QueueUrl=tee, Attributes={"VisibilityTimeout": "0"})
+    client.too_large = {json.dumps({"n": 1})}
+    put(sqs, tee, 1)
+    with pytest.raises(OSError, match="No such file"):
+        Distributor(client, tee, state.consumers, aside_to(tmp_path / "gone", "p")).once(wait_s=0)
+    assert drain(sqs, tee) == [1]
