@@ -264,6 +264,18 @@ async def test_the_list_is_bounded_and_leaves_a_reader_in_peace(page: Page, serv
     await expect(page.locator("#mismatches-empty")).to_have_text("None of the latest 500 is of this kind.")
 
 
+async def test_a_tab_that_nobody_looks_at_still_says_so_in_its_title(page: Page, server: Dashboard) -> None:
+    """Browsers give hidden tabs no frames."""
+    await page.add_init_script(
+        """Object.defineProperty(Document.prototype, 'hidden', { get: () => true })
+        window.requestAnimationFrame = () => 0"""
+    )
+    await page.goto(server.url)
+    await expect(page).to_have_title("12 lost on SSE · harbour-chat · Migration")
+    await server.update("comparison", {"at": time.time(), "features": [compared("chat")]})
+    await expect(page).to_have_title("Nothing is lost · harbour-chat · Migration")
+
+
 async def test_away_and_back(page: Page, server: Dashboard) -> None:
     """A cut is resumed where it was; that a server is gone is said, and since when; what is old is not called new."""
     await show(page, server)
@@ -442,6 +454,20 @@ async def test_actions_that_are_refused_or_run_on(page: Page, server: Dashboard)
     await expect(act).to_contain_text("kim@ops-1 holds the lock")
     await expect(page.locator("#act-confirm")).not_to_be_visible()
     await page.keyboard.press("Escape")
+    # Gates that are shut are said where they matter: nobody is kept from coming back.
+    gates = {"gates": [{"name": "comparison", "state": "shut", "reason": "it failed"}]}
+    for name in ("rollback", "cutover"):
+        server.answers[name, False] = {"exit_code": 0, "stdout": gates, "stderr": ""}
+    await page.locator("#cutover button", has_text="Roll back").first.click()
+    await expect(act.locator(".outcome")).to_have_text("Dry run: this is what would be done.")
+    await page.keyboard.press("Escape")
+    for percent, words in (("30", "a step up will be refused"), ("10", "this is what would be done.")):
+        await page.locator("#cutover button", has_text="Move").first.click()
+        await page.locator("#act-percent").fill(percent)
+        await page.keyboard.press("Enter")
+        await expect(act.locator(".outcome")).to_contain_text(words)
+        await expect(act).to_contain_text("it failed")
+        await page.keyboard.press("Escape")
     for name, word, outcome in (
         ("Stop the sweep", "sweep", "It has begun and goes on: watch it among the jobs."),
         ("Kill shadow…", "shadow", "Not done (a gate is shut, exit code 3)."),

@@ -209,7 +209,9 @@ export class Actions {
     if (!said) return;
     set($("act-try"), t("act.dry-run.again"));
     const isFit = said.exit_code === 0;
-    const isGated = (documentOf(said.stdout)?.gates ?? []).some((gate) => gate.state !== "open");
+    // Gates keep nobody from coming back.
+    const isUp = this.name === "cutover" && (args.tenant !== undefined || args.percent > this.values.percent);
+    const isGated = isUp && (documentOf(said.stdout)?.gates ?? []).some((gate) => gate.state !== "open");
     const words = isFit ? t(isGated ? "act.gated" : "act.would") : t("act.refuses", { why: exitWords(said.exit_code) });
     this.result(said, words, isFit ? (isGated ? "warn" : "good") : "bad");
     if (!isFit) return;

@@ -16,6 +16,7 @@ import { makeCutover, makeJobs, makePhases } from "./work.js";
 
 // Numbers that change more often cannot be read.
 const EVERY_MS = 100;
+const HIDDEN_MS = 1000;
 // "3 min ago" grows old by itself.
 const AGES_MS = 5000;
 const AGEING = ["comparison", "cutover", "phases", "sources"];
@@ -60,31 +61,41 @@ function drawFooter({ received, lastAt, version }) {
 }
 
 let frame = 0;
+let timer = 0;
 let paintedAt = -Infinity;
 let gap = EVERY_MS;
 
+/** One frame or one timer at a time, whatever arrives meanwhile. */
 function schedule() {
-  if (!frame) frame = requestAnimationFrame(paint);
+  if (frame || timer) return;
+  const wait = Math.max(paintedAt + gap - performance.now(), document.hidden ? HIDDEN_MS : 0);
+  if (wait > 0) timer = setTimeout(due, wait);
+  else frame = requestAnimationFrame(paint);
 }
 
-function paint(now) {
+function due() {
+  timer = 0;
+  // A tab that nobody looks at gets no frames; its title still has to say what has happened.
+  if (document.hidden) paint();
+  else frame = requestAnimationFrame(paint);
+}
+
+function paint() {
   frame = 0;
-  if (now - paintedAt < gap) {
-    // One timer at a time, whatever arrives meanwhile.
-    frame = setTimeout(() => {
-      frame = 0;
-      schedule();
-    }, gap - (now - paintedAt));
-    return;
-  }
-  paintedAt = now;
-  const began = performance.now();
+  paintedAt = performance.now();
   const dirty = [...store.dirty];
   store.dirty.clear();
   for (const name of dirty) draw(name);
   // A slow machine draws less often rather than falling behind.
-  gap = Math.max(EVERY_MS, (performance.now() - began) * 4);
+  gap = Math.max(EVERY_MS, (performance.now() - paintedAt) * 4);
 }
+
+document.addEventListener("visibilitychange", () => {
+  cancelAnimationFrame(frame);
+  clearTimeout(timer);
+  frame = timer = 0;
+  schedule();
+});
 
 function draw(name) {
   for (const part of parts[name] ?? []) {
