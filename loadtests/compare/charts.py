@@ -32,6 +32,12 @@ def _across(y: float, text: str) -> str:
     )
 
 
+def _below(x: float, text: str) -> str:
+    # The last one would be cut off.
+    anchor = "end" if x > WIDTH - 30 else "middle"
+    return f'<text x="{x:.1f}" y="{HEIGHT - 22}" text-anchor="{anchor}">{text}</text>'
+
+
 def _figure(drawn: Sequence[str], sides: Sequence[str], label: str) -> str:
     names = [
         f'<text x="{LEFT + index * 160}" y="12" style="fill:{COLOURS[side]}">{NAMES[side]}</text>'
@@ -62,7 +68,7 @@ def latency(rounds: Rounds, name: str) -> str:
     for power in range(low, high + 1):
         x, y = place(10.0**power, 0)
         drawn.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="20" y2="{y:.1f}" stroke="#8886"/>')
-        drawn.append(f'<text x="{x:.1f}" y="{HEIGHT - 22}" text-anchor="middle">{10.0**power:g} ms</text>')
+        drawn.append(_below(x, f"{10.0**power:g} ms"))
     drawn += [_across(place(10.0**low, share)[1], f"{share * 100:g} %") for share in (0, 0.5, 0.95, 1)]
     for side, parts in found.items():
         if parts:
@@ -88,7 +94,7 @@ def throughput(rounds: Rounds) -> str:
 
     drawn = [_across(HEIGHT - BOTTOM - share * (HEIGHT - BOTTOM - 20), f"{share * most:.3g}") for share in (0, 0.5, 1)]
     for at in sorted({0, last // 2, last}):
-        drawn.append(f'<text x="{place(at, 0).partition(",")[0]}" y="{HEIGHT - 22}" text-anchor="middle">{at} s</text>')
+        drawn.append(_below(LEFT + at / last * (WIDTH - LEFT - 10), f"{at} s"))
     for side, runs in found.items():
         if not runs:
             continue

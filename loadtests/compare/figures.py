@@ -9,6 +9,7 @@ from typing import Any
 
 __all__ = ["Change", "Spread", "against", "differing", "names_of", "ratios", "spread_of", "with_parts"]
 
+PER_MESSAGE = " per message"
 Spread = tuple[float, float, float]
 """Median, least, most."""
 
@@ -18,8 +19,11 @@ def spread_of(values: Sequence[float]) -> Spread | None:
 
 
 def names_of(rounds: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
-    """Names of all figures, in the order in which they first come."""
-    return list(dict.fromkeys(name for runs in rounds.values() for run in runs for name in run["figures"]))
+    """Names of all figures, in the order in which they first come; calls of all sides together."""
+    names = list(dict.fromkeys(name for runs in rounds.values() for run in runs for name in run["figures"]))
+    calls = sorted(name for name in names if name.endswith(PER_MESSAGE))
+    at = next((index for index, name in enumerate(names) if name.endswith(PER_MESSAGE)), 0)
+    return [*names[:at], *calls, *(name for name in names[at:] if not name.endswith(PER_MESSAGE))]
 
 
 def ratios(base: Sequence[Mapping[str, Any]], other: Sequence[Mapping[str, Any]], name: str) -> Spread | None:

@@ -16,7 +16,7 @@ from loadtests.users.connections import Connection, EventStream, WebSocket, back
 from loadtests.users.dropin import DropIn
 from loadtests.users.marks import Mark, decode, encode
 from loadtests.users.run import Run
-from loadtests.users.wire import ClosedError, Posts, RefusedError
+from loadtests.users.wire import Posts, RefusedError
 
 __all__ = ["Person"]
 
@@ -165,8 +165,10 @@ class Person(User):
             try:
                 for payload in self.connection.receive():
                     self.handle(payload)
-            except (ClosedError, OSError, ValueError):
+            except OSError:
                 pass
+            except ValueError as error:
+                self.run_.failure(self.kind, "unreadable", error)
             if self._ending:
                 return
             self.away_since_ns = time.monotonic_ns()

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import random
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import sync_playwright
 
-from loadtests.compare.figures import Change, against, differing, ratios
+from loadtests.compare.figures import Change, against, differing, names_of, ratios
 from loadtests.compare.page import render, warnings
 from loadtests.compare.parts import Background, Sample, calls_between, flat
 from loadtests.compare.rounds import Plan
@@ -122,6 +124,31 @@ def test_a_result_says_what_makes_it_worth_less() -> None:
     told = " ".join(warnings(made))
     for word in ("interrupted", "95%", "900 ms", "load 4.0 on 2 cores"):
         assert word in told
+
+
+@pytest.mark.browser
+def test_the_page_opens_without_a_network(tmp_path: Path) -> None:
+    file = tmp_path / "page.html"
+    file.write_text(render(result(5.0)), encoding="utf-8")
+    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    assert browser, "no Chromium on PATH: run `make browser`"
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox", "--disable-gpu"])
+        page = running.new_context(offline=True, viewport={"width": 380, "height": 700}).new_page()
+        said: list[str] = []
+        page.on("request", lambda request: said.append(request.url))
+        page.on("console", lambda message: said.append(message.text))
+        page.goto(file.as_uri())
+        assert page.locator("svg").count() == 2 and page.locator("svg").first.is_visible()
+        # On a phone nothing has to be moved sideways but a wide table.
+        assert page.evaluate("document.documentElement.scrollWidth") <= 380
+        running.close()
+    assert said == [file.as_uri()]
+
+
+def test_calls_of_all_sides_stand_together() -> None:
+    rounds = {"ws": [run(p50=1.0, **{"a per message": 1}, cores=1)], "sse": [run(p50=1.0, **{"b per message": 2})]}
+    assert names_of(rounds) == ["p50", "a per message", "b per message", "cores"]
 
 
 def test_calls_of_nobody_are_not_a_message_s() -> None:
