@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shlex
-import subprocess
 import time
 from collections.abc import Callable
 
@@ -14,7 +11,8 @@ from migrate.compare.verdicts import last_verdict
 from migrate.config import Config
 from migrate.control.table import ControlTable
 from migrate.cutover.budget import Counts, Looks, Share, Window, read_counts
-from migrate.cutover.gates import HOOK, Gate, State, away_gate, budget_gate, comparison_gates
+from migrate.cutover.gates import Gate, away_gate, budget_gate, comparison_gates
+from migrate.cutover.hooks import run_hook
 
 __all__ = ["Evidence"]
 
@@ -109,26 +107,4 @@ class Evidence:
             "MIGRATE_PERCENT": f"{percent:g}",
             "MIGRATE_WHEN": when,
         }
-        try:
-            done = subprocess.run(
-                shlex.split(command),
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=timeout_s,
-                env={**os.environ, **about},
-                cwd=self._config.path.parent,
-            )
-        except (OSError, ValueError, IndexError, subprocess.TimeoutExpired) as error:
-            why = "took too long" if isinstance(error, subprocess.TimeoutExpired) else f"did not start: {error}"
-            return Gate(HOOK, State.SHUT, f"{_name(command)} {why}", breaks=True)
-        if done.returncode == 0:
-            return Gate(HOOK, State.OPEN, _name(command))
-        said = (done.stderr.strip() or done.stdout.strip()).splitlines()
-        why = f": {said[-1][:200]}" if said else ""
-        return Gate(HOOK, State.SHUT, f"{_name(command)} vetoes (exit code {done.returncode}){why}", breaks=True)
-
-
-def _name(command: str) -> str:
-    """Its first word: arguments may hold what is nobody's business."""
-    return command.split(maxsplit=1)[0] if command.strip() else "an empty hook"
+        return run_hook(command, about, self._config.path.parent, timeout_s)
