@@ -161,11 +161,16 @@ async def _run(settings: Settings, listening: socket.socket, ready: Ready) -> No
 def tell(board: Board, hub: Hub) -> Callable[[str, Finding, float], None]:
     """What puts a finding on the board, and its changes before everybody's eyes."""
 
+    failed: set[str] = set()
+
     def told(name: str, finding: Finding, at: float) -> None:
         try:
             hub.tell(board.take(name, finding, at))
         except Exception:  # a fault of ours in one finding must not end the others
-            log.exception("what %s found cannot be shown", name)
+            log.log(
+                logging.DEBUG if name in failed else logging.ERROR, "what %s found cannot be shown", name, exc_info=True
+            )
+            failed.add(name)
 
     return told
 

@@ -26,6 +26,7 @@ __all__ = ["Clients", "Source", "Sources", "Told", "reason"]
 # A look may take so much of a source's time: one that takes 10 s is made every 40 s.
 REST = 3.0
 END_S = 1.0
+BROKEN = "could not be read"
 log = logging.getLogger("migrate.dashboard")
 
 Told = Callable[[str, Finding, float], None]
@@ -119,7 +120,8 @@ class Sources:
             began = time.monotonic()
             found = look(source)
             if found.state == "away" and found.why != said:
-                log.info("%s is away: %s", source.name, found.why)
+                level = logging.WARNING if found.why.startswith(BROKEN) else logging.INFO
+                log.log(level, "%s is away: %s", source.name, found.why)
             said = found.why
             if self._stop.is_set():
                 break
@@ -135,5 +137,5 @@ def look(source: Source) -> Finding:
     except (MigrateError, ClientError, BotoCoreError, httpx.HTTPError, OSError) as error:
         return Finding(state="away", why=reason(error))
     except Exception as error:  # a fault of ours must not take the others' figures away
-        log.warning("%s could not be read", source.name, exc_info=True)
-        return Finding(state="away", why=f"could not be read: {reason(error)}")
+        log.debug("%s could not be read", source.name, exc_info=True)
+        return Finding(state="away", why=f"{BROKEN}: {reason(error)}")
