@@ -6,14 +6,15 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from migrate.errors import GateClosedError
+from migrate.errors import GateClosedError, MigrateError
 
 __all__ = ["ACTOR", "CommandFailedError", "Commands", "Done"]
 
@@ -60,6 +61,44 @@ class Commands:
         self.env: dict[str, str] = {}
         self.config: Path | None = None
         self.done: list[Done] = []
+        self._ready: asyncio.subprocess.Process | None = None
+        self._listening: asyncio.Task[None] | None = None
+        self._pids: dict[int, int] = {}
+        self._codes: dict[int, asyncio.Future[int]] = {}
+        self._number = 0
+
+    @contextlib.asynccontextmanager
+    async def ready(self) -> AsyncIterator[None]:
+        """Have an interpreter that has imported the commands (`migrate.rehearse.ready`)."""
+        self._ready = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "migrate.rehearse.ready"),
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, env=_environment({}),
+        )  # fmt: skip
+        self._listening = asyncio.create_task(self._listen(self._ready))
+        try:
+            yield
+        finally:
+            for pid in self._pids.values():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGTERM)
+            await end(self._ready)
+            await self._listening
+
+    async def _listen(self, process: asyncio.subprocess.Process) -> None:
+        if process.stdout is None:
+            raise RuntimeError("its answers are not read")
+        async for line in process.stdout:
+            said = json.loads(line)
+            if "pid" in said:
+                self._pids[said["id"]] = said["pid"]
+            else:
+                self._pids.pop(said["id"], None)
+                found = self._codes.pop(said["id"])
+                if not found.done():
+                    found.set_result(said["code"])
+        for found in self._codes.values():
+            if not found.done():
+                found.set_exception(MigrateError("the interpreter that runs the commands has ended"))
 
     async def run(
         self, *argv: str, codes: Sequence[int] = (0,), limit_s: float = LIMIT_S, config: bool = True,
@@ -71,34 +110,62 @@ class Commands:
             more += ["--config", str(self.config)]
         if state:
             more += ["--state-dir", str(self._state_dir)]
-        return await self._to_end("migrate", (*argv, *more), argv, codes, limit_s)
+        began = time.monotonic()
+        said = await self._run((*argv, *more), argv, limit_s)
+        return self._judged(Done(argv, *said, time.monotonic() - began), codes)
+
+    async def _run(self, given: Sequence[str], argv: Sequence[str], limit_s: float) -> tuple[int, str, str]:
+        """Exit code, and what it said on both streams."""
+        if self._ready is None or self._ready.stdin is None:
+            raise RuntimeError("there is no interpreter yet")
+        self._number += 1
+        number = self._number
+        code = self._codes[number] = asyncio.get_running_loop().create_future()
+        files = [self._folder / f".{number}.{name}" for name in ("out", "err")]
+        request = {
+            "id": number, "argv": list(given), "env": _environment(self.env), "cwd": str(self._folder),
+            "out": str(files[0]), "err": str(files[1]),
+        }  # fmt: skip
+        self._ready.stdin.write(json.dumps(request).encode() + b"\n")
+        try:
+            await asyncio.wait({code}, timeout=limit_s)
+            if not code.done():
+                raise CommandFailedError(f"`migrate {' '.join(argv)}` took longer than {limit_s:g} s")
+            out, err = (file.read_text(encoding="utf-8", errors="replace") for file in files)
+            return code.result(), out, err
+        finally:
+            for signal_ in (signal.SIGTERM, signal.SIGKILL):
+                if not code.done() and number in self._pids:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(self._pids[number], signal_)
+                    await asyncio.wait({code}, timeout=END_S)
+            for file in files:
+                file.unlink(missing_ok=True)
 
     async def program(self, module: str, *argv: str) -> Done:
         """Run another program of this project to its end."""
-        return await self._to_end(module, argv, argv, (0,), LIMIT_S, is_secret=True)
-
-    async def _to_end(
-        self, module: str, given: Sequence[str], argv: tuple[str, ...], codes: Sequence[int], limit_s: float,
-        *, is_secret: bool = False,
-    ) -> Done:  # fmt: skip
         began = time.monotonic()
-        process = await self._start(module, given)
+        process = await self._start(module, argv)
         try:
-            out, err = await asyncio.wait_for(process.communicate(), limit_s)
+            out, err = await asyncio.wait_for(process.communicate(), LIMIT_S)
         except TimeoutError:
-            raise CommandFailedError(f"`migrate {' '.join(argv)}` took longer than {limit_s:g} s") from None
+            raise CommandFailedError(f"`{module} {' '.join(argv)}` took longer than {LIMIT_S:g} s") from None
         finally:
             await end(process)
         done = Done(
             argv, process.returncode or 0, out.decode(errors="replace"), err.decode(errors="replace"),
             time.monotonic() - began,
         )  # fmt: skip
+        return self._judged(done, (0,), is_secret=True)
+
+    def _judged(self, done: Done, codes: Sequence[int], *, is_secret: bool = False) -> Done:
+        """Logged. Raises: CommandFailedError: its exit code is none of `codes`."""
         self.done.append(done)
         # What prints a token is not kept.
         self._log(replace(done, out="") if is_secret else done)
         if done.code not in codes:
             raise CommandFailedError(
-                f"`migrate {' '.join(argv)}` ended with exit code {done.code}: {_last(done.err or done.out)}",
+                f"`migrate {' '.join(done.argv)}` ended with exit code {done.code}: {_last(done.err or done.out)}",
                 f"all that was said is in {self.log}",
             )
         return done

@@ -91,7 +91,7 @@ class Rehearsal:
         began = time.monotonic()
         result = self._result
         try:
-            async with self._up(), self._people() as crowd:
+            async with self._commands.ready(), self._up(), self._people() as crowd:
                 try:
                     await self._migrate(crowd)
                 except StoppedError as error:
@@ -354,10 +354,10 @@ class Rehearsal:
     async def _phase3(self) -> None:
         async with self._checked("phase 3: cost, report, archive"):
             await self._commands.run("cost", "--days", "0.05", "--json")
-            await self._commands.run("report", "--source", str(self._source))
-            await self._close_phase(3)
+            # It is evidence of the phase, and so made before the phase is closed.
             done = await self._commands.run("report", "--source", str(self._source))
             self._result.report = done.out.splitlines()[0]
+            await self._close_phase(3)
 
     # What the steps share -----------------------------------------------------------------------------
 
