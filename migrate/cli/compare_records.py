@@ -145,7 +145,8 @@ def _finish(request: Recorded, report: RecordedReport, directory: Path | None) -
         return
     try:
         kept = "" if directory is None else str(keep_report(directory, report))
-        table = ControlTable(request.config.client("dynamodb"), request.config.project.state_table)
+        project = request.config.project
+        table = ControlTable(request.config.client("dynamodb"), project.state_table, project.name)
         table.ensure()
         arguments: dict[str, Any] = {
             "features": [one.name for one in report.features], "tenant": report.tenant,

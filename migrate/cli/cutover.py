@@ -61,7 +61,7 @@ def cutover(
     Example: migrate cutover chat --steps --execute
     """
     settings = resolve_config(config, state_dir)
-    table = ControlTable(settings.client("dynamodb"), settings.project.state_table)
+    table = ControlTable(settings.client("dynamodb"), settings.project.state_table, settings.project.name)
     if feature == STATUS:
         _status(settings, table, json_)
         return
@@ -206,6 +206,8 @@ def _watch(run: Cutover, feature: str) -> None:
 def _status(config: Config, table: ControlTable, json_: bool) -> None:
     flags = Flags(table).all()
     known = [one.name for one in config.features]
+    for name in known:
+        Flags(table).of(name)  # another project's flag is the service's as well: not to be passed over
     names = [*known, *sorted({flag.feature for flag in flags} - set(known))]
     locks = Locks(table)
     features: list[dict[str, Any]] = []

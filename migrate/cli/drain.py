@@ -170,7 +170,7 @@ def undo(
 
 
 def _control(settings: Config) -> ControlTable:
-    return ControlTable(settings.client("dynamodb"), settings.project.state_table)
+    return ControlTable(settings.client("dynamodb"), settings.project.state_table, settings.project.name)
 
 
 def _lock(settings: Config) -> str:

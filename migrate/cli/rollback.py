@@ -32,7 +32,7 @@ def rollback(
     Example: migrate rollback chat
     """
     settings = resolve_config(config, state_dir)
-    table = ControlTable(settings.client("dynamodb"), settings.project.state_table)
+    table = ControlTable(settings.client("dynamodb"), settings.project.state_table, settings.project.name)
     flags = Flags(table)
     if not flags.of(feature):
         settings.feature(feature)  # a feature that was taken out of the file can still be brought back

@@ -14,7 +14,7 @@ __all__ = ["state_table", "utc_text", "write_whole"]
 
 def state_table(config: Config) -> ControlTable:
     """The team's shared state, made where it is missing. Raises: MigrateError: it cannot be used."""
-    table = ControlTable(config.client("dynamodb"), config.project.state_table)
+    table = ControlTable(config.client("dynamodb"), config.project.state_table, config.project.name)
     table.ensure()
     return table
 

@@ -1,6 +1,7 @@
 """Verdicts that the team shares: the gates of a cut-over ask for the last one. until phase 3
 
-Item of the control table: pk `verdict#FEATURE`, sk time of the comparison (ISO 8601, UTC, microseconds).
+Item of the control table: pk `verdict#FEATURE`, sk time of the comparison (ISO 8601, UTC, microseconds); `project` says
+whose: a verdict on another project's feature of the same name opens no gate.
 """
 
 from __future__ import annotations
@@ -89,6 +90,7 @@ def save_verdict(table: ControlTable, report: RecordedReport, kept: str = "") ->
                 "digest": sum_,
                 "report": kept,
                 "actor": actor(),
+                "project": table.project or None,
             }
         )
     return sum_
@@ -105,7 +107,7 @@ def last_verdict(table: ControlTable, feature: str, tenant: str | None = None) -
     A comparison of one tenant says nothing about the others. Raises: MigrateError: the table cannot be used.
     """
     for item in table.query(f"verdict#{feature}", newest_first=True):
-        if item.get("tenant") is None or item["tenant"] == tenant:
+        if table.is_ours(item) and item.get("tenant") in (None, tenant):
             return _stored(feature, item)
     return None
 

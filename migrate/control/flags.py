@@ -67,17 +67,30 @@ class Flags:
         self._clock = clock
 
     def all(self) -> list[CutoverFlag]:
-        return [_flag(item) for item in self._table.query(PARTITION)]
+        """Of this project."""
+        return [_flag(item) for item in self._table.query(PARTITION) if self._table.is_ours(item)]
 
     def of(self, feature: str) -> dict[str, CutoverFlag]:
-        """By tenant."""
+        """By tenant. Raises: RefusedError: they are another project's."""
         prefix = sort_key(feature, "")
         found = self._table.query(PARTITION, since=prefix, before=f"{prefix}\U0010ffff")
-        return {flag.tenant: flag for flag in map(_flag, found)}
+        return {flag.tenant: flag for flag in map(self._ours, found)}
 
     def get(self, feature: str, tenant: str = EVERY_TENANT) -> CutoverFlag | None:
+        """Raises: RefusedError: it is another project's."""
         item = self._table.get(PARTITION, sort_key(feature, tenant))
-        return _flag(item) if item else None
+        return self._ours(item) if item else None
+
+    def _ours(self, item: dict[str, Any]) -> CutoverFlag:
+        if not self._table.is_ours(item):
+            # The service finds flags by feature alone: to it, the other project's flag is this one's as well.
+            raise RefusedError(
+                f"the flag of {item.get('feature')} in the table {self._table.name} is of the project "
+                f"{item['project']}, not of {self._table.project}; nothing is changed",
+                "projects that share a table need features of different names: rename one, or give this project "
+                "another project.state_table (and its service the same SSE_TRANSPORT_TABLE)",
+            )
+        return _flag(item)
 
     def change(
         self, feature: str, tenant: str, percent: float, seen: CutoverFlag | None, *, state: str = "", **more: Any
@@ -106,6 +119,7 @@ class Flags:
             **{**kept, **more},
         )
         item = {"pk": PARTITION, "sk": sort_key(feature, tenant), **asdict(flag), "steps": list(flag.steps)}
+        item["project"] = self._table.project or None
         try:
             if seen is None:
                 self._table.put(item, condition="attribute_not_exists(pk)")
@@ -155,6 +169,8 @@ def moved_percents(table: ControlTable) -> dict[str, float]:
     where no flag is for everybody, tenants without one have not moved at all."""
     found: dict[str, dict[str, float]] = {}
     for item in table.query(PARTITION):
+        if not table.is_ours(item):
+            continue
         feature, _, tenant = str(item["sk"]).partition("#")
         found.setdefault(feature, {EVERY_TENANT: 0.0})[tenant] = float(item["percent"])
     return {feature: min(percents.values()) for feature, percents in found.items()}

@@ -125,7 +125,7 @@ class Journal:
         self._write(entry)
 
     def entries(self, since: datetime | None = None, limit: int | None = None) -> Iterator[Entry]:
-        """Newest first."""
+        """Newest first; of this project, where several share the table."""
         first = _text(since) if since else ""
         given = empty = 0
         month = self._clock().replace(day=1)
@@ -135,6 +135,8 @@ class Journal:
                 empty = 0
                 if limit is not None and given >= limit:
                     return
+                if not self._table.is_ours(item):
+                    continue
                 given += 1
                 yield _entry(item)
             month = (month - timedelta(days=1)).replace(day=1)
@@ -153,6 +155,7 @@ class Journal:
                 "started_at": entry.started_at,
                 "ended_at": entry.ended_at,
                 "facts": _redacted(entry.facts),
+                "project": self._table.project or None,
             }
         )
 

@@ -49,15 +49,23 @@ class ConditionFailedError(Exception):
 class ControlTable:
     """The table, and its errors as the project's own.
 
+    Several projects may share a table: what is named by a feature says by `project` whose it is.
+
     Args:
         dynamodb: a boto3 client.
         name: of the table.
+        project: name in `migrate.toml`; empty: whose items are whose is not looked at.
     """
 
-    def __init__(self, dynamodb: Any, name: str) -> None:
+    def __init__(self, dynamodb: Any, name: str, project: str = "") -> None:
         self._dynamodb = dynamodb
         self.name = name
+        self.project = project
         self._to, self._from = TypeSerializer(), TypeDeserializer()
+
+    def is_ours(self, item: Mapping[str, Any]) -> bool:
+        """Whether an item is of this project; one that names none may be anybody's."""
+        return not self.project or item.get("project") in (None, "", self.project)
 
     def ensure(self) -> None:
         """Create it where it is missing, with point-in-time recovery; safe to repeat and to race.

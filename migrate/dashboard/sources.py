@@ -57,7 +57,7 @@ class Clients:
 
     def control(self) -> ControlTable:
         """The team's state table; it is not made here, since who only looks changes nothing."""
-        return ControlTable(self("dynamodb"), self.config.project.state_table)
+        return ControlTable(self("dynamodb"), self.config.project.state_table, self.config.project.name)
 
 
 @dataclass(frozen=True)

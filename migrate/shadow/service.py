@@ -41,7 +41,7 @@ log = logging.getLogger("migrate.shadow")
 
 def control_table(config: Config) -> ControlTable:
     """The team's state table of a configuration."""
-    return ControlTable(config.client("dynamodb"), config.project.state_table)
+    return ControlTable(config.client("dynamodb"), config.project.state_table, config.project.name)
 
 
 def teed_functions(config: Config) -> tuple[list[str], TeeSettings]:

@@ -15,7 +15,9 @@ from botocore.exceptions import ClientError
 from moto import mock_aws
 from moto.server import ThreadedMotoServer
 
+from migrate.compare.verdicts import last_verdict
 from migrate.control.checkpoints import Checkpoints
+from migrate.control.flags import Flags, moved_percents
 from migrate.control.journal import Journal
 from migrate.control.locks import SKEW_S, Lease, Locks
 from migrate.control.table import ConditionFailedError, ControlTable
@@ -286,3 +288,62 @@ def test_backups_are_turned_on_though_a_new_table_is_not_ready_for_them(monkeypa
         ControlTable(client, "fresh").ensure()
         found = client.describe_continuous_backups(TableName="fresh")["ContinuousBackupsDescription"]
         assert found["PointInTimeRecoveryDescription"]["PointInTimeRecoveryStatus"] == "ENABLED"
+
+
+# Several projects in one table --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def projects(table: ControlTable) -> tuple[ControlTable, ControlTable]:
+    return (ControlTable(table._dynamodb, table.name, "shop"), ControlTable(table._dynamodb, table.name, "desk"))
+
+
+def test_a_flag_of_another_project_is_neither_changed_nor_taken_for_ones_own(
+    projects: tuple[ControlTable, ControlTable],
+) -> None:
+    """Both have a feature "chat", and the default name of the table: one's cut-over moved the other's users."""
+    shop, desk = (Flags(one) for one in projects)
+    shop.change("chat", "*", 50.0, None)
+    for touch in (
+        lambda: desk.change("chat", "*", 10.0, None),
+        lambda: desk.change("chat", "acme", 10.0, None),
+        lambda: desk.get("chat"),
+        lambda: desk.of("chat"),
+        lambda: desk.back("chat"),
+    ):
+        with pytest.raises(RefusedError, match="is of the project shop, not of desk") as refused:
+            touch()
+        assert "project.state_table" in str(refused.value.hint)
+    assert shop.of("chat")["*"].percent == 50
+    desk.change("tickets", "*", 100.0, None)
+    assert [flag.feature for flag in desk.all()] == ["tickets"]
+    assert moved_percents(projects[0]) == {"chat": 50}
+    assert moved_percents(projects[1]) == {"tickets": 100}
+
+
+def test_a_flag_that_names_no_project_is_taken_over(table: ControlTable, projects: Any) -> None:
+    seen = Flags(table).change("chat", "*", 50.0, None)
+    Flags(projects[0]).change("chat", "*", 60.0, seen)
+    with pytest.raises(RefusedError, match="of the project shop"):
+        Flags(projects[1]).get("chat")
+
+
+def test_a_verdict_opens_no_gate_of_another_project(projects: tuple[ControlTable, ControlTable]) -> None:
+    shop, desk = projects
+    item = {
+        "pk": "verdict#chat", "verdict": "pass", "run_id": "r", "made_at": 1, "window": [0, 1], "expected": 5000,
+        "loss_upper": 0, "complete": True, "reasons": [], "digest": "d",
+    }  # fmt: skip
+    shop.put({**item, "sk": "2027-01-01T00:00:00.000000Z", "verdict": "fail", "project": "desk"})
+    shop.put({**item, "sk": "2027-01-02T00:00:00.000000Z", "project": "shop"})
+    found = [last_verdict(one, "chat") for one in (shop, desk)]
+    assert [one and one.verdict for one in found] == ["pass", "fail"]
+
+
+def test_a_journal_shows_its_own_project(table: ControlTable, projects: tuple[ControlTable, ControlTable]) -> None:
+    for name, one in zip(("before", "shop", "desk"), (table, *projects), strict=True):
+        with Journal(one).record(f"action of {name}"):
+            pass
+    found = [entry.action for entry in Journal(projects[0]).entries()]
+    assert found == ["action of shop", "action of before"]
+    assert [entry.action for entry in Journal(projects[1]).entries(limit=1)] == ["action of desk"]
