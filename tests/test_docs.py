@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
 import re
@@ -34,6 +35,11 @@ def calls(text: str) -> Iterator[tuple[str, str]]:
                 yield match.group(1), (match.group(2) or "").strip()
 
 
+@functools.cache
+def command_of(module: str) -> click.Command:
+    return typer.main.get_command(importlib.import_module(module).app)
+
+
 def problem(program: str, arguments: str) -> str | None:
     """What is wrong with one command line, or None."""
     if program == "make":
@@ -43,7 +49,7 @@ def problem(program: str, arguments: str) -> str | None:
     module = PROGRAMS[program]
     if importlib.util.find_spec(module.partition(".")[0]) is None:
         return None  # after phase 3 the document is archived with its package
-    command: click.Command = typer.main.get_command(importlib.import_module(module).app)
+    command = command_of(module)
     try:
         words = shlex.split(arguments.replace("…", "").replace("|", " ").split(">")[0])
     except ValueError:
