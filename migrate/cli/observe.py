@@ -11,9 +11,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from migrate.cli.options import StateDirOption
 from migrate.cli.output import err, out, reports_errors
 from migrate.cli.shared import state_table
-from migrate.config import ConfigOption, resolve_config
+from migrate.config import Config, ConfigOption, resolve_config
 from migrate.control.journal import Journal
-from migrate.errors import MigrateError
+from migrate.errors import MigrateError, UsageError
 from migrate.up.state import DEFAULT_STATE_DIR
 
 __all__ = ["observe"]
@@ -31,7 +31,8 @@ def observe(
 ) -> None:
     """A CloudWatch dashboard with both stacks on it, and alarms for the service, from the configuration.
 
-    The old stack's alarms go with its resources: `migrate cleanup resources plan` lists them.
+    What the configuration does not name is left out and said; exit code 2 where that leaves no alarm at all. The old
+    stack's alarms go with its resources: `migrate cleanup resources plan` lists them.
 
     Example: migrate observe --topic arn:aws:sns:eu-west-1:123456789012:on-call --execute
     """
@@ -43,8 +44,9 @@ def observe(
     wanted = alarms(settings.settings, prefix, topic)
     # Removed are also those of a configuration that named more.
     names = [prefix + one for one in ALARMS] if remove else [alarm["AlarmName"] for alarm in wanted]
-    for missing in left_out(settings.settings):
-        err.print(f"left out: {missing}")
+    missing = [] if remove else left_out(settings.settings)
+    for one in missing:
+        err.print(f"left out: {one}")
     verb = "remove" if remove else "write"
     if not execute:
         out.print(f"would {verb} dashboard {name}")
@@ -52,6 +54,7 @@ def observe(
         for one in names:
             out.print(f"would {verb} alarm {one}{known.get(one, '')}")
         err.print("nothing was changed; --execute does it")
+        _demand_one(settings, names)
         return
     control = state_table(settings)
     client = settings.client("cloudwatch")
@@ -85,5 +88,21 @@ def observe(
             ) from error
         except BotoCoreError as error:
             raise MigrateError(f"AWS could not be asked: {type(error).__name__}", "run it again") from error
-    count = len(there) if remove else len(wanted)
-    err.print(f"dashboard {name} and {count} alarms: {'removed' if remove else 'written'}")
+    if remove:
+        err.print(f"dashboard {name} and {len(there)} alarms: removed")
+        return
+    err.print(f"dashboard {name} and {len(wanted)} of {len(ALARMS)} alarms: written")
+    _demand_one(settings, names)
+    if missing:
+        err.print(f"hint: name what is empty in {settings.path}, and run it again: it may be repeated")
+
+
+def _demand_one(settings: Config, names: list[str]) -> None:
+    """Raises: UsageError: the configuration names nothing that an alarm could watch."""
+    if not names:
+        raise UsageError(
+            f"no alarm can be made: {settings.path} names neither sse.load_balancer, nor sse.ecs_cluster and "
+            "sse.ecs_service, nor sse.table_prefix",
+            "name what the service has of these; for another kind of service make alarms on its own metrics, and waive "
+            "the item: migrate phase2 waive alarms --by NAME --note TEXT",
+        )

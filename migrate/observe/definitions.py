@@ -21,15 +21,17 @@ ALARMS = ("errors", "no-target", "busy", "memory", "log-throttled")
 
 
 def left_out(settings: Settings) -> list[str]:
-    """What cannot be watched because the configuration does not name it."""
+    """What cannot be watched because the configuration does not name it: which alarms, and which keys are empty."""
     sse = settings.sse
     found = []
     if not sse.load_balancer:
-        found.append("the load balancer's errors and latency: name sse.load_balancer")
-    if not (sse.ecs_cluster and sse.ecs_service):
-        found.append("the tasks' processor and memory: name sse.ecs_cluster and sse.ecs_service")
+        found.append("alarms errors, no-target (the load balancer's errors and latency): sse.load_balancer is empty")
+    if empty := [key for key in ("ecs_cluster", "ecs_service") if not getattr(sse, key)]:
+        keys = " and ".join(f"sse.{key}" for key in empty)
+        verb = "is" if len(empty) == 1 else "are"
+        found.append(f"alarms busy, memory (the tasks' processor and memory): {keys} {verb} empty")
     if not sse.table_prefix:
-        found.append("throttling of the event log: name sse.table_prefix")
+        found.append("alarm log-throttled (throttling of the event log): sse.table_prefix is empty")
     return found
 
 

@@ -42,6 +42,28 @@ def test_what_is_not_named_is_left_out_and_said() -> None:
     assert len(alarms(settings(ecs_service=""), "p-", "")) == 3
 
 
+def test_without_any_name_the_dashboard_is_written_and_what_is_missing_is_said(world: World) -> None:
+    """It said "0 alarms: written", and ended with 0."""
+    world.configure(table_prefix="", load_balancer="", ecs_cluster="", ecs_service="")
+    done = world.migrate("observe", "--execute", code=2)
+    for key in ("sse.load_balancer", "sse.ecs_cluster and sse.ecs_service", "sse.table_prefix"):
+        assert f"{key} {'are' if ' and ' in key else 'is'} empty" in done.stderr
+    assert "no alarm can be made" in done.stderr
+    assert there() == ({"ws2sse-chat"}, set())
+    assert world.migrate("observe", code=2).stderr.count("left out") == 3
+    world.migrate("observe", "--remove", "--execute")
+    assert there() == (set(), set())
+
+
+def test_those_that_can_be_made_are_made(world: World) -> None:
+    world.configure(load_balancer="", ecs_service="")
+    done = world.migrate("observe", "--execute")
+    assert there()[1] == {"ws2sse-chat-log-throttled"}
+    assert "1 of 5 alarms: written" in done.stderr
+    assert "alarms errors, no-target" in done.stderr
+    assert "sse.ecs_service is empty" in done.stderr
+
+
 def test_alarms_tell_the_topic_also_that_it_is_over() -> None:
     for alarm in alarms(settings(), "p-", TOPIC):
         assert alarm["AlarmActions"] == alarm["OKActions"] == [TOPIC]
