@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 __all__ = ["as_html", "as_markdown"]
+
+# What Markdown makes links, images, code or cells of.
+_MARKS = r"[\\`\[\]|]"
 
 
 def as_markdown(value: Mapping[str, Any]) -> str:
@@ -25,7 +29,7 @@ def as_markdown(value: Mapping[str, Any]) -> str:
     for phase in value["phases"]:
         closed = phase["closed"]
         # One line, whatever the name holds: a line of its own could look like a row of evidence.
-        state = " ".join(f"closed by {closed['by']}, {closed['at']}".split()) if closed else "not closed"
+        state = _text(f"closed by {closed['by']}, {closed['at']}") if closed else "not closed"
         parts += [f"## {phase['title']} ({state})", ""]
         parts += _table(
             ("item", "status", "what is known"),
@@ -82,21 +86,17 @@ def as_html(value: Mapping[str, Any]) -> str:
             if not in_table:
                 body.append("<div class=wide><table>")
                 in_table = True
-            body.append(
-                "<tr>"
-                + "".join(f"<{tag}>{html.escape(cell.replace(chr(92) + '|', '|'))}</{tag}>" for cell in cells)
-                + "</tr>"
-            )
+            body.append("<tr>" + "".join(f"<{tag}>{html.escape(_plain(cell))}</{tag}>" for cell in cells) + "</tr>")
             continue
         if in_table:
             body.append("</table></div>")
             in_table = False
         if line.startswith("# "):
-            body.append(f"<h1>{html.escape(line[2:])}</h1>")
+            body.append(f"<h1>{html.escape(_plain(line[2:]))}</h1>")
         elif line.startswith("## "):
-            body.append(f"<h2>{html.escape(line[3:])}</h2>")
+            body.append(f"<h2>{html.escape(_plain(line[3:]))}</h2>")
         elif line:
-            body.append(f"<p>{html.escape(line)}</p>")
+            body.append(f"<p>{html.escape(_plain(line))}</p>")
     if in_table:
         body.append("</table></div>")
     return _PAGE.format(title=html.escape(str(value["project"])), body="\n".join(body))
@@ -111,7 +111,18 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
 
 
 def _cell(value: object) -> str:
-    return " ".join(str(value).replace("|", "\\|").split()) or "-"
+    return _text(value) or "-"
+
+
+def _text(value: object) -> str:
+    """One line of text that stays text: whoever shows the archive's Markdown (a forge, an editor) renders HTML in it,
+    and links and images of what people wrote into notes (CommonMark, "Raw HTML", "Backslash escapes")."""
+    return html.escape(re.sub(_MARKS, r"\\\g<0>", " ".join(str(value).split())), quote=False)
+
+
+def _plain(text: str) -> str:
+    """What `_text` was made of."""
+    return re.sub(rf"\\({_MARKS})", r"\1", html.unescape(text))
 
 
 _PAGE = """<!doctype html>

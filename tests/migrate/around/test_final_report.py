@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from html.parser import HTMLParser
@@ -62,6 +63,21 @@ def test_what_people_wrote_is_text_in_the_page() -> None:
     assert "&lt;script&gt;" in page
     # Nobody's text made a cell or a row of its own: 1+1 items, 1+1 verdicts, 1+1 exports, 1+1 journal.
     assert found.cells == [3, 3, 6, 6, 3, 3, 5, 5]
+
+
+def test_what_people_wrote_is_text_in_the_markdown_as_well() -> None:
+    """A forge renders raw HTML, links and images of the archive."""
+    note = "![x](https://evil.example/p.png) [a](javascript:alert(1)) `code` back\\slash &lt;b&gt; a < b"
+    value = {**VALUE, "journal": [{**VALUE["journal"][0], "arguments": note}]}
+    text = as_markdown(value)
+    assert re.findall(r"<[a-z/!]", text) == []
+    assert re.findall(r"(?<!\\)[\[\]`]", text) == []
+    assert "closed by &lt;script&gt;" in text
+    # In the page it is what was written, once.
+    page = as_html(value)
+    cells = re.findall(r"<td>(.*?)</td>", page)
+    assert html.unescape(cells[-1]) == note
+    assert "&amp;lt;b&amp;gt; a &lt; b" in page
 
 
 def test_the_archive_says_what_was_known() -> None:
