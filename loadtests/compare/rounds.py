@@ -16,7 +16,7 @@ from typing import IO, Any
 
 from loadtests.bench.processes import free_port
 from loadtests.compare.errors import RunError
-from loadtests.compare.parts import INTERVAL_S, Background, Sample, Sampler, calls_between, used_between
+from loadtests.compare.parts import INTERVAL_S, Background, Sampler, calls_between, used_between
 from loadtests.users.histogram import Histogram
 
 __all__ = ["NAMES", "SCENARIOS", "SUFFIX", "Parts", "Plan", "one_run"]
@@ -154,13 +154,9 @@ def _last(log: Path) -> str:
     return f"locust said: {lines[-1][:300]}" if lines else "locust said nothing"
 
 
-def _window(found: Mapping[str, Any], sampler: Sampler, seconds: float) -> tuple[Sample, Sample]:
-    began = found["go_ns"] / 1e9
-    return sampler.by(began), sampler.by(began + seconds)
-
-
 def _parts(found: Mapping[str, Any], sampler: Sampler) -> dict[str, Any]:
-    first, last = _window(found, sampler, found["seconds"])
+    began = found["go_ns"] / 1e9
+    first, last = sampler.near(began), sampler.near(began + found["seconds"])
     seconds = max(last.at - first.at, 0.1)
     return {
         "cpu_cores": {name: (used - first.cpu_s.get(name, 0.0)) / seconds for name, used in last.cpu_s.items()},
@@ -172,7 +168,9 @@ def figures(found: Mapping[str, Any], sampler: Sampler, background: Background) 
     """Everything that can be compared, by name."""
     counts = found["counts"]
     latency = {name: Histogram(buckets) for name, buckets in found["latency"].items()}
-    first, last = _window(found, sampler, found["wall_s"])
+    began = found["go_ns"] / 1e9
+    # Not one call of connecting or leaving is between them.
+    first, last = sampler.by(began), sampler.by(began + found["wall_s"])
     sent, delivered = counts.get("sent", 0), counts.get("delivered", 0)
     made: dict[str, float] = {}
     for name in ("delivery", "slow reader", "first words", "recovered"):
