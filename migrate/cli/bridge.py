@@ -63,8 +63,8 @@ def status(state_dir: StateDirOption = DEFAULT_STATE_DIR, json_: JsonOption = Fa
 def run(config: ConfigOption = None, state_dir: StateDirOption = DEFAULT_STATE_DIR) -> None:
     """Run the bridge of a stack here, until Ctrl-C: what `migrate up` does for its rooms application.
 
-    Puts the tee onto the stack's functions first (`migrate shadow stop` takes it off). Let your own supervisor keep it
-    up on a server; a second one on another machine waits, and takes over when this one is gone.
+    Puts the tee onto the stack's functions first (`migrate shadow stop --all-readers` takes it off). Let your own
+    supervisor keep it up on a server; a second one on another machine waits, and takes over when this one is gone.
 
     Example: migrate bridge run --config direct
     """

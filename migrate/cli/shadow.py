@@ -95,6 +95,8 @@ def stop(
 ) -> None:
     """End the run, and take the tee off the functions: their configuration is as it was before.
 
+    While the bridge reads the tee as well it stays, which is said: --all-readers takes it off then.
+
     Example: migrate shadow stop
     """
     from dataclasses import replace
@@ -102,6 +104,7 @@ def stop(
     from migrate.shadow.run import unhook
     from migrate.shadow.service import control_table
     from migrate.shadow.state import ShadowState
+    from migrate.tee.consumers import TeeState
 
     found, state = resolve_config(config, state_dir), StateDir(state_dir)
     told = ShadowState(control_table(found), found.project.name)
@@ -120,12 +123,16 @@ def stop(
         changed = list(removed.changed) if removed else []
         entry.note(changed=changed, different=different, run_id=control.run_id if control else "")
     view = {"run_id": control.run_id if control else None, "functions_changed": changed, "different": different}
+    readers = [] if removed else [one.name for one in TeeState(control_table(found), found.api.id).consumers()]
+    take_off = f"migrate shadow stop --all-readers --config {found.path}"
     if json_:
-        print_json({**view, "tee": "off" if removed else "stays for the bridge"})
+        stays = {"tee": "stays for the bridge", "readers": readers, "take_off": take_off}
+        print_json({**view, **({"tee": "off"} if removed else stays)})
         return
     if removed is None:
-        err.print("the run is over; the tee stays, since the bridge reads it as well")
-        err.print("hint: when no bridge is used any more, `migrate shadow stop --all-readers` takes it off")
+        who = " and ".join(f"the {one}" for one in readers) or "another reader"
+        err.print(f"the run is over; the tee stays on the functions, since {who} reads it as well")
+        err.print(f"hint: when no bridge is used any more, `{take_off}` takes it off")
     else:
         err.print(f"the run is over; the tee is off {len(changed)} functions")
     for name, fields in different.items():

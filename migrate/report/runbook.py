@@ -55,7 +55,8 @@ migrate compare --config {config_file} --since 30m --html report.html
 
 ## The old stack answers with errors
 
-1. Is the tee the cause? It fails open. Take it off: `migrate shadow stop --config {config_file}`.
+1. Is the tee the cause? It fails open. Take it off: `migrate shadow stop --all-readers --config {config_file}`; without
+   `--all-readers` it stays while the bridge reads it, and with it nothing crosses to SSE any more.
 2. Log groups: {", ".join(f"`{one.log_group or '/aws/lambda/' + one.name}`" for one in settings.functions) or "none"}.
 
 ## The bridge
