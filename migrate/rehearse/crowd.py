@@ -116,9 +116,9 @@ class Crowd:
             found[one.transport] += 1
         return found
 
-    async def finish(self) -> None:
+    async def finish(self, within: float = SETTLE_S) -> None:
         """Nobody says anything more; what is under way arrives, also what comes twice."""
         self._talking = False
         await asyncio.gather(*self._talkers)
-        await self.settled()
+        await self.settled(within)
         await asyncio.sleep(QUIET_S)

@@ -32,6 +32,7 @@ __all__ = ["Pace", "Rehearsal"]
 
 PUBLISH = ("events:publish",)
 MOVE_S, ALONE_S = 80.0, 3.0
+AFTER_FAILURE_S = 10.0
 COMPARE_S = 90.0
 HEADING = """The application {name} in a rehearsal. Thresholds and times are for minutes of a few people's traffic,
 not for production."""
@@ -101,7 +102,7 @@ class Rehearsal:
                 if result.problem:
                     # What is under way arrives: only what is lost is said to be.
                     with contextlib.suppress(MigrateError):
-                        await crowd.finish()
+                        await crowd.finish(AFTER_FAILURE_S)
                 self._judge(crowd)
                 result.is_late = self._seemed_lost and not result.wrong
         finally:
