@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO, Any
@@ -31,6 +32,7 @@ TOKEN_VARIABLE = "MIGRATE_OPERATOR_TOKEN"  # noqa: S105 - the name of a variable
 LOOK_S = 180.0
 # A drain takes hours: what still runs after this is answered as running, and shown among the jobs.
 DO_S = 20.0
+LOOK_AGAIN_S = 0.2
 AT_ONCE = 4
 SAID_BYTES = 256 << 10
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -200,6 +202,11 @@ class Operator:
         self._look_s, self._do_s = look_s, do_s
         self._running = 0
         self._lock = threading.Lock()
+        self._closing = threading.Event()
+
+    def close(self) -> None:
+        """Nobody waits any more: dry runs are ended, what is being done goes on."""
+        self._closing.set()
 
     async def act(self, name: Any, arguments: Any, *, execute: bool) -> Answer:
         """Raises: WrongActionError; BusyError: enough is under way."""
@@ -220,16 +227,23 @@ class Operator:
             child = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=_environment(), start_new_session=True
             )
-            try:
-                code: int | None = child.wait(self._do_s if execute else self._look_s)
-            except subprocess.TimeoutExpired:
-                if execute:
-                    said = _read(err)
-                    threading.Thread(target=_reap, args=(child, held.pop_all()), daemon=True).start()
-                    return Answer(["migrate", *words], None, None, said)
+            code = self._wait(child, self._do_s if execute else self._look_s)
+            if code is None and execute:
+                said = _read(err)
+                threading.Thread(target=_reap, args=(child, held.pop_all()), daemon=True).start()
+                return Answer(["migrate", *words], None, None, said)
+            if code is None:
                 child.kill()
                 code = child.wait()
             return Answer(["migrate", *words], code, _document(_read(out)), _read(err))
+
+    def _wait(self, child: subprocess.Popen[bytes], seconds: float) -> int | None:
+        """Its exit code; None: it takes longer, or nobody waits any more."""
+        end = time.monotonic() + seconds
+        while not self._closing.is_set() and (left := end - time.monotonic()) > 0:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return child.wait(min(LOOK_AGAIN_S, left))
+        return child.poll()
 
     def _ended(self) -> None:
         with self._lock:

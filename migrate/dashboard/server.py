@@ -97,6 +97,17 @@ def listen(host: str, port: int) -> socket.socket:
         ) from None
 
 
+class _Ending(logging.Filter):
+    """What uvicorn says of answers that are cut off at the end is no news to who has pressed Ctrl-C."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        return not isinstance(error, asyncio.CancelledError) and not str(record.msg).startswith("Cancel ")
+
+
+_ENDING = _Ending()
+
+
 async def serve(app: ASGIApp, hub: Hub, listening: socket.socket, host: str, ready: Ready) -> None:
     """Answer until SIGINT or SIGTERM; streams end in order."""
     config = uvicorn.Config(
@@ -109,6 +120,7 @@ async def serve(app: ASGIApp, hub: Hub, listening: socket.socket, host: str, rea
         timeout_graceful_shutdown=GRACE_S,
     )
     server = uvicorn.Server(config)
+    logging.getLogger("uvicorn.error").addFilter(_ENDING)
     serving = asyncio.create_task(server.serve(sockets=[listening]))
     try:
         while not server.started and not serving.done():
@@ -155,6 +167,8 @@ async def _run(settings: Settings, listening: socket.socket, ready: Ready) -> No
     try:
         await serve(app, hub, listening, settings.host, began)
     finally:
+        if operator is not None:
+            operator.close()
         await asyncio.to_thread(sources.stop)
 
 

@@ -141,6 +141,27 @@ async def test_a_dry_run_that_hangs_is_ended(tmp_path: Path) -> None:
     assert answer.exit_code is not None and answer.exit_code != 0
 
 
+async def test_the_program_ends_without_waiting_for_commands(tmp_path: Path) -> None:
+    """Ctrl-C ends a dry run, and leaves alone what is being done."""
+    script = f"""
+import pathlib, time
+here = pathlib.Path({str(tmp_path)!r})
+(here / "begun").touch()
+while not (here / "go").exists(): time.sleep(0.01)
+(here / "ended").touch()"""
+    operator = echo(script)
+    doing = asyncio.create_task(operator.act("drain-start", {}, execute=True))
+    await until((tmp_path / "begun").exists)
+    looking = asyncio.create_task(operator.act("drain-start", {}, execute=False))
+    await until(lambda: operator._running == 2)
+    operator.close()
+    assert (await doing).exit_code is None
+    assert (await looking).exit_code == -9
+    (tmp_path / "go").touch()
+    await until((tmp_path / "ended").exists)
+    await until(lambda: operator._running == 0)
+
+
 async def test_not_everything_at_once(tmp_path: Path) -> None:
     script = f"""
 import pathlib, time
