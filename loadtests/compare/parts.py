@@ -16,8 +16,8 @@ import psutil
 
 __all__ = ["Background", "Sample", "Sampler", "calls_between", "used_between"]
 
-# As seldom as can be, since it is work beside what is measured. The quiet seconds before the first message and after the
-# last delivery (SETTLE_S, QUIET_S of `loadtests.users.run`) are longer: one sample falls into each.
+# As seldom as can be, since it is work beside what is measured. The quiet seconds before the first message and after
+# the last delivery (SETTLE_S, QUIET_S of `loadtests.users.run`) are longer: one sample falls into each.
 INTERVAL_S = 0.9
 # Of what AWS bills; the control plane is not asked while messages flow.
 BILLED = ("dynamodb", "sqs", "execute-api")
