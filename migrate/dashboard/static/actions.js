@@ -83,10 +83,10 @@ function gates(found) {
 /** How many users a step would move, in a sentence each. */
 function steps(found) {
   if (!Array.isArray(found) || !found.length) return [];
-  const words = found.map((step) =>
-    step.problem ||
-    t("act.step", { percent: step.percent, connected: number(step.connected_users), sse: number(step.to_sse), websocket: number(step.to_websocket) }),
-  );
+  const words = found.map((step) => {
+    const [connected, sse, websocket] = [step.connected_users, step.to_sse, step.to_websocket].map(number);
+    return step.problem || t("act.step", { percent: step.percent, connected, sse, websocket });
+  });
   return [element("h3", { text: t("act.steps") }), element("ul", {}, ...words.map((text) => element("li", { text })))];
 }
 
@@ -272,14 +272,13 @@ export class Actions {
     const isTold = found !== null && found !== undefined && found !== "";
     const text = typeof found === "string" ? found : JSON.stringify(found, null, 2);
     const told = [...steps(found?.steps), ...gates(found?.gates)];
+    const whole = element("pre", { text, tabindex: "0" });
     $("act-result").replaceChildren(
       element("p", { class: "outcome", "data-tone": tone, text: words }),
       ...told,
       ...(Array.isArray(command) ? [element("p", {}, element("code", { text: command.join(" ") }))] : []),
       ...(stderr ? [element("h3", { text: t("act.said") }), element("pre", { text: stderr, tabindex: "0" })] : []),
-      ...(isTold
-        ? [element("details", { open: !told.length }, element("summary", { text: t("act.output") }), element("pre", { text, tabindex: "0" }))]
-        : []),
+      ...(isTold ? [element("details", { open: !told.length }, element("summary", { text: t("act.output") }), whole)] : []),
     );
   }
 }

@@ -33,16 +33,24 @@ const verdicts = new Changes((feature, verdict) =>
 );
 const gates = new Changes((feature, gate) => announce(t("cutover.spoken.gate", { feature, gate: t(`cutover.gate.${gate}`) })));
 
+function sayVerdicts({ sections: { comparison } }) {
+  verdicts.see((comparison?.features ?? []).map((one) => [one.feature, one.verdict]));
+}
+
+function sayGates({ sections: { cutover } }) {
+  gates.see((cutover ?? []).map((one) => [one.feature, one.gate?.open ? "open" : "shut"]));
+}
+
 // By section, what draws it; a part that fails says so in its own place and leaves the others alone.
 const parts = {
   page: [drawPage],
   footer: [drawFooter],
   connections: [makeConnections(), glance.who],
   deliveries: [makeDeliveries()],
-  comparison: [makeComparison(), glance.loss, ({ sections }) => verdicts.see((sections.comparison?.features ?? []).map((one) => [one.feature, one.verdict]))],
+  comparison: [makeComparison(), glance.loss, sayVerdicts],
   mismatches: [makeMismatches(store)],
   latency: [makeLatency()],
-  cutover: [makeCutover(acts), glance.who, ({ sections }) => gates.see((sections.cutover ?? []).map((one) => [one.feature, one.gate?.open ? "open" : "shut"]))],
+  cutover: [makeCutover(acts), glance.who, sayGates],
   phases: [makePhases(), glance.next],
   jobs: [makeJobs(acts), glance.running],
   journal: [journal.render],
@@ -130,8 +138,9 @@ function drawState(name, { since, why }) {
   if (isAway) set($("away"), t("stream.banner", { time: clock(since / 1000), why }));
   const isLive = name === "live";
   // The first connection is no news, nor is a short gap.
-  if ((isLive || isAway) && wasLive !== undefined && wasLive !== isLive) announce(t(isLive ? "stream.spoken.live" : "stream.spoken.away"));
-  if (isLive || isAway) wasLive = isLive;
+  if (!isLive && !isAway) return;
+  if (wasLive !== undefined && wasLive !== isLive) announce(t(isLive ? "stream.spoken.live" : "stream.spoken.away"));
+  wasLive = isLive;
 }
 
 const stream = new Stream("/events", {

@@ -64,6 +64,15 @@ export function keyed(container, items, keyOf, make) {
   views.set(container, after);
 }
 
+/** One list item for each text; by place, so that a sentence whose numbers change stays the same line. */
+export function lines(container, texts) {
+  container.hidden = !texts.length;
+  keyed(container, [...texts.entries()], ([at]) => String(at), () => {
+    const root = element("li");
+    return { root, update: ([, text]) => set(root, text) };
+  });
+}
+
 /**
  * A table that phones show as cards. Roles are said, since `display` takes them away there.
  * columns: [{label, header?, kind?, text(item)?, tone?(item), make?(): {root, update(item)}}]

@@ -1,6 +1,6 @@
 // The four answers at the top, and the strip about sources that are away. until phase 3
 
-import { $, attribute, element, keyed, set } from "./elements.js";
+import { $, attribute, element, lines, set } from "./elements.js";
 import { number } from "./format.js";
 import { t } from "./strings.js";
 import * as summary from "./summary.js";
@@ -23,7 +23,8 @@ export function stackBar() {
 
 export function progressBar(name) {
   const inner = element("span");
-  const root = element("div", { class: "bar", role: "progressbar", "aria-valuemin": 0, "aria-valuemax": 100, "aria-label": name }, inner);
+  const named = { role: "progressbar", "aria-valuemin": 0, "aria-valuemax": 100, "aria-label": name };
+  const root = element("div", { class: "bar", ...named }, inner);
   return {
     root,
     update(value, words) {
@@ -44,11 +45,7 @@ function answer(id, extra) {
   return (found) => {
     attribute(card, "data-tone", found.tone);
     set(headline, found.headline);
-    // By place: a sentence whose numbers change stays the same line.
-    keyed(details, found.details.map((text, at) => ({ text, at })), (one) => String(one.at), () => {
-      const root = element("li");
-      return { root, update: ({ text }) => set(root, text) };
-    });
+    lines(details, found.details);
   };
 }
 

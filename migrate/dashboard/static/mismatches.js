@@ -13,7 +13,9 @@ const LONGEST = 2000;
 const KINDS = ["missing", "extra", "duplicate", "changed", "reordered"];
 
 const stackOf = (item) => named(`stack.${item.stack}`, item.stack ?? "–");
-const onStack = (item) => t("mismatches.on", { stack: stackOf(item) });
+const toWhom = ({ recipient }) => t("mismatches.to", { recipient });
+const blameOf = ({ blame }) => t("mismatches.blame", { blame });
+const joined = (...words) => words.filter(Boolean).join(" · ");
 const kindOf = (item) => named(`kind.${item.kind}`, item.kind);
 
 function option() {
@@ -22,7 +24,9 @@ function option() {
   const to = element("span", { class: "quiet" });
   const time = element("span", { class: "quiet time" });
   const blame = element("span", { class: "quiet" });
-  const root = element("div", { class: "option", role: "option" }, kind.root, element("span", { class: "what" }, feature, to), element("span", { class: "when" }, time, blame));
+  const what = element("span", { class: "what" }, feature, to);
+  const when = element("span", { class: "when" }, time, blame);
+  const root = element("div", { class: "option", role: "option" }, kind.root, what, when);
   return {
     root,
     update({ item, at, count, isActive, isChosen }) {
@@ -31,14 +35,15 @@ function option() {
       root.style.transform = `translateY(${at * ROW}px)`;
       kind.show(kindOf(item), item.kind === "missing" ? "bad" : "warn");
       set(feature, item.feature);
-      set(to, item.stack ? `${t("mismatches.to", { recipient: item.recipient })} · ${onStack(item)}` : t("mismatches.to", { recipient: item.recipient }));
+      set(to, joined(toWhom(item), item.stack && t("mismatches.on", { stack: stackOf(item) })));
       set(time, clock(item.at));
-      set(blame, t("mismatches.blame", { blame: item.blame }));
+      set(blame, blameOf(item));
       attribute(root, "aria-posinset", at + 1);
       attribute(root, "aria-setsize", count);
       attribute(root, "aria-selected", isChosen);
       attribute(root, "data-active", isActive ? "" : null);
-      const words = { kind: kindOf(item), feature: item.feature, recipient: item.recipient, stack: stackOf(item), time: clock(item.at), blame: item.blame };
+      const { feature: name, recipient, blame: whose } = item;
+      const words = { kind: kindOf(item), feature: name, recipient, stack: stackOf(item), time: clock(item.at), blame: whose };
       attribute(root, "aria-label", t("mismatches.option", words));
     },
   };
@@ -252,7 +257,7 @@ function makeDetail(onHide) {
       item = chosen;
       root.hidden = false;
       set(title, `${chosen.feature}: ${kindOf(chosen)}`);
-      set(about, [t("mismatches.to", { recipient: chosen.recipient }), chosen.message, clock(chosen.at), t("mismatches.blame", { blame: chosen.blame }), chosen.detail].filter(Boolean).join(" · "));
+      set(about, joined(toWhom(chosen), chosen.message, clock(chosen.at), blameOf(chosen), chosen.detail));
       set(table.caption, t("mismatches.caption", { message: chosen.message ?? chosen.id, recipient: chosen.recipient }));
       draw();
       title.focus({ preventScroll: true });

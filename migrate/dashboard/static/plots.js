@@ -169,7 +169,10 @@ export function makeLatency() {
     table.render(rows, (row) => row.side);
     const count = Math.max(...SIDES.map((side) => (latency[side] ?? []).length));
     const shares = Object.fromEntries(
-      SIDES.map((side) => [side, Array.from({ length: count }, (_, at) => (totals[side] ? ((latency[side]?.[at] ?? 0) / totals[side]) * 100 : 0))]),
+      SIDES.map((side) => {
+        const part = (at) => (totals[side] ? ((latency[side][at] ?? 0) / totals[side]) * 100 : 0);
+        return [side, Array.from({ length: count }, (_, at) => part(at))];
+      }),
     );
     const top = nice(Math.max(1, ...shares.legacy, ...shares.sse));
     scale.forEach((mark, at) => set(mark, percent(top * (1 - at / 2))));
@@ -190,7 +193,8 @@ export function makeLatency() {
       .map((edge, at) => ({ at, words: milliseconds(edge), left: ((at + 1) / count) * 100 }))
       .filter(({ at }) => at % every === every - 1 && at + 1 < count);
     keyed(marks, shown, ({ at }) => String(at), makeMark);
-    const words = (row) => t("latency.alt.one", { stack: t(`stack.${row.side}`), p50: milliseconds(row.p50), p99: milliseconds(row.p99) });
+    const words = ({ side, p50, p99 }) =>
+      t("latency.alt.one", { stack: t(`stack.${side}`), p50: milliseconds(p50), p99: milliseconds(p99) });
     attribute(svg, "aria-label", t("latency.alt", { legacy: words(rows[0]), sse: words(rows[1]) }));
   };
 }

@@ -63,7 +63,11 @@ export function makeComparison() {
   });
   const table = new Table(t("comparison.caption"), [
     { label: t("comparison.feature"), header: true, text: (row) => row.feature },
-    chipped(t("comparison.verdict"), (row) => named(`verdict.${row.verdict}`, row.verdict), (row) => VERDICTS[row.verdict] ?? "unknown"),
+    chipped(
+      t("comparison.verdict"),
+      ({ verdict }) => named(`verdict.${verdict}`, verdict),
+      ({ verdict }) => VERDICTS[verdict] ?? "unknown",
+    ),
     count("expected"),
     count("matched"),
     count("missing", "bad"),

@@ -4,7 +4,7 @@
 import { ago, number, percent, rate, share, span } from "./format.js";
 import { named, t } from "./strings.js";
 
-const ENDED = new Set(["done", "finished", "completed", "stopped", "undone", "failed", "idle", "interrupted", "planned", "drained"]);
+const ENDED = new Set(["done", "drained", "failed", "interrupted", "planned", "stopped", "undone"]);
 export const STACKS = ["legacy", "sse", "virtual"];
 
 const sum = (values) => values.reduce((all, one) => all + (Number.isFinite(one) ? one : 0), 0);
@@ -46,7 +46,8 @@ export function loss(comparison) {
 /** Open connections by stack: {legacy, sse, virtual}. */
 export function byStack(connections) {
   const rows = connections?.rows ?? [];
-  return Object.fromEntries(STACKS.map((stack) => [stack, sum(rows.filter((one) => one.stack === stack).map((one) => one.open))]));
+  const open = (stack) => sum(rows.filter((one) => one.stack === stack).map((one) => one.open));
+  return Object.fromEntries(STACKS.map((stack) => [stack, open(stack)]));
 }
 
 /** Who is on what? Virtual connections are WebSocket's interface on SSE: they count as moved. */

@@ -1,6 +1,6 @@
 // Cut-over, jobs and phases: what is done, and what can be done about it. until phase 3
 
-import { $, attribute, chip, element, keyed, set } from "./elements.js";
+import { $, attribute, chip, element, keyed, lines, set } from "./elements.js";
 import { ago, number, percent, seconds, span } from "./format.js";
 import { progressBar } from "./glance.js";
 import { named, t } from "./strings.js";
@@ -13,15 +13,6 @@ function actButton(acts, words, name, values) {
   const made = element("button", { type: "button", class: "act", text: words });
   made.addEventListener("click", () => acts.open(name, values()));
   return made;
-}
-
-/** The text lines of `texts` as a list; nothing when there are none. */
-function lines(container, texts) {
-  container.hidden = !texts.length;
-  keyed(container, texts.map((text, at) => ({ text, at })), ({ at }) => String(at), () => {
-    const root = element("li");
-    return { root, update: ({ text }) => set(root, text) };
-  });
 }
 
 const tenantsOf = ({ tenants }) =>
@@ -67,7 +58,8 @@ function feature(acts) {
       const own = tenantsOf(item);
       tenants.hidden = !own;
       set(tenants, t("cutover.tenants", { tenants: own }));
-      const when = seconds(item.changed_at) > 0 ? t("cutover.changed", { ago: ago(item.changed_at), by: item.by }) : t("cutover.never");
+      const hasChanged = seconds(item.changed_at) > 0;
+      const when = hasChanged ? t("cutover.changed", { ago: ago(item.changed_at), by: item.by }) : t("cutover.never");
       const more = [
         item.epoch && t("cutover.epoch", { epoch: item.epoch }),
         item.note && t("cutover.note", { note: item.note }),
@@ -131,8 +123,9 @@ function job(acts, { kind, id }) {
       set(label, item.id ?? "");
       status.show(item.status, JOB_TONES[item.status] ?? (isRunning(item) ? "good" : "plain"));
       const left = remaining(item);
+      const sizes = { done: number(item.done), total: number(item.total) };
       const facts = [
-        ...(item.total > 0 ? [t(item.kind === "sweep" ? "jobs.segments" : "jobs.progress", { done: number(item.done), total: number(item.total) })] : []),
+        ...(item.total > 0 ? [t(item.kind === "sweep" ? "jobs.segments" : "jobs.progress", sizes)] : []),
         ...(isRunning(item) && Number.isFinite(item.per_s) ? [speed(item)] : []),
         ...(isRunning(item) && Number.isFinite(left) ? [t("running.left", { time: span(left) })] : []),
       ];
@@ -144,7 +137,8 @@ function job(acts, { kind, id }) {
       counts.hidden = !found.length;
       keyed(counts, found, ([one]) => one, ([one]) => {
         const value = element("dd");
-        return { root: element("div", {}, element("dt", { text: one }), value), update: ([, count]) => set(value, number(count)) };
+        const pair = element("div", {}, element("dt", { text: one }), value);
+        return { root: pair, update: ([, count]) => set(value, number(count)) };
       });
       set(owner, item.owner ? t("jobs.owner", { owner: item.owner }) : "");
       for (const [one, button] of buttons) button.hidden = !fits(one, item);
@@ -183,7 +177,8 @@ function item() {
     }
     setTimeout(() => set(copy, t("phases.copy")), 2500);
   });
-  const root = element("li", {}, status.root, element("div", {}, element("p", { class: "row" }, title, stale.root), evidence, next));
+  const what = element("p", { class: "row" }, title, stale.root);
+  const root = element("li", {}, status.root, element("div", {}, what, evidence, next));
   return {
     root,
     update(one) {
