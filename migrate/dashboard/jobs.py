@@ -63,12 +63,13 @@ class DrainJob:
         if status == "draining" and owner is None:
             status = "interrupted"
         controls = table.get(f"drain#{api.id}", f"{api.stage}#controls") or {}
+        rate = float(controls.get("rate_per_s") or config.drain.rate_per_s)
         counts = {str(name): int(number) for name, number in state.get("counts", {}).items()}
         done = counts.get("closed", 0) + counts.get("gone", 0)
         job = _job(
             "drain", str(state["drain"]), status,
             done=done, per_s=self._speed.per_s(self._clock(), done), owner=owner or str(state.get("by", "")),
-            throttle_reason=f"at most {float(controls.get('rate_per_s') or config.drain.rate_per_s):g}/s are closed",
+            throttle_reason=f"at most {rate:g}/s are closed" if status == "draining" else "",
             counts=counts, phase=str(state.get("phase", "")), refused=bool(state.get("refused")),
         )  # fmt: skip
         return Finding({"jobs": [job]})

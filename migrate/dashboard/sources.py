@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import httpx
@@ -27,10 +27,19 @@ __all__ = ["Clients", "Source", "Sources", "Told", "reason"]
 REST = 3.0
 END_S = 1.0
 BROKEN = "could not be read"
+PATIENCE = BotoConfig(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 2}, max_pool_connections=20)
 log = logging.getLogger("migrate.dashboard")
 
 Told = Callable[[str, Finding, float], None]
 """Is told what a source found, and when (epoch seconds); called in the source's thread."""
+
+
+class _Patient(Config):
+    """The configuration with clients that give up within seconds: who has pressed Ctrl-C waits for none of them."""
+
+    def client(self, service: str, **options: Any) -> Any:
+        given = options.pop("config", None)
+        return super().client(service, config=PATIENCE.merge(given) if given else PATIENCE, **options)
 
 
 class Clients:
@@ -41,7 +50,7 @@ class Clients:
     """
 
     def __init__(self, config: Config) -> None:
-        self.config = config
+        self.config: Config = _Patient(**{one.name: getattr(config, one.name) for one in fields(config)})
         self._lock = threading.Lock()
         self._made: dict[str, Any] = {}
 
@@ -49,10 +58,7 @@ class Clients:
         # To use one is thread-safe, to make one is not (boto3, "Multithreading or multiprocessing with clients").
         with self._lock:
             if service not in self._made:
-                patience = BotoConfig(
-                    connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 2}, max_pool_connections=20
-                )
-                self._made[service] = self.config.client(service, config=patience)
+                self._made[service] = self.config.client(service)
             return self._made[service]
 
     def control(self) -> ControlTable:

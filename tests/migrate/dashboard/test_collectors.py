@@ -267,6 +267,14 @@ def test_to_look_makes_nothing(bare: World, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_nobody_waits_long_for_an_aws_that_does_not_answer(bare: World) -> None:
+    """Also where the toolkit's own functions make their clients."""
+    for client in (bare.clients("dynamodb"), bare.clients.config.client("lambda")):
+        config = client.meta.config
+        assert config.connect_timeout <= 5 and config.retries["total_max_attempts"] <= 2
+        assert "ws2sse-migrate" in config.user_agent_extra
+
+
 # Traffic -------------------------------------------------------------------------------------------------------
 
 
