@@ -23,7 +23,6 @@ __all__ = ["Person"]
 CONNECT_ATTEMPTS = 8
 # No use in asking again.
 FINAL = frozenset({400, 401, 403, 404, 405})
-WARM_UP = "warm"
 
 
 class Person(User):
@@ -194,8 +193,8 @@ class Person(User):
         mark = decode(text)
         if mark is None or mark.run != self.run_.id:
             return
-        at_ns = self.connection.read_ns
-        if self.run_.received(self.kind, self.name, mark.sender, mark.seq, at_ns, ordered=not recovered):
+        at_ns, of = self.connection.read_ns, (mark.sender, mark.seq, mark.sent_ns)
+        if self.run_.received(self.kind, self.name, *of, at_ns, ordered=not recovered):
             late = recovered or self.absent_at(mark.sent_ns)
             if late:
                 self.run_.counters.counts["recovered"] += 1
@@ -233,6 +232,7 @@ class Person(User):
             self.say()
             self._next_ns += self._gap_ns()
         else:
+            run.go.wait()
             # Not all at the same moment.
             self._counts = True
             self._next_ns = max(time.monotonic_ns(), run.go_ns + self._gap_ns(0, 1))
@@ -243,8 +243,7 @@ class Person(User):
     def say(self) -> None:
         run, began_ns = self.run_, time.monotonic_ns()
         seq = self.seq
-        # What warms up is no message of this run: nobody counts it.
-        text = self.text(Mark(run.id if self._counts else WARM_UP, self.name, seq, began_ns))
+        text = self.text(Mark(run.id, self.name, seq, began_ns))
         self.seq += 1
         run.saying += 1
         try:
@@ -254,8 +253,8 @@ class Person(User):
             if self._counts:
                 run.failure(self.kind, "not_sent", error)
         else:
+            run.sent(self.to, self.name, seq, began_ns)
             if self._counts:
-                run.sent(self.to, self.name, seq, began_ns)
                 run.count(self.kind, "send", (time.monotonic_ns() - began_ns) / 1e6, size=len(text))
         finally:
             run.saying -= 1

@@ -95,7 +95,7 @@ class Storm(Rooms):
 
     def _be_cut(self) -> None:
         run = self.run_
-        run.begun.wait()
+        run.go.wait()
         at_ns = run.go_ns + max(0.5, (run.seconds or 10) / 3) * 1e9
         gevent.sleep(max(0.0, (at_ns - time.monotonic_ns()) / 1e9))
         self.connection.cut()

@@ -30,11 +30,13 @@ __all__ = ["LostError", "Run"]
 log = logging.getLogger(__name__)
 
 TICK_S = 0.5
-# Between the last call of the warm-up and the first that counts.
-SETTLE_S = 1.0
 # Everything has come: so long a repeat is still waited for, and what another process sent last is told.
 QUIET_S = 1.1
-STATE, SENT, GO = "loadtests-state", "loadtests-sent", "loadtests-go"
+# So long after that, or after the last has connected, it begins everywhere at the same moment.
+LEAD_S, SETTLE_S = 0.3, 1.0
+# After the time in which a message is lost; sends that are still under way are given up then.
+OVERDUE_S = 2.0
+STATE, SENT, WARM, GO = "loadtests-state", "loadtests-sent", "loadtests-warm", "loadtests-go"
 
 
 class LostError(AssertionError):
@@ -55,6 +57,7 @@ class Run:
         self._loop: Any = None
         self._again = 0
         self.begun = Event()
+        self.go = Event()
         self.over = Event()
         self.is_worker = isinstance(environment.runner, WorkerRunner)
         options: Any = environment.parsed_options
@@ -70,6 +73,7 @@ class Run:
             runner.register_message(STATE, lambda msg, **_: self._take_state(msg.node_id, msg.data))
         elif isinstance(runner, WorkerRunner):
             runner.register_message(SENT, lambda msg, **_: self.ledger.sent(Sent(*one) for one in msg.data["sent"]))
+            runner.register_message(WARM, lambda msg, **_: self._warm(msg.data["until_ns"]))
             runner.register_message(GO, lambda msg, **_: self._begin(msg.data["at_ns"]))
         self._events.test_start.add_listener(lambda **_: self._started())
         self._events.test_stop.add_listener(lambda **_: self._stopped())
@@ -101,6 +105,7 @@ class Run:
         # CPU s and wall s of the time in which messages were sent, once it is over.
         self._used: tuple[float, float] | None = None
         self.begun.clear()
+        self.go.clear()
         self.over.clear()
 
     def _started(self) -> None:
@@ -143,8 +148,11 @@ class Run:
             return self.shared[name]
 
     def sent(self, group: str, sender: str, seq: int, at_ns: int) -> None:
+        """All users of all processes are to expect it; in the warm-up as well, since it is over when all has come."""
         self._fresh.append(one := Sent(group, sender, seq, at_ns))
         self.ledger.sent([one])
+        if self.is_warm_up(at_ns):
+            return
         self.counters.counts["sent"] += 1
         self.counters.timeline["sent"][(at_ns - self.go_ns) // 1_000_000_000] += 1
 
@@ -166,9 +174,14 @@ class Run:
         self.problem = self.problem or f"{type(error).__name__}: {error}"
         self.failure(kind, "not_connected", error)
 
-    def received(self, kind: str, receiver: str, sender: str, seq: int, at_ns: int, *, ordered: bool = True) -> bool:
-        """Judge a delivery that came at `at_ns`. Returns whether it is the first of its message."""
+    def received(
+        self, kind: str, receiver: str, sender: str, seq: int, sent_ns: int, at_ns: int, *, ordered: bool = True
+    ) -> bool:
+        """Judge a delivery that came at `at_ns`. Returns whether it counts: the first of its message, no warm-up."""
         self._kinds[receiver] = kind
+        if self.is_warm_up(sent_ns):
+            self.ledger.received(receiver, sender, seq, ordered=False)
+            return False
         outcome = self.ledger.received(receiver, sender, seq, ordered=ordered)
         if outcome is not Outcome.DUPLICATE:
             self.counters.counts["delivered"] += 1
@@ -201,6 +214,8 @@ class Run:
             self._take_state("local", state)
 
     def _lost(self, loss: Loss) -> None:
+        if self.is_warm_up(loss.sent.at_ns):
+            return
         kind = self._kinds.get(loss.receiver, "")
         self.failure(kind, "loss", LostError(f"message of {loss.sent.group.partition(':')[0]} lost"))
 
@@ -210,18 +225,24 @@ class Run:
         if over and self._used is None:
             self._used = used
         cpu_s, wall_s = self._used or (used if self.live else (0.0, 0.0))
+        warmed = bool(self.begun.is_set() and not self.go_ns and now > self.warm_until_ns and not self.saying)
         given_up = now > self.go_ns + self.seconds * 1e9 + self.ledger.lost_after_ns
         return {
             "machine": machine(),
             "ready": self.ready,
             "failed": self.failed,
             "problem": self.problem,
-            "missing": over and self.ledger.awaited(),
+            "missing": (over or warmed) and self.ledger.awaited(),
+            "warmed": warmed,
             "counters": self.counters.to_json(),
             "cpu_s": cpu_s,
             "wall_s": wall_s,
             "over": over and (not self.saying or given_up),
         }
+
+    def is_warm_up(self, sent_ns: int) -> bool:
+        """Whether a message of that time counts nowhere."""
+        return not self.go_ns or sent_ns < self.go_ns
 
     @property
     def live(self) -> bool:
@@ -246,42 +267,59 @@ class Run:
         if state["machine"] != machine() and not self.over.is_set():
             self.end("a worker is on another machine; latencies are by the clock of one")
 
-    def _begin(self, at_ns: int) -> None:
-        """It counts from `at_ns` on; until shortly before, it is warmed up."""
-        self.go_ns = at_ns
-        self.warm_until_ns = at_ns - int(SETTLE_S * 1e9)
+    def _warm(self, until_ns: int) -> None:
+        """Everybody is there: until then it is warmed up."""
+        self.warm_until_ns = until_ns
         self.begun.set()
+
+    def _begin(self, at_ns: int) -> None:
+        """It counts from `at_ns` on."""
+        self.go_ns = at_ns
+        self.begun.set()
+        self.go.set()
         gevent.spawn_later(max(0.0, (at_ns - time.monotonic_ns()) / 1e9), self._from_now)
 
     def _from_now(self) -> None:
         self._cpu_at_go = time.process_time()
 
     def _decide(self, runner: Any) -> None:
-        now, states = time.monotonic_ns(), self._states.values()
-        if not self.go_ns:
+        now, states = time.monotonic_ns(), list(self._states.values())
+        if isinstance(runner, MasterRunner) and (gone := len(self._states.keys() - {one.id for one in _alive(runner)})):
+            self.end(f"{gone} workers have gone")
+        elif not self.begun.is_set():
             ready, failed = (sum(state[name] for state in states) for name in ("ready", "failed"))
             wanted = runner.target_user_count
             if wanted and ready >= wanted:
-                at_ns = now + int((self.warm_up + SETTLE_S) * 1e9)
-                if isinstance(runner, MasterRunner):
-                    runner.send_message(GO, {"at_ns": at_ns})
-                self._begin(at_ns)
+                if self.warm_up:
+                    self._all(runner, WARM, self._warm, until_ns=now + int(self.warm_up * 1e9))
+                else:
+                    self._all(runner, GO, self._begin, at_ns=now + int(SETTLE_S * 1e9))
             elif failed and ready + failed >= wanted:
                 why = next((state["problem"] for state in states if state["problem"]), "")
                 self.end(f"{failed} of {wanted} could not come: {why}")
-            return
-        if isinstance(runner, MasterRunner) and (gone := len(self._states.keys() - {one.id for one in _alive(runner)})):
-            self.end(f"{gone} workers have gone")
-        elif self.seconds and states and all(state["over"] for state in states):
-            if any(state["missing"] for state in states):
+        elif not self.go_ns:
+            if self._quiet("warmed", now):
                 self._quiet_ns = 0
-            else:
-                self._quiet_ns = self._quiet_ns or now
+                self._all(runner, GO, self._begin, at_ns=now + int(LEAD_S * 1e9))
+        elif self.seconds:
             waited_ns = now - self.go_ns - self.seconds * 1e9
-            if (self._quiet_ns and now - self._quiet_ns >= QUIET_S * 1e9) or (
-                waited_ns > self.ledger.lost_after_ns + 2e9
-            ):
+            if self._quiet("over", now) or waited_ns > self.ledger.lost_after_ns + OVERDUE_S * 1e9:
                 self.end()
+
+    def _quiet(self, phase: str, now: int) -> bool:
+        """Whether nobody speaks any more and nothing has been awaited for QUIET_S."""
+        states = self._states.values()
+        if states and all(state[phase] for state in states) and not any(state["missing"] for state in states):
+            self._quiet_ns = self._quiet_ns or now
+            return now - self._quiet_ns >= QUIET_S * 1e9
+        self._quiet_ns = 0
+        return False
+
+    @staticmethod
+    def _all(runner: Any, message: str, here: Callable[..., None], **data: int) -> None:
+        if isinstance(runner, MasterRunner):
+            runner.send_message(message, data)
+        here(**data)
 
     def end(self, problem: str = "") -> None:
         """The test is over. With a web interface, locust stays for the next one."""
