@@ -57,7 +57,8 @@ def rehearse(
 
     Example: migrate rehearse --config migrate.toml --package chat-send=build/send.zip
     """
-    from migrate.rehearse.play import Pace, Rehearsal
+    from migrate.rehearse.play import Rehearsal
+    from migrate.rehearse.stage import Pace
 
     stacks = _stacks(app, all_, config, package or [], env or [])
     results = []

@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator
 
 from migrate.clients import new_http_client
-from migrate.errors import MigrateError
+from migrate.errors import MigrateError, UsageError
 from migrate.rehearse.applications import Application
 from migrate.rehearse.ledger import Ledger, Wrong
 from migrate.rehearse.person import Addresses, Person
@@ -50,7 +50,7 @@ class Crowd:
                 for name in self.names
             ]
             try:
-                await asyncio.gather(*(one.come() for one in self.people))
+                await self._come()
                 self._followers = [asyncio.create_task(one.follow()) for one in self.people]
                 self._talkers = [asyncio.create_task(self._talk(one)) for one in self.people]
                 yield
@@ -59,6 +59,15 @@ class Crowd:
                     task.cancel()
                 await asyncio.gather(*self._talkers, *self._followers, return_exceptions=True)
                 await asyncio.gather(*(one.leave() for one in self.people), return_exceptions=True)
+
+    async def _come(self) -> None:
+        try:
+            await asyncio.gather(*(one.come() for one in self.people))
+        except MigrateError as error:
+            raise UsageError(
+                error.message,
+                "people come in by [rehearse] query and headers; the handshakes are in state/logs/local-aws.log",
+            ) from error
 
     async def _talk(self, person: Person) -> None:
         await asyncio.sleep(random.uniform(0, EVERY_S))  # noqa: S311 - so that they do not speak at once

@@ -123,8 +123,8 @@ class Person:
         before = self.transport
         try:
             await self._open(to)
-        except (TimeoutError, MigrateError) as error:
-            self._record.events.append(f"could not open {to}: {error}")
+        except MigrateError as error:
+            self._record.events.append(error.message)
             await self._close(to)
             return
         since = time.monotonic()
@@ -158,8 +158,16 @@ class Person:
                 on_state=lambda change: self._state("sse", change),
                 backoff=BACKOFF,
             )
-        self._readers[stack] = asyncio.create_task(self._read(stack))
-        await asyncio.wait_for(self._live[stack].wait(), LIVE_S)
+        self._readers[stack] = reader = asyncio.create_task(self._read(stack))
+        live = asyncio.create_task(self._live[stack].wait())
+        try:
+            await asyncio.wait({live, reader}, timeout=LIVE_S, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            live.cancel()
+        if not self._live[stack].is_set():
+            # A reader that has ended was refused, and said so; else the attempts so far did.
+            why = self._record.events[-1] if self._record.events else f"nothing happened within {LIVE_S:g} s"
+            raise MigrateError(f"{self.name} could not connect over {stack}: {why}")
 
     async def _close(self, stack: str) -> None:
         client = self._ws if stack == "websocket" else self._sse

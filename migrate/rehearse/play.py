@@ -7,60 +7,28 @@ import contextlib
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from migrate.clients import new_http_client
-from migrate.config import Config, load_config
-from migrate.config.model import Cleanup, Cutover, Gates, Shadow
-from migrate.config.write import to_toml
+from migrate.config import Config
 from migrate.errors import MigrateError
 from migrate.phases.items import items_of
-from migrate.rehearse.commands import ACTOR, Commands, end
+from migrate.rehearse.commands import ACTOR, Commands
 from migrate.rehearse.crowd import Crowd
 from migrate.rehearse.demo import add_new_use, take_new_use_away, write_demo
-from migrate.rehearse.person import Addresses
 from migrate.rehearse.result import Result, StepResult, StoppedError
 from migrate.rehearse.rows import Haunted, described
 from migrate.rehearse.stacks import Stack
-from migrate.tokens import mint
-from migrate.up.configs import state_table
-from migrate.up.state import STACK, StateDir
+from migrate.rehearse.stage import Pace, Stage
+from migrate.up.state import StateDir
 
-__all__ = ["Pace", "Rehearsal"]
+__all__ = ["Rehearsal"]
 
-PUBLISH = ("events:publish",)
 MOVE_S, ALONE_S = 80.0, 3.0
 AFTER_FAILURE_S = 10.0
 COMPARE_S = 90.0
-HEADING = """The application {name} in a rehearsal. Thresholds and times are for minutes of a few people's traffic,
-not for production."""
-# For minutes: of 100 deliveries none may be lost, for the bound to be below 5 %.
-GATES = Gates(min_samples=100, max_loss=0.05, fresh_s=900.0, error_budget=0.01)
 WAIVED = {"cost-checked": "minutes of a few people's traffic cost less than one task of the service"}
 """Items that a rehearsal cannot fulfil, and why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How much, and how long.
-
-    Args:
-        people: clients; a quarter of them do not ask for the flag, and move only when the drain tells them.
-        hold_s: seconds to hold each step of the cut-over.
-    """
-
-    people: int = 8
-    hold_s: float = 4.0
-
-    def names(self) -> tuple[list[str], list[str]]:
-        """Those who ask for the flag, and the others."""
-        others = max(1, self.people // 4)
-        return (
-            [f"mover{number}" for number in range(1, self.people - others + 1)],
-            [f"old{number}" for number in range(1, others + 1)],
-        )
 
 
 class Rehearsal:
@@ -73,18 +41,17 @@ class Rehearsal:
 
     def __init__(
         self, stack: Stack, folder: Path, say: Callable[[str, float | None, dict[str, Any]], None],
-        pace: Pace = Pace(),
+        pace: Pace,
     ) -> None:  # fmt: skip
-        self._stack, self._folder, self._say, self._pace = stack, folder, say, pace
-        self._state = StateDir(folder / "state")
+        self._folder, self._say = folder, say
         self._source = folder / "source"
-        self._commands = Commands(self._state.path, folder)
+        self._commands = Commands(folder / "state", folder)
+        self._stage = Stage(stack, StateDir(folder / "state"), self._commands, pace)
         self._result = Result(stack.name, folder=str(folder))
         self._crowd: Crowd | None = None
         self._config: Config
         self._haunted: Haunted
         self._before: dict[str, Any] = {}
-        self._bridge: asyncio.subprocess.Process | None = None
         self._seemed_lost = False
 
     async def run(self) -> Result:
@@ -92,7 +59,7 @@ class Rehearsal:
         began = time.monotonic()
         result = self._result
         try:
-            async with self._commands.ready(), self._up(), self._people() as crowd:
+            async with self._commands.ready(), self._set(), self._people() as crowd:
                 try:
                     await self._migrate(crowd)
                 except StoppedError as error:
@@ -119,95 +86,25 @@ class Rehearsal:
         with self._step("the end"):
             await crowd.finish()
 
-    # The stage ----------------------------------------------------------------------------------------
-
     @contextlib.asynccontextmanager
-    async def _up(self) -> AsyncIterator[None]:
-        with self._step("both stacks start") as facts:
-            options = ("--detach", "--json", "--no-traffic", *self._stack.up_options)
-            up = (await self._commands.run("up", *options, config=False)).json
-            self._commands.env = {**up["env"], "SSE_JWT_SECRET": self._state.jwt_secret()}
-            try:
-                self._config = await asyncio.to_thread(self._configure, up)
+    async def _set(self) -> AsyncIterator[None]:
+        stage = self._stage
+        async with contextlib.AsyncExitStack() as stack:
+            with self._step("both stacks start") as facts:
+                self._config = await stack.enter_async_context(stage.up())
                 self._haunted = Haunted(self._config)
-                self._commands.config = self._config.path
-                self._result.not_rehearsed = [{"what": one.what, "do": one.do} for one in self._stack.limits]
-                if not self._stack.has_bridge:
-                    await self._start_bridge()
-            except BaseException:
-                await self._down()
-                raise
-            facts["functions"] = len(self._config.functions)
-        try:
+                facts["functions"] = len(self._config.functions)
+            self._result.not_rehearsed = [{"what": one.what, "do": one.do} for one in stage.limits]
             yield
-        finally:
-            await self._down()
-
-    async def _down(self) -> None:
-        if self._bridge is not None:
-            await end(self._bridge)
-        await self._commands.run("down", config=False, codes=(0, 1, 2, 3, 4, 5))
-
-    def _configure(self, up: dict[str, Any]) -> Config:
-        given = self._stack.settings(up, self._state.jwt_secret())
-        # The one service of `migrate up` reads the flags of one table.
-        project = replace(given.project, state_table=state_table(STACK), archive="../../archive")
-        settings = replace(
-            given,
-            project=project,
-            # Names for dashboard and alarms, as a deployed service has them.
-            sse=replace(
-                given.sse, table_prefix="rehearsal-", ecs_cluster="rehearsal", ecs_service="sse-service",
-                load_balancer="app/rehearsal/0123456789abcdef",
-            ),
-            shadow=Shadow(settle_s=5.0),
-            gates=GATES,
-            cutover=Cutover(steps=(25.0, 50.0, 100.0), hold_s=self._pace.hold_s),
-            drain=replace(given.drain, rate_per_s=20.0, notice_s=15.0),
-            cleanup=Cleanup(
-                get_connection_per_s=200.0, delete_per_s=500.0, segments=2, settle_s=2.0, quiet_hours=0.0,
-            ),
-        )  # fmt: skip
-        path = self._state.configs / f"{self._stack.name}.toml"
-        path.write_text(to_toml(settings, heading=HEADING.format(name=self._stack.name)), encoding="utf-8")
-        return load_config(path, self._state.path)
 
     @contextlib.asynccontextmanager
     async def _people(self) -> AsyncIterator[Crowd]:
-        config, secret, app = self._config, self._state.jwt_secret(), self._stack.app
-        movers, others = self._pace.names()
-
-        def token(user: str, scopes: tuple[str, ...] = ()) -> str:
-            return mint(user, config.sse.default_tenant, secret, scopes)
-
-        users = {name: app.user(name) for name in (*movers, *others)}
-        addresses = Addresses(
-            await self._stack.handshake(self._commands, config, users, token),
-            config.sse.url,
-            config.sse.stream,
-            lambda user, scopes: {"Authorization": f"Bearer {token(user, scopes)}"},
-        )
-        for room in self._stack.rooms:
-            await self._make_room(room, token(ACTOR, PUBLISH))
-        crowd = self._crowd = Crowd(app, addresses, movers, others)
-        with self._step("people come") as facts:
-            async with contextlib.AsyncExitStack() as stack:
-                await stack.enter_async_context(crowd.here())
-                kept = stack.pop_all()
-            facts.update(crowd.transports())
-        async with kept:
-            yield crowd
-
-    async def _make_room(self, room: str, token: str) -> None:
-        """A conversation that is open to everybody."""
-        async with new_http_client(self._config.sse.url) as http:
-            answer = await http.post(
-                f"{self._config.sse.url}/api/conversations",
-                json={"conversationId": room, "open": True},
-                headers={"Authorization": f"Bearer {token}"},
-            )
-        if answer.is_error:
-            raise MigrateError(f"the conversation {room} could not be made: HTTP {answer.status_code}")
+        async with contextlib.AsyncExitStack() as stack:
+            self._crowd = await self._stage.crowd()
+            with self._step("people come") as facts:
+                await stack.enter_async_context(self._crowd.here())
+                facts.update(self._crowd.transports())
+            yield self._crowd
 
     # Phase 1 ------------------------------------------------------------------------------------------
 
@@ -304,11 +201,7 @@ class Rehearsal:
     async def _take_off(self) -> None:
         run = self._commands.run
         async with self._checked("bridge and tee go, tables are swept, and restored for trial") as facts:
-            if self._bridge is not None:
-                await end(self._bridge)
-                self._bridge = None
-            else:
-                await run("bridge", "stop", config=False)
+            await self._stage.stop_bridge()
             await run("shadow", "stop", "--all-readers")
             sweep = ("cleanup", "connections", "--execute", "--json")
             ghosts = await asyncio.to_thread(self._haunted.haunt)
@@ -448,15 +341,6 @@ class Rehearsal:
         heard = {name: {stack: dict(c) for stack, c in one.heard.items()} for name, one in crowd.ledger.records.items()}
         path = self._folder / "people.json"
         path.write_text(json.dumps({"said": said, "heard": heard}, ensure_ascii=False, indent=1), encoding="utf-8")
-
-    async def _start_bridge(self) -> None:
-        status = self._state.path / f"bridge-{self._stack.name}.json"
-        self._bridge = await self._commands.background("bridge", "run")
-        deadline = time.monotonic() + 60
-        while not (status.exists() and json.loads(status.read_text(encoding="utf-8"))["live"]):
-            if self._bridge.returncode is not None or time.monotonic() > deadline:
-                raise MigrateError(f"the bridge of {self._stack.name} did not start", "migrate bridge run says why")
-            await asyncio.sleep(0.1)
 
 
 def vars_of(said: Any) -> dict[str, Any]:
