@@ -22,7 +22,7 @@ from typing import Any
 from migrate.control.table import ControlTable
 from migrate.errors import ExitCode, MigrateError, RefusedError
 
-__all__ = ["Entry", "Journal", "actor", "digest"]
+__all__ = ["Entry", "Journal", "actor", "digest", "without_secrets"]
 
 # Names of arguments whose values never leave this machine.
 _SECRET = re.compile(r"secret|token|password|authorization|credential|private|api_?key", re.IGNORECASE)
@@ -96,7 +96,7 @@ class Journal:
             action: the command, e.g. `cutover`.
             arguments: what it was told; values named like secrets are left out.
         """
-        redacted = _redacted(arguments or {})
+        redacted = without_secrets(arguments or {})
         now = self._clock()
         entry = Entry(
             id=f"{_text(now)}#{secrets.token_hex(4)}",
@@ -154,7 +154,7 @@ class Journal:
                 "outcome": entry.outcome,
                 "started_at": entry.started_at,
                 "ended_at": entry.ended_at,
-                "facts": _redacted(entry.facts),
+                "facts": without_secrets(entry.facts),
                 "project": self._table.project or None,
             }
         )
@@ -190,14 +190,15 @@ def _outcome_of(error: BaseException) -> tuple[str, str]:
     return "failed", type(error).__name__
 
 
-def _redacted(value: Any) -> Any:
+def without_secrets(value: Any) -> Any:
+    """As JSON takes it, without the texts whose names say that they are secret."""
     if isinstance(value, Mapping):
         return {
-            str(key): "***" if _SECRET.search(str(key)) and isinstance(one, str) and one else _redacted(one)
+            str(key): "***" if _SECRET.search(str(key)) and isinstance(one, str) and one else without_secrets(one)
             for key, one in value.items()
         }
     if isinstance(value, list | tuple | set | frozenset):
-        return [_redacted(one) for one in value]
+        return [without_secrets(one) for one in value]
     if value is None or isinstance(value, bool | int | float):
         return value
     text = str(value)

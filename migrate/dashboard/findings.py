@@ -15,8 +15,7 @@ from migrate.compare.recorded import BIN_S, FeatureReport, Offence, RecordedRepo
 from migrate.compare.recorded_render import offence_json
 from migrate.compare.verdicts import StoredVerdict
 from migrate.control.flags import EVERY_TENANT, CutoverFlag
-from migrate.control.journal import Entry, digest
-from migrate.control.journal import _redacted as without_secret_names
+from migrate.control.journal import Entry, digest, without_secrets
 from migrate.cutover.gates import Gate, State
 from migrate.dashboard.model import LATENCY_EDGES_MS
 from migrate.phases.model import Row, Status
@@ -42,7 +41,7 @@ LONGEST = 8000
 
 def redacted(value: Any) -> Any:
     """The value without what is named or looks like a secret, as the journal and the scanner leave it out."""
-    return _texts(without_secret_names(value))
+    return _texts(without_secrets(value))
 
 
 def _texts(value: Any) -> Any:
