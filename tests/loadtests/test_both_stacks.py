@@ -142,14 +142,13 @@ def test_interrupted_it_puts_back_what_it_held(stacks: Stacks, tmp_path: Path) -
 
 def left_by_one_that_was_killed(stacks: Stacks) -> None:
     functions = up_of(stacks)["stacks"]["rooms"]["functions"]
-    (stacks.state_dir / "bridge.held").touch()
     client = stacks.client("lambda")
     for kind in FUNCTIONS:
         variables = client.get_function_configuration(FunctionName=functions[kind])["Environment"]["Variables"]
         client.update_function_configuration(
             FunctionName=functions[kind], Environment={"Variables": {**variables, VARIABLE: "http://127.0.0.1:1"}}
         )
-    note = {"bridge": True, "functions": {functions[kind]: None for kind in FUNCTIONS}}
+    note = {"bridge": False, "functions": {functions[kind]: None for kind in FUNCTIONS}}
     (stacks.state_dir / "load-compare.json").write_text(json.dumps(note), encoding="utf-8")
     assert not as_it_was(stacks)
 
