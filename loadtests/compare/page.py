@@ -52,7 +52,7 @@ def spread_text(values: Sequence[float]) -> str:
 
 def ratio_text(ratio: tuple[float, float, float] | None) -> str:
     """Median (least-most)."""
-    return "-" if ratio is None else f"{number(ratio[0])} ({number(ratio[1])}-{number(ratio[2])})"
+    return "-" if ratio is None else spread_text(ratio)
 
 
 def change_cells(change: Change) -> tuple[str, str, str, str]:
