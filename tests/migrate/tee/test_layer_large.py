@@ -19,6 +19,7 @@ SQS_LIMIT = 262_144
 def copied(tee: Any, event: Any, posts: Sequence[tuple[str, Any]], monkeypatch: Any) -> list[TeeRecord]:
     """What arrives of an invocation that posted `posts`: (connection id, payload)."""
     module, queue = tee
+    monkeypatch.setenv("WS2SSE_TEE_TIMEOUT_S", "30")  # how long it takes on a busy machine is no matter here
 
     def application(event: Any, context: Any) -> str:
         for connection_id, data in posts:
