@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from loadtests.users.connections import EventStream
 from loadtests.users.marks import Mark, decode, encode, key_of
 from loadtests.users.people import Person
-from loadtests.users.run import LostError
+from loadtests.users.tally import LostError
 
 __all__ = ["Answers", "Direct", "Tenant"]
 

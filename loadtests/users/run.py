@@ -20,12 +20,12 @@ from gevent.lock import RLock
 from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 
-from loadtests.users.counters import Counters
-from loadtests.users.ledger import Ledger, Loss, Outcome, Sent
+from loadtests.users.ledger import Sent
 from loadtests.users.processes import machine, merged
+from loadtests.users.tally import Tally
 from loadtests.users.target import Target, Tokens
 
-__all__ = ["LostError", "Run"]
+__all__ = ["Run"]
 
 log = logging.getLogger(__name__)
 
@@ -39,20 +39,14 @@ OVERDUE_S = 2.0
 STATE, SENT, WARM, GO = "loadtests-state", "loadtests-sent", "loadtests-warm", "loadtests-go"
 
 
-class LostError(AssertionError):
-    """A message that did not come, came twice, or came after a later one."""
-
-
-class Run:
+class Run(Tally):
     """Of this process. Options are locust's, with those of `loadtests.locustfile`.
 
     Raises: TargetError: there is nothing to run against.
     """
 
     def __init__(self, environment: Environment) -> None:
-        self.environment = environment
-        self._events: Any = environment.events
-        self._stats: Any = environment.stats
+        super().__init__(environment)
         self._lock = RLock()
         self._loop: Any = None
         self._again = 0
@@ -92,15 +86,11 @@ class Run:
 
     def _reset(self) -> None:
         options: Any = self.environment.parsed_options
-        self.ledger = Ledger(options.lost_after)
-        self.counters = Counters()
+        self.begin_anew(options.lost_after)
         self.shared: dict[str, Any] = {}
-        self.ready = self.failed = self.saying = self.go_ns = self.warm_until_ns = self.over_ns = self._numbers = 0
-        self.problem = ""
+        self.ready = self.saying = self.warm_until_ns = self.over_ns = self._numbers = 0
         self._quiet_ns = 0
-        self._fresh: list[Sent] = []
         self._states: dict[str, dict[str, Any]] = {}
-        self._kinds: dict[str, str] = {}
         self._cpu_at_go = 0.0
         # CPU s and wall s of the time in which messages were sent, once it is over.
         self._used: tuple[float, float] | None = None
@@ -147,51 +137,6 @@ class Run:
                 self.shared[name] = make()
             return self.shared[name]
 
-    def sent(self, group: str, sender: str, seq: int, at_ns: int) -> None:
-        """All users of all processes are to expect it; in the warm-up as well, since it is over when all has come."""
-        self._fresh.append(one := Sent(group, sender, seq, at_ns))
-        self.ledger.sent([one])
-        if self.is_warm_up(at_ns):
-            return
-        self.counters.counts["sent"] += 1
-        self.counters.timeline["sent"][(at_ns - self.go_ns) // 1_000_000_000] += 1
-
-    def count(self, kind: str, name: str, ms: float, *, size: int = 0) -> None:
-        """A value for locust's statistics and for the result; cheap, since it is there for every delivery."""
-        self._stats.log_request(kind, name, ms, size)
-        self.counters.latency[name].add(ms)
-
-    def failure(self, kind: str, name: str, error: Exception) -> None:
-        """A row of locust's failures."""
-        self.counters.counts[name] += 1
-        self._events.request.fire(
-            request_type=kind, name=name, response_time=0, response_length=0, exception=error, context={}
-        )
-
-    def absent(self, kind: str, error: Exception) -> None:
-        """A user could not come."""
-        self.failed += 1
-        self.problem = self.problem or f"{type(error).__name__}: {error}"
-        self.failure(kind, "not_connected", error)
-
-    def received(
-        self, kind: str, receiver: str, sender: str, seq: int, sent_ns: int, at_ns: int, *, ordered: bool = True
-    ) -> bool:
-        """Judge a delivery that came at `at_ns`. Returns whether it counts: the first of its message, no warm-up."""
-        self._kinds[receiver] = kind
-        if self.is_warm_up(sent_ns):
-            self.ledger.received(receiver, sender, seq, ordered=False)
-            return False
-        outcome = self.ledger.received(receiver, sender, seq, ordered=ordered)
-        if outcome is not Outcome.DUPLICATE:
-            self.counters.counts["delivered"] += 1
-            self.counters.timeline["delivered"][(at_ns - self.go_ns) // 1_000_000_000] += 1
-        if outcome is not Outcome.FRESH:
-            self.failure(kind, outcome.value, LostError(f"message {outcome.value.replace('_', ' ')}"))
-        if outcome is Outcome.LATE:
-            self.counters.counts["loss"] -= 1
-        return outcome is not Outcome.DUPLICATE
-
     def _live(self) -> None:
         """Until the end of the test: tell, judge, and without workers decide as well."""
         runner: Any = self.environment.runner
@@ -199,25 +144,19 @@ class Run:
             gevent.sleep(TICK_S)
             if not isinstance(runner, MasterRunner):
                 for loss in self.ledger.expire(time.monotonic_ns()):
-                    self._lost(loss)
+                    self.lost(loss)
                 self._tell(runner)
             if not self.is_worker:
                 self._decide(runner)
 
     def _tell(self, runner: Any) -> None:
         state = self._state()
-        state["sent"] = [(one.group, one.sender, one.seq, one.at_ns) for one in self._fresh]
-        self._fresh.clear()
+        state["sent"] = [(one.group, one.sender, one.seq, one.at_ns) for one in self.fresh]
+        self.fresh.clear()
         if self.is_worker:
             runner.send_message(STATE, state)
         else:
             self._take_state("local", state)
-
-    def _lost(self, loss: Loss) -> None:
-        if self.is_warm_up(loss.sent.at_ns):
-            return
-        kind = self._kinds.get(loss.receiver, "")
-        self.failure(kind, "loss", LostError(f"message of {loss.sent.group.partition(':')[0]} lost"))
 
     def _state(self) -> dict[str, Any]:
         now, over = time.monotonic_ns(), self.sending_over
@@ -239,10 +178,6 @@ class Run:
             "wall_s": wall_s,
             "over": over and (not self.saying or given_up),
         }
-
-    def is_warm_up(self, sent_ns: int) -> bool:
-        """Whether a message of that time counts nowhere."""
-        return not self.go_ns or sent_ns < self.go_ns
 
     @property
     def live(self) -> bool:
