@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -28,12 +29,14 @@ def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return found
 
 
-def replayed(answers: Callable[[httpx.Request], httpx.Response], limit: float = 0, calls: int = 1) -> list[object]:
+def replayed(
+    answers: Callable[[httpx.Request], httpx.Response], limit: float = 0, calls: int = 1, call: Call = CALL
+) -> list[object]:
     async def run() -> list[object]:
         transport = httpx.MockTransport(answers)
         async with httpx.AsyncClient(transport=transport, base_url="http://shadow") as http:
             one = Replayer(http, lambda user, tenant, scopes, ttl: f"{user}@{tenant}{scopes}", lambda: limit)
-            return [await one(CALL, CAUSE) for _ in range(calls)]
+            return [await one(call, CAUSE) for _ in range(calls)]
 
     return list(asyncio.run(run()))
 
@@ -49,6 +52,17 @@ def test_the_room_is_made_once_and_the_call_is_the_users(slept: list[float]) -> 
     assert first.is_ok and second.answer == {"messageId": "m"}  # type: ignore[attr-defined]
     assert [path for path, _ in seen] == ["/api/conversations", "/api/chat/send", "/api/chat/send"]
     assert seen[1][1] == "Bearer ann@demo()"
+
+
+def test_a_call_for_a_back_end_has_its_scopes(slept: list[float]) -> None:
+    seen: list[str] = []
+
+    def answers(request: httpx.Request) -> httpx.Response:
+        seen.append(request.headers["authorization"])
+        return httpx.Response(201, json={})
+
+    replayed(answers, call=replace(CALL, room="", scopes=("events:publish",)))
+    assert seen == ["Bearer ann@demo('events:publish',)"]
 
 
 def test_a_busy_service_is_left_alone_as_long_as_it_says(slept: list[float]) -> None:

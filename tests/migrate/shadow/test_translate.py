@@ -8,6 +8,7 @@ import pytest
 from shadow_support import record
 
 from migrate.compare.deliveries import canonical
+from migrate.config.model import Feature, Replay
 from migrate.config.templates import MissingFieldError
 from migrate.shadow.translate import Cause, Translator, frame_of, moment
 from migrate.tee.records import Post
@@ -48,6 +49,20 @@ def test_what_the_stack_named_itself_has_the_same_name_on_the_other_side() -> No
     assert feature is not None
     call = LAYERS.call(feature, frame, entered)
     assert call.body == {"agent_id": "a", "input": {"deep": [1]}, "run_id": "run-7"}
+
+
+def test_frames_of_a_shape_of_their_own_are_published_by_a_back_end() -> None:
+    """MG6: a list in the body, nulls in it left out, the id of the old stack where it gave one, scopes of a back end."""
+    data = {"mid": "{$out.mid|$requestId}", "words": "{words}", "by": "{nick?}"}
+    feature = Feature(
+        name="shouts", types=("shout",), type_field="do", frames=("shouted",), frame_type_field="event",
+        replay=Replay(path="/api/events", scopes=("events:publish",), body={"events": [{"topic": "room:h", "data": data}]}),
+    )  # fmt: skip
+    translator, frame = Translator((feature,), "demo"), {"do": "shout", "words": "hi"}
+    call = translator.call(feature, frame, record(posts=[({"event": "shouted", "mid": "m-1"}, 1000.1, ["c"], [])]))
+    assert call.body == {"events": [{"topic": "room:h", "data": {"mid": "m-1", "words": "hi"}}]}
+    assert call.scopes == ("events:publish",)
+    assert translator.call(feature, frame, record()).body["events"][0]["data"]["mid"] == "r-1"
 
 
 def test_a_frame_without_a_needed_field_is_no_call() -> None:
