@@ -52,11 +52,12 @@ def test_what_the_stack_named_itself_has_the_same_name_on_the_other_side() -> No
 
 
 def test_frames_of_a_shape_of_their_own_are_published_by_a_back_end() -> None:
-    """MG6: a list in the body, nulls in it left out, the id of the old stack where it gave one, scopes of a back end."""
+    """MG6: a list in the body, nulls in it left out, the old stack's id where it gave one, scopes of a back end."""
     data = {"mid": "{$out.mid|$requestId}", "words": "{words}", "by": "{nick?}"}
+    body = {"events": [{"topic": "room:h", "data": data}]}
     feature = Feature(
         name="shouts", types=("shout",), type_field="do", frames=("shouted",), frame_type_field="event",
-        replay=Replay(path="/api/events", scopes=("events:publish",), body={"events": [{"topic": "room:h", "data": data}]}),
+        replay=Replay(path="/api/events", scopes=("events:publish",), body=body),
     )  # fmt: skip
     translator, frame = Translator((feature,), "demo"), {"do": "shout", "words": "hi"}
     call = translator.call(feature, frame, record(posts=[({"event": "shouted", "mid": "m-1"}, 1000.1, ["c"], [])]))
