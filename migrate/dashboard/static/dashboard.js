@@ -16,6 +16,7 @@ import { makeCutover, makeJobs, makePhases } from "./work.js";
 
 // Numbers that change more often cannot be read.
 const EVERY_MS = 100;
+const LATEST_MS = 500;
 const HIDDEN_MS = 1000;
 // "3 min ago" grows old by itself.
 const AGES_MS = 5000;
@@ -95,7 +96,7 @@ function paint() {
   store.dirty.clear();
   for (const name of dirty) draw(name);
   // A slow machine draws less often rather than falling behind.
-  gap = Math.max(EVERY_MS, (performance.now() - paintedAt) * 4);
+  gap = Math.min(LATEST_MS, Math.max(EVERY_MS, (performance.now() - paintedAt) * 4));
 }
 
 document.addEventListener("visibilitychange", () => {
