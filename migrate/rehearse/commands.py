@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from migrate.errors import GateClosedError, MigrateError
+from migrate.rehearse.ready import READY
 
 __all__ = ["ACTOR", "CommandFailedError", "Commands", "Done"]
 
@@ -74,13 +75,15 @@ class Commands:
             *(sys.executable, "-m", "migrate.rehearse.ready"),
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, env=_environment({}),
         )  # fmt: skip
+        started = self._codes[READY] = asyncio.get_running_loop().create_future()
         self._listening = asyncio.create_task(self._listen(self._ready))
         try:
+            await started
             yield
         finally:
-            for pid in self._pids.values():
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGTERM)
+            # Without requests it ends by itself, when the last command has; told to, it tells them.
+            if self._ready.stdin is not None:
+                self._ready.stdin.close()
             await end(self._ready)
             await self._listening
 
@@ -89,7 +92,9 @@ class Commands:
             raise RuntimeError("its answers are not read")
         async for line in process.stdout:
             said = json.loads(line)
-            if "pid" in said:
+            if said["id"] == READY:
+                self._codes.pop(READY).set_result(0)
+            elif "pid" in said:
                 self._pids[said["id"]] = said["pid"]
             else:
                 self._pids.pop(said["id"], None)
@@ -135,12 +140,20 @@ class Commands:
             return code.result(), out, err
         finally:
             for signal_ in (signal.SIGTERM, signal.SIGKILL):
-                if not code.done() and number in self._pids:
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(self._pids[number], signal_)
-                    await asyncio.wait({code}, timeout=END_S)
+                await self._tell(number, code, signal_)
             for file in files:
                 file.unlink(missing_ok=True)
+
+    async def _tell(self, number: int, code: asyncio.Future[int], what: signal.Signals) -> None:
+        """Send a command a signal, unless it has ended, and wait for its end."""
+        deadline = time.monotonic() + END_S
+        # A moment ago it was asked for: its process may be about to be there.
+        while not code.done() and number not in self._pids and time.monotonic() < deadline:
+            await asyncio.sleep(0.02)
+        if not code.done() and number in self._pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._pids[number], what)
+            await asyncio.wait({code}, timeout=END_S)
 
     async def program(self, module: str, *argv: str) -> Done:
         """Run another program of this project to its end."""

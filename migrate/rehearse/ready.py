@@ -6,6 +6,8 @@ of its own still, forked from here, with its own arguments, environment, directo
 
     -> {"id": 1, "argv": ["status"], "env": {...}, "cwd": "...", "out": "FILE", "err": "FILE"}
     <- {"id": 1, "pid": 4711}, and at its end {"id": 1, "code": 0}
+
+It ends when there are no more requests (end of its input) and nothing runs any more.
 """
 
 from __future__ import annotations
@@ -19,13 +21,16 @@ import signal
 import sys
 from typing import Any, NoReturn
 
-__all__ = ["PRELOADED", "serve"]
+__all__ = ["PRELOADED", "READY", "serve"]
 
 PRELOADED = (
     "boto3", "migrate.cli", "migrate.control.journal", "migrate.cutover.run", "migrate.init.aws", "migrate.init.check",
     "migrate.phases.collect", "migrate.report.final", "migrate.resources.apply", "migrate.resources.planning",
     "migrate.resources.restore", "migrate.scan.run", "migrate.shadow.run", "migrate.sweep.job", "migrate.sweep.restore",
 )  # fmt: skip
+
+READY = 0
+"""The id of what is said first, with its own pid: requests are answered from now on."""
 
 
 def serve() -> None:
@@ -39,8 +44,11 @@ def serve() -> None:
     signal.signal(signal.SIGCHLD, lambda *_: None)
     # A Ctrl-C is the rehearsal's, which ends the commands itself.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A Ctrl-C's brother: the commands under way are told, and ended before this is.
+    signal.signal(signal.SIGTERM, lambda *_: _tell(running))
     running: dict[int, int] = {}
     waiting, open_ = b"", True
+    _say(id=READY, pid=os.getpid())
     while open_ or running:
         readable, _, _ = select.select([0, ended] if open_ else [ended], [], [], 1.0)
         with contextlib.suppress(BlockingIOError):
@@ -65,14 +73,21 @@ def serve() -> None:
                 _say(id=running.pop(pid), code=os.waitstatus_to_exitcode(status))
 
 
+def _tell(running: dict[int, int]) -> None:
+    for pid in running:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+
+
 def _say(**said: int) -> None:
     os.write(1, json.dumps(said).encode() + b"\n")
 
 
 def _become(request: dict[str, Any]) -> NoReturn:
     """Be that command."""
-    for number in (signal.SIGCHLD, signal.SIGINT):
-        signal.signal(number, signal.SIG_DFL if number == signal.SIGCHLD else signal.default_int_handler)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["env"])
