@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Annotated, Any
 
+import psutil
 import typer
 
 from migrate.cli.options import JsonOption, StateDirOption
@@ -24,6 +25,7 @@ __all__ = ["public_view", "show_up", "up"]
 
 DETACHED_START_S = 120.0
 STOP_TIMEOUT_S = 60.0
+OWNER_CHECK_S = 1.0
 Port = Annotated[int | None, typer.Option(help="A fixed port; a free one when not given.", show_default=False)]
 
 
@@ -47,6 +49,9 @@ def up(
     shadow_for: Annotated[
         str, typer.Option("--shadow-for", hidden=True, help="Another application that config/NAME.toml will describe.")
     ] = "",
+    while_pid: Annotated[
+        int, typer.Option("--while-pid", hidden=True, help="End when this process does; 0: on a signal only.")
+    ] = 0,
 ) -> None:
     """Start the legacy WebSocket stack and the SSE service next to each other, on this machine alone.
 
@@ -81,10 +86,20 @@ def up(
             apps=tuple(name for name in APPS if not only or name in {STACK, only}),
             fresh=fresh,
         )
-        asyncio.run(_run(state, options, json_))
+        asyncio.run(_run(state, options, json_, while_pid))
 
 
-async def _run(state: StateDir, options: Any, json_: bool) -> None:
+async def _gone(pid: int) -> None:
+    """Returns when the process has ended."""
+    try:
+        process = psutil.Process(pid)
+        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+            await asyncio.sleep(OWNER_CHECK_S)
+    except psutil.NoSuchProcess:
+        pass
+
+
+async def _run(state: StateDir, options: Any, json_: bool, while_pid: int) -> None:
     from migrate.up.supervisor import Supervisor
 
     stop = asyncio.Event()
@@ -107,6 +122,9 @@ async def _run(state: StateDir, options: Any, json_: bool) -> None:
     ready = False
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, on_signal)
+    owner = asyncio.create_task(_gone(while_pid)) if while_pid else None
+    if owner is not None:
+        owner.add_done_callback(lambda task: None if task.cancelled() else on_signal())
     began = time.monotonic()
     supervisor = Supervisor(
         state,
@@ -125,6 +143,9 @@ async def _run(state: StateDir, options: Any, json_: bool) -> None:
     except asyncio.CancelledError:
         if not stop.is_set():
             raise
+    finally:
+        if owner is not None:
+            owner.cancel()
     err.print("both stacks are down")
 
 

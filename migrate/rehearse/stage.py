@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import time
 from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass, replace
@@ -75,7 +76,9 @@ class Stage:
     @contextlib.asynccontextmanager
     async def up(self) -> AsyncIterator[Config]:
         """Both stacks and the bridge, inside the block. Yields the description."""
-        options = ("--detach", "--json", "--no-traffic", *self._stack.up_options)
+        # Whatever ends the rehearsal, its stacks end with it.
+        own = ("--while-pid", str(os.getpid()))
+        options = ("--detach", "--json", "--no-traffic", *own, *self._stack.up_options)
         up = (await self._commands.run("up", *options, config=False)).json
         try:
             self._commands.env = {**up["env"], "SSE_JWT_SECRET": self._state.jwt_secret()}

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -87,6 +88,18 @@ def test_kill_9_of_the_parent_leaves_nothing_and_the_next_start_works(state_dir:
         assert "did not end cleanly" in status.stderr
     with start(state_dir, "--no-traffic") as stacks:
         assert stacks.migrate("status").returncode == 0
+
+
+def test_it_ends_with_the_process_that_it_is_for(state_dir: Path) -> None:
+    """MG16: a rehearsal that is killed leaves nothing behind."""
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as owner:
+        only_rooms = ("--no-traffic", "--only", "none", "--while-pid", str(owner.pid))
+        with start(state_dir, *only_rooms) as stacks:
+            pids = family(stacks.info["pids"]["up"])
+            assert len(pids) >= 4
+            owner.kill()
+            assert gone(pids)
+            assert stacks.migrate("status").returncode == 3
 
 
 def test_ctrl_c_ends_it_in_order(state_dir: Path) -> None:
