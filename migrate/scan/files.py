@@ -1,7 +1,8 @@
 """Which files of a tree are looked into. until phase 3
 
 .gitignore is honoured at every level, as are those above the given path up to the repository's root
-(https://git-scm.com/docs/gitignore).
+(https://git-scm.com/docs/gitignore). A rule from above that leaves out the given path itself does not count: who names
+a directory wants it looked at.
 """
 
 from __future__ import annotations
@@ -158,7 +159,10 @@ def _directory_reason(name: str, siblings: set[str]) -> str | None:
 
 
 def _specs_above(root: Path) -> list[tuple[str, GitIgnoreSpec]]:
-    """The .gitignore files between the repository's root and the directory's parent, and .git/info/exclude."""
+    """The .gitignore files between the repository's root and the directory's parent, and .git/info/exclude.
+
+    Without the rules that leave out the directory itself.
+    """
     root = root.absolute()
     chain = [root, *root.parents]
     top = next((number for number, parent in enumerate(chain) if (parent / ".git").exists()), None)
@@ -168,7 +172,11 @@ def _specs_above(root: Path) -> list[tuple[str, GitIgnoreSpec]]:
     specs += _spec(chain[top], chain[top] / ".git" / "info" / "exclude")
     for parent in reversed(chain[1 : top + 1]):
         specs += _spec(parent)
-    return specs
+    return [(base, _without(spec, f"{root}/"[len(base) :])) for base, spec in specs]
+
+
+def _without(spec: GitIgnoreSpec, directory: str) -> GitIgnoreSpec:
+    return GitIgnoreSpec([one for one in spec.patterns if not (one.include and one.match_file(directory) is not None)])
 
 
 def _spec(directory: Path, file: Path | None = None) -> list[tuple[str, GitIgnoreSpec]]:

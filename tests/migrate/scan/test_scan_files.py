@@ -41,6 +41,27 @@ def test_gitignore_of_every_level_is_honoured(tree: MakeTree) -> None:
     assert len(scan_tree([root], ScanOptions(jobs=1, ignore_files=False)).findings) == 8
 
 
+def test_a_directory_that_is_named_is_looked_at_whatever_the_rules_above_it_say(tree: MakeTree) -> None:
+    """Rules from above still hold for what is inside, and its own do as well; so the rehearsal's tree is scanned."""
+    root = tree(
+        {
+            ".git/HEAD": "x",
+            ".git/info/exclude": "/local/\n",
+            ".gitignore": ".migrate/\n*.gen.js\n",
+            ".migrate/rehearsals/1/source/a.js": USE,
+            ".migrate/rehearsals/1/source/b.gen.js": USE,
+            ".migrate/rehearsals/1/source/.gitignore": "out/\n",
+            ".migrate/rehearsals/1/source/out/c.js": USE,
+            "local/d.js": USE,
+        }
+    )
+    assert found_in(root) == []
+    source = ".migrate/rehearsals/1/source"
+    assert found_in(root / source) == [f"{source}/a.js"]
+    assert found_in(Path(source)) == [f"{source}/a.js"]
+    assert found_in(root / "local") == ["local/d.js"]
+
+
 def test_vendored_generated_minified_and_lock_files_are_counted_not_read(tree: MakeTree) -> None:
     """`build` is generated only next to a package."""
     report = report_of(
