@@ -95,8 +95,10 @@ async def test_the_top_says_what_matters_and_changes_at_once(page: Page, server:
     await expect(headline(page, "loss")).to_have_text("12 lost on SSE")
     await expect(page.locator("#answer-loss")).to_contain_text("presence: 12 of 9,120 deliveries are missing on SSE")
     await expect(page).to_have_title("12 lost on SSE · harbour-chat · Migration")
-    await expect(headline(page, "who")).to_have_text("19.6 % on SSE")
-    await expect(page.locator("#answer-who")).to_contain_text("chat 25 % · presence 0 %")
+    await expect(headline(page, "who")).to_have_text("chat 25 %")
+    await expect(page.locator("#answer-who .details")).to_have_text(
+        "presence 0 %open now: 4,920 WebSocket, 960 SSE, 240 Virtual"
+    )
     await expect(page.locator("#answer-who [role=img]")).to_have_attribute(
         "aria-label", "Open connections: WebSocket 4,920, SSE 960, Virtual 240"
     )
@@ -130,6 +132,29 @@ async def test_the_top_says_what_matters_and_changes_at_once(page: Page, server:
     )
     await expect(headline(page, "running")).to_have_text("Drain 20 %")
     await expect(page.locator("#answer-running")).to_contain_text("about 20 s left")
+
+
+async def test_who_is_on_sse_is_what_the_flags_say(page: Page, server: Dashboard) -> None:
+    """Open connections are no progress: the shadow's are open too, and who tries SSE out is not moved."""
+    told = sample()
+    server.sections["cutover"] = [{**one, "percent": 0.0, "tenants": {}} for one in told["cutover"]]
+    server.sections["connections"]["rows"] = [
+        {"stack": "legacy", "feature": "chat", "open": 2},
+        {"stack": "sse", "feature": "*", "open": 3},
+    ]
+    await show(page, server)
+    await expect(headline(page, "who")).to_have_text("Nobody moved yet")
+    await expect(page.locator("#answer-who .details")).to_have_text("open now: 2 WebSocket, 3 SSE")
+    await expect(page.locator("#answer-who")).not_to_contain_text("% on SSE")
+    await server.update("cutover", [{**told["cutover"][1], "tenants": {"acme": 50.0}}])
+    await expect(headline(page, "who")).to_have_text("presence: 1 tenant only")
+    rows = [{**told["cutover"][0], "feature": name, "percent": 10.0} for name in ("alerts", "chat", "library")]
+    await server.update("cutover", rows)
+    await expect(headline(page, "who")).to_have_text("alerts 10 % · chat 10 %")
+    await expect(page.locator("#answer-who .details li").first).to_have_text("library 10 %")
+    await server.update("connections", {"at": None, "rows": []})
+    await expect(headline(page, "who")).to_have_text("alerts 10 % · chat 10 %")
+    await expect(page.locator("#answer-who")).to_contain_text("No source says how many connections are open.")
 
 
 async def test_every_section_shows_what_came(page: Page, server: Dashboard) -> None:

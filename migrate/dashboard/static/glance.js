@@ -37,11 +37,13 @@ export function progressBar(name) {
   };
 }
 
-function answer(id, extra) {
+/** extra: a bar below the headline; last: whether it comes after the details, being less than they. */
+function answer(id, extra, last = false) {
   const card = $(id);
   const headline = element("p", { class: "headline" });
   const details = element("ul", { class: "details" });
-  card.append(headline, ...(extra ? [extra.root] : []), details);
+  const bars = extra ? [extra.root] : [];
+  card.append(headline, ...(last ? [details, ...bars] : [...bars, details]));
   return (found) => {
     attribute(card, "data-tone", found.tone);
     set(headline, found.headline);
@@ -53,7 +55,7 @@ export function makeGlance() {
   const bar = stackBar();
   const progress = progressBar(t("running.question"));
   const loss = answer("answer-loss");
-  const who = answer("answer-who", bar);
+  const who = answer("answer-who", bar, true);
   const running = answer("answer-running", progress);
   const next = answer("answer-next");
   const strip = $("sources-away");

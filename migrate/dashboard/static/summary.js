@@ -5,6 +5,8 @@ import { ago, number, percent, rate, share, span } from "./format.js";
 import { named, t } from "./strings.js";
 
 const ENDED = new Set(["done", "drained", "failed", "interrupted", "planned", "stopped", "undone"]);
+// So many features fit into a headline; the others stand below it.
+const HEADLINES = 2;
 export const STACKS = ["legacy", "sse", "virtual"];
 
 const sum = (values) => values.reduce((all, one) => all + (Number.isFinite(one) ? one : 0), 0);
@@ -50,20 +52,28 @@ export function byStack(connections) {
   return Object.fromEntries(STACKS.map((stack) => [stack, open(stack)]));
 }
 
-/** Who is on what? Virtual connections are WebSocket's interface on SSE: they count as moved. */
+/** Whether anybody is moved by a flag: of the whole feature, or of a tenant of its own. */
+export const isMoved = ({ percent: whole, tenants }) => whole > 0 || Object.values(tenants ?? {}).some((one) => one > 0);
+
+/** Who is on what? The flags say it: what is open may be the shadow's, or somebody's who tries SSE out. */
 export function who(connections, cutover) {
   const open = byStack(connections);
-  const all = sum(Object.values(open));
-  const flags = (cutover ?? []).map((one) => t("who.feature", { feature: one.feature, percent: percent(one.percent) }));
-  const moved = (cutover ?? []).some((one) => one.percent > 0);
-  const details = moved ? [flags.join(" · ")] : [t("who.nothing-moved")];
-  if (!connections?.rows?.length)
-    return { tone: "unknown", headline: t("who.unknown"), details: [t("who.unknown.detail"), ...(moved ? details : [])], open };
-  if (!all) return { tone: "unknown", headline: t("who.nobody"), details, open };
-  const part = ((open.sse + open.virtual) / all) * 100;
-  // Nine of ten thousand are not nobody, and all but nine are not everybody.
-  const shown = part > 0 && part < 0.1 ? 0.1 : part < 100 && part > 99.9 ? 99.9 : part;
-  return { tone: "plain", headline: t("who.share", { percent: percent(shown) }), details, open };
+  const counts = STACKS.filter((stack) => stack !== "virtual" || open.virtual).map((stack) =>
+    t("who.count", { count: number(open[stack]), stack: t(`stack.${stack}`) }),
+  );
+  const now = connections?.rows?.length ? t("who.open", { counts: counts.join(", ") }) : t("who.open.unknown");
+  if (!cutover?.length) return { tone: "unknown", headline: t("who.unknown"), details: [t("who.unknown.detail"), now], open };
+  const moved = cutover.filter(isMoved);
+  const rest = cutover.filter((one) => !isMoved(one)).map((one) => t("who.feature", { feature: one.feature, percent: percent(0) }));
+  if (!moved.length) return { tone: "plain", headline: t("who.nobody"), details: [now], open };
+  const figure = ({ feature, percent: whole, tenants }) => {
+    if (whole > 0) return t("who.feature", { feature, percent: percent(whole) });
+    const count = Object.values(tenants).filter((part) => part > 0).length;
+    return t(count === 1 ? "who.tenants.one" : "who.tenants.other", { feature, count });
+  };
+  const shown = moved.slice(0, HEADLINES).map(figure).join(" · ");
+  const others = [...moved.slice(HEADLINES).map(figure), ...rest].join(" · ");
+  return { tone: "plain", headline: shown, details: [...(others ? [others] : []), now], open };
 }
 
 export const isRunning = (job) => !ENDED.has(String(job.status).toLowerCase());
