@@ -17,6 +17,7 @@ from migrate.config import Config, ConfigOption, resolve_config
 from migrate.control.journal import Journal, actor
 from migrate.control.locks import LEASE_S, Locks
 from migrate.control.table import ControlTable
+from migrate.drain.gate import GATE, Moved, moved_features
 from migrate.errors import InconclusiveError, RefusedError, UsageError
 from migrate.up.state import DEFAULT_STATE_DIR
 
@@ -35,25 +36,29 @@ def start(
     lease_s: Annotated[
         float, typer.Option("--lease-s", min=1, help="Seconds after which a killed drain may be taken over.")
     ] = LEASE_S,
+    without_gate: Annotated[
+        list[str] | None,
+        typer.Option(help=f"Do without this gate: {GATE} (everybody has moved); needs --note."),
+    ] = None,
+    note: Annotated[str, typer.Option(help="Why; kept in the journal and with the drain.")] = "",
     json_: JsonOption = False,
     state_dir: StateDirOption = DEFAULT_STATE_DIR,
 ) -> None:
     """Refuse new connections, announce, wait, close; goes on where an earlier one stopped.
 
+    Refused with exit code 5 while a feature of the configuration is below 100 % for any tenant.
+
     Example: migrate drain start --execute
     """
     from migrate.drain.run import Drain
 
+    _check_gate(without_gate or [], note)
+    without = note.strip() if without_gate else ""
     settings = resolve_config(config, state_dir)
     control = _control(settings)
     if not execute:
         plan = Drain(settings, control, refuse=not no_refuse).plan()
-        if json_:
-            print_json({"execute": False, **plan})
-            return
-        for key, value in plan.items():
-            out.print(f"{key.replace('_', ' ')}: {value}")
-        err.print("hint: nothing was changed; --execute does it")
+        _preview(plan, moved_features(settings, control), without or _without(settings, control), json_)
         return
     control.ensure()
     waiting: AbstractContextManager[Any] = (
@@ -62,14 +67,20 @@ def start(
     with (
         waiting as shown,
         Locks(control).hold(_lock(settings), actor(), lease_s) as lease,
-        Journal(control).record("drain start", {"api": settings.api.id, "refuse": not no_refuse}) as entry,
+        Journal(control).record("drain start", _arguments(settings, not no_refuse, without, note)) as entry,
     ):
+        moved = moved_features(settings, control)
+        # One that was begun with a reason goes on with it.
+        reason = without or _without(settings, control)
+        entry.note(features=dict(moved.percents), **({"without_gate_because": reason} if reason else {}))
+        if moved.refusal and not reason:
+            raise moved.refusal
 
         def show(phase: str, counts: Counter[str]) -> None:
             if shown is not None:
                 shown.update(f"{phase}: {_counted(counts)}")
 
-        drain = Drain(settings, control, refuse=not no_refuse, check=lease.check, show=show)
+        drain = Drain(settings, control, refuse=not no_refuse, without=reason, check=lease.check, show=show)
         state = drain.run()
         entry.note(status=state["status"], **drain.counts)
     _print(_view(state), json_)
@@ -167,6 +178,53 @@ def undo(
     ):
         state = put_back(settings, control)
     _print(_view(state), json_)
+
+
+def _check_gate(without: list[str], note: str) -> None:
+    """Raises: UsageError: there is no such gate, or nothing is said about why."""
+    unknown = sorted(set(without) - {GATE})
+    if unknown:
+        raise UsageError(f"there is no gate {', '.join(unknown)}", f"the gate: {GATE}")
+    if without and not note.strip():
+        raise UsageError("--without-gate needs --note TEXT", "say why; the journal keeps it")
+
+
+def _arguments(settings: Config, refuse: bool, without: str, note: str) -> dict[str, Any]:
+    said = {"without_gates": [GATE] if without else [], "note": note}
+    return {
+        "api": settings.api.id,
+        "refuse": refuse,
+        **{name: value for name, value in said.items() if value},
+    }
+
+
+def _without(settings: Config, control: ControlTable) -> str:
+    """Why the drain that is under way does without the gate; empty: it does not, or there is none."""
+    from migrate.drain.run import UNDER_WAY, read_state
+
+    try:
+        state = read_state(control, settings.api.id, settings.api.stage)
+    except UsageError:
+        return ""  # no table of the shared state: nothing was ever done
+    return str(state.get("without_gate") or "") if state and state["status"] in UNDER_WAY else ""
+
+
+def _preview(plan: dict[str, Any], moved: Moved, reason: str, json_: bool) -> None:
+    refusal = None if reason else moved.refusal
+    if json_:
+        print_json({"execute": False, **plan, **moved.as_json(), "without_gate": reason or None})
+    else:
+        for key, value in plan.items():
+            out.print(f"{key.replace('_', ' ')}: {value}")
+        for line in moved.lines():
+            out.print(line)
+        if moved.refusal and reason:
+            out.print(f"without the gate {GATE}: {reason}")
+    if refusal is None:
+        err.print("hint: nothing was changed; --execute does it")
+        return
+    err.print(f"nothing was changed, and --execute would be refused (exit code 5): {refusal.message}")
+    err.print(f"hint: {refusal.hint}")
 
 
 def _control(settings: Config) -> ControlTable:

@@ -33,12 +33,13 @@ from migrate.sweep.gateway import Gateway, Verdict
 from migrate.sweep.job import connection_tables, described
 from migrate.sweep.pace import Pace
 
-__all__ = ["Drain", "read_state", "undo"]
+__all__ = ["UNDER_WAY", "Drain", "read_state", "undo"]
 
 WORKERS = 16
 PASSES = 100
 _LOOK_S = 1.0
-_UNDER_WAY = ("draining", "stopped")
+UNDER_WAY = ("draining", "stopped")
+"""Of a drain that goes on when it is started again."""
 
 
 class StoppedError(Exception):
@@ -70,6 +71,7 @@ class Drain:
 
     Args:
         refuse: whether new connections are refused.
+        without: why not everybody has to have moved (see gate.py); kept, so that going on needs no reason again.
         check: called often; raises when the lock was lost.
         show: told the phase and counts, now and then.
         clock: epoch seconds; sleep: waits.
@@ -81,12 +83,14 @@ class Drain:
         control: ControlTable,
         *,
         refuse: bool = True,
+        without: str = "",
         check: Callable[[], None] = lambda: None,
         show: Callable[[str, Counter[str]], None] = lambda _phase, _counts: None,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._config, self._control, self._refuses = config, control, refuse
+        self._without = without
         self._check_lock, self._show, self._clock, self._sleep = check, show, clock, sleep
         more = {"config": BotoConfig(max_pool_connections=WORKERS * 2, retries={"total_max_attempts": 3})}
         self._management = config.client("apigatewaymanagementapi", **more)
@@ -142,7 +146,7 @@ class Drain:
         api = self._config.api
         found = read_state(self._control, api.id, api.stage)
         self._control.put({"pk": f"drain#{api.id}", "sk": f"{api.stage}#controls"})
-        if found and found["status"] in _UNDER_WAY:
+        if found and found["status"] in UNDER_WAY:
             self.state = found
             self.counts.update(found.get("counts", {}))
         else:
@@ -160,7 +164,7 @@ class Drain:
         if self._refuses and not self.state.get("refused"):
             # Kept before anything is changed: whoever goes on, or undoes, has it.
             self._keep(snapshot=json.dumps(self._refusal.snapshot()), refused=True, refused_at=self._clock())
-        self._keep(status="draining")
+        self._keep(status="draining", **({"without_gate": self._without} if self._without else {}))
         if self.state.get("refused"):
             self._refusal.refuse(json.loads(self.state["snapshot"]))
 

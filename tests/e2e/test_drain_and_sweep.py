@@ -190,6 +190,12 @@ async def test_the_drain_is_killed_and_goes_on(deployed: Deployed) -> None:
     kept = ("RouteSettings", "DefaultRouteSettings", "DeploymentId", "StageVariables")
     before = {key: gateway.get_stage(**stage).get(key) for key in kept}
     start = ("drain", "start", "--execute", "--lease-s", "6")
+    # Nobody has moved: it is refused before anything is done.
+    shut = deployed.migrate(*start)
+    assert shut.returncode == 5, shut.stderr
+    assert "not everybody has moved" in shut.stderr
+    assert {key: gateway.get_stage(**stage).get(key) for key in kept} == before
+    reasoned = (*start, "--without-gate", "features", "--note", "a drill")
     async with clients(deployed, 12) as sockets:
         who = json.loads(deployed.migrate("drain", "status", "--who", "--json").stdout)["left"]
         assert who["connections"] == 12
@@ -198,11 +204,12 @@ async def test_the_drain_is_killed_and_goes_on(deployed: Deployed) -> None:
         def refused() -> bool:
             return "$connect" in gateway.get_stage(**stage).get("RouteSettings", {})
 
-        assert await asyncio.to_thread(deployed.killed, refused, *start)
+        assert await asyncio.to_thread(deployed.killed, refused, *reasoned)
         with pytest.raises(websockets.InvalidStatus) as status:
             async with clients(deployed, 1):
                 pass
         assert status.value.response.status_code == 429
+        # It was begun with a reason, and goes on with it.
         said = await asyncio.to_thread(deployed.again, *start, machine=1)
         assert said["status"] == "drained"
         for socket in sockets:
