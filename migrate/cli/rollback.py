@@ -7,12 +7,12 @@ from typing import Annotated
 import typer
 
 from migrate.cli.options import JsonOption, StateDirOption
-from migrate.cli.output import out, print_json, reports_errors
-from migrate.config import ConfigOption, resolve_config
+from migrate.cli.output import err, out, print_json, reports_errors
+from migrate.config import Config, ConfigOption, resolve_config
 from migrate.control.flags import EVERY_TENANT, Flags
 from migrate.control.journal import Journal
 from migrate.control.table import ControlTable
-from migrate.errors import UsageError
+from migrate.errors import MigrateError, UsageError
 from migrate.up.state import DEFAULT_STATE_DIR
 
 __all__ = ["rollback"]
@@ -29,6 +29,8 @@ def rollback(
 ) -> None:
     """Bring everybody of a feature back to WebSocket now: no gate, no lock, no question; a run under way ends.
 
+    Warns when a drain refuses new WebSocket connections: then clients come back after `migrate drain undo --execute`.
+
     Example: migrate rollback chat
     """
     settings = resolve_config(config, state_dir)
@@ -42,16 +44,41 @@ def rollback(
     with Journal(table).record("rollback", arguments) as entry:
         before = {name: flag.percent for name, flag in flags.of(feature).items()}
         written = flags.back(feature, tenant, note)
-        entry.note(from_percent=before, epochs={flag.tenant: flag.epoch for flag in written})
+        warnings = _warnings(settings, table)
+        entry.note(
+            from_percent=before,
+            epochs={flag.tenant: flag.epoch for flag in written},
+            **({"warnings": warnings} if warnings else {}),
+        )
     if json_:
         print_json(
             {
                 "feature": feature,
                 "flags": [{"tenant": flag.tenant, "percent": flag.percent, "epoch": flag.epoch} for flag in written],
                 "from_percent": before,
+                "warnings": warnings,
             }
         )
-        return
-    for flag in written:
-        who = "every tenant" if flag.tenant == EVERY_TENANT else flag.tenant
-        out.print(f"{feature} ({who}): {before.get(flag.tenant, before.get(EVERY_TENANT, 0.0)):g} % -> 0 %")
+    else:
+        for flag in written:
+            who = "every tenant" if flag.tenant == EVERY_TENANT else flag.tenant
+            out.print(f"{feature} ({who}): {before.get(flag.tenant, before.get(EVERY_TENANT, 0.0)):g} % -> 0 %")
+    for one in warnings:
+        err.print(f"WARNING: {one}", style="bold red")
+
+
+def _warnings(settings: Config, table: ControlTable) -> list[str]:
+    """What keeps people from coming back although the flag says so. Never in the way of a rollback that is done."""
+    from migrate.drain.run import read_state
+
+    api = settings.api
+    try:
+        drain = read_state(table, api.id, api.stage)
+    except MigrateError:
+        return []
+    if not drain or not drain.get("refused"):
+        return []
+    return [
+        f"new WebSocket connections are refused on stage {api.stage} (a drain, {drain.get('status')}): clients cannot "
+        "come back before `migrate drain undo --execute`; run it now"
+    ]

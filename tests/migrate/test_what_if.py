@@ -16,6 +16,7 @@ QUOTED = (
     "everybody is back on WebSocket, from",
     "/metrics does not answer",
     "nobody is moved",
+    "new WebSocket connections are refused",
     "new connections are let in",
     "deliveries differ in content",
     "deliveries judged",
