@@ -425,6 +425,7 @@ async def test_an_action_is_tried_first_and_confirmed_by_name(page: Page, server
         "command": ["migrate", "cutover", "--percent=50.0", "--", "chat"],
         "exit_code": 0,
         "stdout": {
+            "percent": 25.0,
             "steps": [{"percent": 50, "connected_users": 4080, "to_sse": 1020, "to_websocket": 0, "problem": None}],
             "gates": [{"name": "comparison", "state": "open", "reason": "it passed"}],
         },
@@ -456,12 +457,56 @@ async def test_an_action_is_tried_first_and_confirmed_by_name(page: Page, server
     await page.keyboard.type("chat")
     await page.keyboard.press("Enter")
     await expect(dialog.locator(".outcome")).to_have_text("Done.")
+    await expect(dialog.locator(".sentences")).to_have_text("chat: from 25 % to 60 %.")
     assert server.asked[-1] == {
         "action": "cutover", "arguments": {"feature": "chat", "percent": 60}, "execute": True,
     }  # fmt: skip
     await expect(page.locator("#announce")).to_contain_text("Done.")
     await page.keyboard.press("Escape")
     await expect(dialog).not_to_be_visible()
+
+
+async def test_a_roll_back_says_in_words_what_it_does(page: Page, server: Dashboard) -> None:
+    """From where to where, whose, and how many are connected; what the command said is folded away."""
+    flags = [{"tenant": name, "percent": percent} for name, percent in (("*", 30.0), ("acme", 50.0), ("globex", 0.0))]
+    status = {"features": [{"feature": "chat", "flags": flags, "gates": [], "running": "lee@ops-2"}]}
+    server.answers["rollback", False] = {
+        "command": ["migrate", "cutover", "status", "--json"], "exit_code": 0, "stdout": status, "stderr": "",
+    }  # fmt: skip
+    server.answers["rollback", True] = {
+        "command": ["migrate", "rollback", "--json", "--", "chat"], "exit_code": 0, "stderr": "",
+        "stdout": {
+            "feature": "chat", "from_percent": {"*": 30.0, "acme": 50.0},
+            "flags": [{"tenant": name, "percent": 0.0, "epoch": 9} for name in ("*", "acme")],
+        },
+    }  # fmt: skip
+    await show(page, server)
+    await sign_in(page)
+    act = page.locator("#act")
+    await page.locator("#cutover button", has_text="Roll back").first.click()
+    await expect(act.locator(".sentences li")).to_have_text(
+        [
+            "chat goes from 30 % to 0 %: new connections of everybody are WebSocket again.",
+            "1 tenant with a percentage of its own goes to 0 % as well: acme 50 %.",
+            "The run of lee@ops-2 that is under way ends.",
+            "Open on SSE now for chat: 960 SSE, 240 Virtual.",
+        ]
+    )
+    await expect(act.locator("#act-result pre")).not_to_be_visible()
+    await expect(act.get_by_text("migrate cutover status")).not_to_be_visible()
+    await shot(page, "dashboard-roll-back.png")
+    await page.keyboard.type("chat")
+    await page.keyboard.press("Enter")
+    await expect(act.locator(".outcome")).to_have_text("Done.")
+    await expect(act.locator(".sentences li")).to_have_text(
+        ["chat: from 30 % to 0 %.", "chat, tenant acme: from 50 % to 0 %."]
+    )
+    await expect(act.locator("#act-result pre")).not_to_be_visible()
+    await act.get_by_role("button", name="Close").click()
+    # What the command does not say, the page knows.
+    del server.answers["rollback", False]
+    await page.locator("#cutover button", has_text="Roll back").nth(1).click()
+    await expect(act.locator(".sentences li").first).to_have_text("Nobody of presence is moved: it stays at 0 %.")
 
 
 async def test_actions_that_are_refused_or_run_on(page: Page, server: Dashboard) -> None:

@@ -4,6 +4,7 @@
 import { $, attribute, chip, element, set } from "./elements.js";
 import { number } from "./format.js";
 import { announce } from "./live.js";
+import { hasMoved, wouldComeBack } from "./moves.js";
 import { named, t } from "./strings.js";
 
 const GATES = { open: "good", shut: "bad", unsure: "warn" };
@@ -90,8 +91,12 @@ function steps(found) {
   return [element("h3", { text: t("act.steps") }), element("ul", {}, ...words.map((text) => element("li", { text })))];
 }
 
+const sentences = (words) => (words.length ? [element("ul", { class: "sentences" }, ...words.map((text) => element("li", { text })))] : []);
+
 export class Actions {
-  constructor() {
+  /** store: what the page knows. */
+  constructor(store) {
+    this.store = store;
     this.dialog = $("act");
     this.asking = $("operator");
     this.button = $("operate");
@@ -216,6 +221,7 @@ export class Actions {
     this.result(said, words, isFit ? (isGated ? "warn" : "good") : "bad");
     if (!isFit) return;
     this.dry = args;
+    this.from = this.name === "cutover" ? documentOf(said.stdout)?.percent : undefined;
     $("act-word").value = "";
     $("act-do").disabled = true;
     set($("act-label"), t("act.confirm", { name: this.subject }));
@@ -231,7 +237,7 @@ export class Actions {
     if (!said) return;
     const isFine = said.exit_code === 0 || said.running;
     const words = said.running ? t("act.running") : isFine ? t("act.done") : t("act.failed", { why: exitWords(said.exit_code) });
-    this.result(said, words, isFine ? "good" : "bad");
+    this.result(said, words, isFine ? "good" : "bad", true);
     announce(`${t(`act.${this.name}`, this.values)}: ${words}`);
     this.dialog.querySelector("[data-close]").focus();
   }
@@ -267,18 +273,29 @@ export class Actions {
     $("act-result").replaceChildren(element("p", { class: "problem", role: "alert", text: words }));
   }
 
-  result({ command, stdout, stderr }, words, tone) {
+  /** Where users go, or have gone, in words. */
+  moves(found, isDone) {
+    const { feature } = this.values;
+    if (isDone) return sentences(hasMoved(feature, found, this.from));
+    if (this.name !== "rollback") return [];
+    return sentences(wouldComeBack(feature, found, this.values, this.store.sections.connections));
+  }
+
+  result({ command, stdout, stderr }, words, tone, isDone = false) {
     const found = documentOf(stdout);
     const isTold = found !== null && found !== undefined && found !== "";
     const text = typeof found === "string" ? found : JSON.stringify(found, null, 2);
-    const told = [...steps(found?.steps), ...gates(found?.gates)];
+    const told = [...(tone === "bad" ? [] : this.moves(found, isDone)), ...steps(found?.steps), ...gates(found?.gates)];
+    // What only shows how things stand is no command that somebody would want to repeat.
+    const line = Array.isArray(command) ? [element("p", {}, element("code", { text: command.join(" ") }))] : [];
+    const isAside = this.name === "rollback" && !isDone && told.length > 0;
     const whole = element("pre", { text, tabindex: "0" });
     $("act-result").replaceChildren(
       element("p", { class: "outcome", "data-tone": tone, text: words }),
       ...told,
-      ...(Array.isArray(command) ? [element("p", {}, element("code", { text: command.join(" ") }))] : []),
+      ...(isAside ? [] : line),
       ...(stderr ? [element("h3", { text: t("act.said") }), element("pre", { text: stderr, tabindex: "0" })] : []),
-      ...(isTold ? [element("details", { open: !told.length }, element("summary", { text: t("act.output") }), whole)] : []),
+      ...(isTold ? [element("details", { open: !told.length }, element("summary", { text: t("act.output") }), ...(isAside ? line : []), whole)] : []),
     );
   }
 }

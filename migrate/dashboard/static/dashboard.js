@@ -24,7 +24,7 @@ const AGEING = ["comparison", "cutover", "phases", "sources"];
 
 fill(document);
 const store = new Store();
-const acts = new Actions();
+const acts = new Actions(store);
 const glance = makeGlance();
 const journal = makeJournal();
 journal.listen(store);

@@ -32,7 +32,7 @@ function feature(acts) {
   const tenants = element("p", { class: "quiet" });
   const changed = element("p", { class: "quiet" });
   const move = actButton(acts, t("cutover.move"), "cutover", () => ({ feature: shown.feature, percent: shown.percent }));
-  const back = actButton(acts, t("cutover.rollback"), "rollback", () => ({ feature: shown.feature }));
+  const back = actButton(acts, t("cutover.rollback"), "rollback", () => shown);
   const root = element(
     "li",
     { class: "card" },
