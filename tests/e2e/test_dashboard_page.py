@@ -212,6 +212,12 @@ async def test_before_anything_is_known_it_says_so(page: Page, server: Dashboard
     for name in ("cutover", "jobs", "deliveries", "latency", "connections", "comparison", "mismatches", "phases"):
         await expect(page.locator(f"#{name}-empty")).to_be_visible()
     await check(page)
+    # Only who has looked can have found nothing.
+    await expect(page.locator("#mismatches-empty")).to_have_text("Nothing has been compared yet.")
+    await server.update("comparison", {"at": time.time(), "features": [{**compared("chat"), "source": "stored"}]})
+    await expect(page.locator("#mismatches-empty")).to_contain_text("Only stored verdicts are known here")
+    await server.update("comparison", {"at": time.time(), "features": [{**compared("chat"), "source": "live"}]})
+    await expect(page.locator("#mismatches-empty")).to_have_text("No difference was found.")
 
 
 async def test_both_payloads_side_by_side_with_what_differs(page: Page, server: Dashboard) -> None:

@@ -42,14 +42,17 @@ function sayGates({ sections: { cutover } }) {
   gates.see((cutover ?? []).map((one) => [one.feature, one.gate?.open ? "open" : "shut"]));
 }
 
+const mismatches = makeMismatches(store);
+
 // By section, what draws it; a part that fails says so in its own place and leaves the others alone.
 const parts = {
   page: [drawPage],
   footer: [drawFooter],
   connections: [makeConnections(), glance.who],
   deliveries: [makeDeliveries()],
-  comparison: [makeComparison(), glance.loss, sayVerdicts],
-  mismatches: [makeMismatches(store)],
+  // Whether no difference was found depends on whether anything was compared.
+  comparison: [makeComparison(), glance.loss, sayVerdicts, mismatches],
+  mismatches: [mismatches],
   latency: [makeLatency()],
   cutover: [makeCutover(acts), glance.who, sayGates],
   phases: [makePhases(), glance.next],

@@ -68,6 +68,13 @@ function select(id, store, render) {
   };
 }
 
+/** Why there is no difference: only who has looked can have found none. */
+function none(comparison) {
+  const features = comparison?.features ?? [];
+  if (!features.length) return t("mismatches.uncompared");
+  return t(features.every((one) => one.source === "stored") ? "mismatches.stored" : "mismatches.empty");
+}
+
 export function makeMismatches(store) {
   const list = $("mismatches");
   const empty = $("mismatches-empty");
@@ -92,7 +99,7 @@ export function makeMismatches(store) {
     keepPlace(before);
     empty.hidden = shown.length > 0;
     list.hidden = !shown.length;
-    set(empty, all.length ? t("mismatches.filtered", { count: number(all.length) }) : t("mismatches.empty"));
+    set(empty, all.length ? t("mismatches.filtered", { count: number(all.length) }) : none(store.sections.comparison));
     set(count, t("mismatches.count", { shown: number(shown.length), count: number(all.length) }));
     inner.style.height = `${shown.length * ROW}px`;
     draw();

@@ -166,6 +166,8 @@ const en = {
   "mismatches.title": "Differences",
   "mismatches.what": "The latest 500. Choose one to see both payloads.",
   "mismatches.empty": "No difference was found.",
+  "mismatches.uncompared": "Nothing has been compared yet.",
+  "mismatches.stored": "Only stored verdicts are known here, not the differences themselves: see the report of `migrate compare`.",
   "mismatches.filtered": "None of the latest {count} is of this kind.",
   "mismatches.list": "Differences, newest first",
   "mismatches.kind": "Kind",
