@@ -528,7 +528,9 @@ async def test_actions_that_are_refused_or_run_on(page: Page, server: Dashboard)
     act = page.locator("#act")
     await expect(act.locator(".outcome")).to_contain_text("the command refuses (somebody else is at it, exit code 5)")
     await expect(act).to_contain_text("kim@ops-1 holds the lock")
-    await expect(page.locator("#act-confirm")).not_to_be_visible()
+    await expect(page.locator("#act-do")).to_be_disabled()
+    await expect(page.locator("#act-reason")).to_have_text("Not offered: somebody else is at it, exit code 5")
+    await expect(page.locator("#act-word")).not_to_be_visible()
     await page.keyboard.press("Escape")
     # Gates that are shut are said where they matter: nobody is kept from coming back.
     gates = {"gates": [{"name": "comparison", "state": "shut", "reason": "it failed"}]}
@@ -537,12 +539,23 @@ async def test_actions_that_are_refused_or_run_on(page: Page, server: Dashboard)
     await page.locator("#cutover button", has_text="Roll back").first.click()
     await expect(act.locator(".outcome")).to_have_text("Dry run: this is what would be done.")
     await page.keyboard.press("Escape")
-    for percent, words in (("30", "a step up will be refused"), ("10", "this is what would be done.")):
+    for percent, words in (("30", "this would be refused"), ("10", "this is what would be done.")):
         await page.locator("#cutover button", has_text="Move").first.click()
         await page.locator("#act-percent").fill(percent)
         await page.keyboard.press("Enter")
         await expect(act.locator(".outcome")).to_contain_text(words)
         await expect(act).to_contain_text("it failed")
+        # What would be refused is not offered, and the reason is said.
+        await expect(page.locator("#act-do")).to_have_text(f"Move chat to {percent} %")
+        await expect(page.locator("#act-do")).to_be_disabled()
+        if percent == "30":
+            await expect(page.locator("#act-word")).not_to_be_visible()
+            await expect(page.locator("#act-reason")).to_have_text("Not offered: comparison: it failed")
+            await check(page)
+        else:
+            await page.locator("#act-word").fill("chat")
+            await expect(page.locator("#act-do")).to_be_enabled()
+            await expect(page.locator("#act-reason")).not_to_be_visible()
         await page.keyboard.press("Escape")
     for name, word, outcome in (
         ("Stop the sweep", "sweep", "It has begun and goes on: watch it among the jobs."),

@@ -214,21 +214,30 @@ export class Actions {
     if (!said) return;
     set($("act-try"), t("act.dry-run.again"));
     const isFit = said.exit_code === 0;
+    const found = documentOf(said.stdout);
+    this.from = this.name === "cutover" ? found?.percent : undefined;
     // Gates keep nobody from coming back.
-    const isUp = this.name === "cutover" && (args.tenant !== undefined || args.percent > this.values.percent);
-    const isGated = isUp && (documentOf(said.stdout)?.gates ?? []).some((gate) => gate.state !== "open");
-    const words = isFit ? t(isGated ? "act.gated" : "act.would") : t("act.refuses", { why: exitWords(said.exit_code) });
-    this.result(said, words, isFit ? (isGated ? "warn" : "good") : "bad");
-    if (!isFit) return;
+    const isUp = this.name === "cutover" && args.percent > (this.from ?? (args.tenant === undefined ? this.values.percent : -1));
+    const closed = isUp ? (found?.gates ?? []).filter((gate) => gate.state !== "open") : [];
+    const words = isFit ? t(closed.length ? "act.gated" : "act.would") : t("act.refuses", { why: exitWords(said.exit_code) });
+    this.result(said, words, isFit ? (closed.length ? "warn" : "good") : "bad");
     this.dry = args;
-    this.from = this.name === "cutover" ? documentOf(said.stdout)?.percent : undefined;
+    this.offer(isFit ? closed.map((gate) => t("act.gate", gate)).join("; ") : exitWords(said.exit_code));
+  }
+
+  /** The button that does it, to be confirmed by name; disabled with the reason when it would be refused. */
+  offer(refusal) {
+    set($("act-reason"), refusal ? t("act.not-now", { why: refusal }) : "");
+    $("act-reason").hidden = !refusal;
+    $("act-say").hidden = Boolean(refusal);
     $("act-word").value = "";
     $("act-do").disabled = true;
     set($("act-label"), t("act.confirm", { name: this.subject }));
     const todo = named(`act.${this.name}.do`, t(`act.${this.name}`, this.values));
-    set($("act-do"), todo.replace("{feature}", args.feature).replace("{percent}", args.percent));
+    set($("act-do"), todo.replace("{feature}", this.dry.feature).replace("{percent}", this.dry.percent));
+    attribute($("act-do"), "aria-describedby", refusal ? "act-reason" : null);
     $("act-confirm").hidden = false;
-    $("act-word").focus();
+    if (!refusal) $("act-word").focus();
   }
 
   async execute() {
