@@ -18,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from migrate.cli.options import JsonOption
 from migrate.cli.output import err, out, print_json, reports_errors
 from migrate.errors import ExitCode, UsageError
-from migrate.scan.model import Confidence
+from migrate.scan.model import Confidence, ScanReport
 
 __all__ = ["ApiIdOption", "ConfigOption", "EnvOption", "HostOption", "find_config", "scan", "scan_progress"]
 
@@ -75,7 +75,8 @@ def scan(
 ) -> None:
     """Find every use of WebSocket: clients, servers, gateways, routes, permissions, packages, reconnect logic.
 
-    Exit code 0: done, nothing new. 3: a new use, with --fail-on-new. 2: wrong usage.
+    Exit code 0: done, nothing new. 3: a new use, with --fail-on-new. 2: wrong usage; also when --write-baseline or
+    --fail-on-new looked at no file at all, which proves nothing.
 
     Example: migrate scan . --baseline .ws-baseline.jsonl --fail-on-new
     """
@@ -92,6 +93,8 @@ def scan(
     options = ScanOptions(identity, jobs, max_size * 1000, gitignore)
     with scan_progress() as progress:
         report = scan_tree(paths, options, progress)
+    if (write_baseline or fail_on_new) and not report.files:
+        raise UsageError(*_nothing(paths, report))
     gated = [found for found in report.findings if counts_for_gate(found, tests=gate_tests)]
     difference = compare(gated, known) if known is not None else None
     report.findings = [
@@ -145,6 +148,14 @@ def _check(paths: list[Path], baseline: Path | None, write_baseline: bool, fail_
         raise UsageError("--write-baseline and --fail-on-new need --baseline FILE", "name the file of known uses")
     if write_baseline and fail_on_new:
         raise UsageError("--write-baseline and --fail-on-new contradict each other", "leave one of them out")
+
+
+def _nothing(paths: list[Path], report: ScanReport) -> tuple[str, str]:
+    """An error's message and hint, of a scan that looked at no file."""
+    where = ", ".join(str(path) for path in paths)
+    skipped = ", ".join(f"{number} {reason}" for reason, number in sorted(report.skipped.items()))
+    hint = f"skipped: {skipped}; " if skipped else ""
+    return f"no file was looked at in {where}", f"{hint}name the directory that holds your code"
 
 
 def _write(path: Path, text: str) -> None:

@@ -115,7 +115,7 @@ class Collectors:
         new = compare(gated, read_baseline(path)).new
         if new:
             return _failing("new-uses", count=len(new), first=_place(new[0]))
-        return _done("no-new-uses", files=self._scan.files)
+        return _done("no-new-uses", files=self._scan.files) if self._scan.files else _open("no-files")
 
     # Phase 2
 
@@ -322,7 +322,8 @@ class Collectors:
         left = list(uses)
         if left:
             return _open("uses-left", count=len(left), first=_place(left[0]))
-        return _done("uses-none", files=self._scan.files)
+        # Where there is no code, none of it is no evidence.
+        return _done("uses-none", files=self._scan.files) if self._scan.files else _open("no-files")
 
     def _planned(self, wanted: set[str]) -> Evidence:
         item = next(self.table.query(plan_key(self.config), newest_first=True), None)

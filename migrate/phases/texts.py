@@ -88,6 +88,11 @@ TEXTS: dict[str, dict[str, str]] = {
     "not-moved": _t("not at 100 %: {features}", "100 %でない: {features}", "100 % 아님: {features}"),
     "no-features": _t("the configuration names no features", "設定に機能がありません", "설정에 기능이 없음"),
     "uses-none": _t("{files} files, none left", "{files} ファイル、残りなし", "파일 {files}개, 남은 것 없음"),
+    "no-files": _t(
+        "no file was looked at; name your code with --source DIR",
+        "調べたファイルがありません。--source DIR でコードの場所を指定してください",
+        "살펴본 파일이 없음; --source DIR로 코드 위치를 지정하세요",
+    ),
     "uses-left": _t(
         "{count} left, the first in {first}", "残り {count} 件、最初は {first}", "남은 것 {count}건, 첫 번째는 {first}"
     ),

@@ -123,7 +123,11 @@ def test_phase_2_from_nothing_to_closed(project: Rehearsed) -> None:
     items = project.items(2)
     assert {item["status"] for item in items.values()} <= {"open", "done"}
     assert items["features-moved"]["said"] == ["not at 100 %: chat (0 %), runs (0 %)"]
-    assert items["clients-updated"]["status"] == "done"
+    for item in ("clients-updated", "reconnect-removed", "tests-updated"):
+        assert items[item]["status"] == "open", "no code, no evidence"
+        assert items[item]["said"] == ["no file was looked at; name your code with --source DIR"]
+    (project.folder / "page.js").write_text("fetch('/rest')\n")
+    assert project.items(2)["clients-updated"]["said"] == ["1 files, none left"]
     (project.folder / "app.js").write_text(
         "const s = new WebSocket('wss://abc.execute-api.eu-west-1.amazonaws.com/prod')\n"
     )

@@ -112,6 +112,15 @@ def test_the_gate_is_0_without_and_3_with_a_new_use(tree: MakeTree) -> None:
     assert "stale: 1 of js-websocket" in err
 
 
+@pytest.mark.parametrize("mode", ["--write-baseline", "--fail-on-new"])
+def test_no_file_is_no_evidence(tree: MakeTree, mode: str) -> None:
+    root = tree({"docs/notes.md": "# Notes\n", "docs/node_modules/ws/index.js": "new WebSocket(u);", "empty.jsonl": ""})
+    code, out, err = run("docs", "--baseline", "empty.jsonl", mode)
+    assert (code, out) == (2, "")
+    assert "no file was looked at in docs" in err and "1 vendored directories; name the directory" in err
+    assert (root / "empty.jsonl").read_text() == ""
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
