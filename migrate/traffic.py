@@ -33,6 +33,8 @@ from migrate.clients import (
 )
 from migrate.compare.model import Path
 from migrate.errors import MigrateError
+from migrate.up.people import chat_unless_held
+from migrate.up.state import StateDir
 
 __all__ = ["PEOPLE", "Person", "main", "run"]
 
@@ -230,11 +232,11 @@ async def _both(listening: Any, saying: Any) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _until_signalled(info: UpInfo) -> None:
+async def _until_signalled(info: UpInfo, hold: FilePath) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await run(info, stop)
+    await chat_unless_held(lambda enough: run(info, enough), hold, stop, lambda _: None)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -244,7 +246,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(message)s")
     try:
-        asyncio.run(_until_signalled(UpInfo.load(options.state_dir)))
+        asyncio.run(_until_signalled(UpInfo.load(options.state_dir), StateDir(options.state_dir).people_hold))
     except MigrateError as error:
         sys.stderr.write(f"error: {error.message}\n" + (f"hint: {error.hint}\n" if error.hint else ""))
         return int(error.exit_code)

@@ -20,6 +20,7 @@ from rich.console import Console
 
 from loadtests.bench.report import provenance
 from loadtests.compare.around import Around
+from loadtests.compare.credible import idle_of_others
 from loadtests.compare.errors import FAILED, LOST, OK, USAGE, CompareError, UsageError
 from loadtests.compare.figures import against
 from loadtests.compare.options import earlier, parse, plan_of, sides_of
@@ -32,6 +33,8 @@ from loadtests.users.target import Target, TargetError
 __all__ = ["main"]
 
 BACKGROUND_S = 3.0
+# Those who have left still cost something for a moment.
+BACKGROUND_TRIES = 3
 INTERRUPTED = 130
 # What a stack has to answer for; out of order is so only where order is promised (API Gateway does not).
 WRONG = ("loss", "duplicate", "not sent", "incomplete")
@@ -40,7 +43,8 @@ err = Console(stderr=True)
 
 @dataclass
 class Comparison:
-    """stopped: why not all of it was done; "" when it was."""
+    """stopped: why not all of it was done; "" when it was. restless: calls by which others were seen before or after
+    it. tee: whether it was installed; None: not known."""
 
     plan: Plan
     sides: Sequence[str]
@@ -49,6 +53,8 @@ class Comparison:
     up: dict[str, Any]
     rounds: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     stopped: str = ""
+    restless: list[str] = field(default_factory=list)
+    tee: bool | None = None
     took_s: float = 0.0
 
 
@@ -132,6 +138,7 @@ def _rounds(made: Comparison, around: Around | None) -> None:
     pids, aws_url = made.up.get("pids", {}), made.up.get("aws_endpoint_url", "")
     parts = Parts(pids, aws_url, _background(pids, aws_url) if aws_url else Background())
     made.rounds = {side: [] for side in made.sides}
+    made.tee = around.tee_is_installed() if around else None
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "target.json"
         made.target.save(file)
@@ -141,6 +148,10 @@ def _rounds(made: Comparison, around: Around | None) -> None:
                 err.print(f"repetition {number + 1} of {made.repetitions}: {NAMES[side]}", highlight=False)
                 with around.pointed(made.target.dropin) if around and side == "dropin" else contextlib.nullcontext():
                     made.rounds[side].append(one_run(made.plan, side, file, parts))
+    for _ in range(BACKGROUND_TRIES if aws_url else 0):
+        made.restless = idle_of_others(parts.background.calls, _background(pids, aws_url).calls)
+        if not made.restless:
+            break
 
 
 def _background(pids: dict[str, int], aws_url: str) -> Background:
@@ -165,6 +176,8 @@ def _keep(
         "target": {} if made.up else made.target.addresses,
         "plan": asdict(made.plan),
         "stopped": made.stopped,
+        "restless": made.restless,
+        "tee": made.tee,
         "took_s": made.took_s,
         "rounds": rounds,
     }

@@ -1,7 +1,8 @@
-"""What must be so while both stacks of one `migrate up` are measured: the bridge held, functions pointed to the side
-that is measured. All of it over the network and the command line.
+"""What must be so while both stacks of one `migrate up` are measured: the simulated people quiet, the bridge held,
+functions pointed to the side that is measured. All of it over the network, the command line and the state directory.
 
 What is to be put back stands in a file of the state directory: a comparison that was killed is put right by the next.
+The people chat again as soon as the lock they look at is free, which is when this process ends, however it ends.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import fcntl
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,10 @@ __all__ = ["Around"]
 
 VARIABLE = "LEGACY_WS_MANAGEMENT_URL"
 FUNCTIONS = ("sendMessage", "getHistory", "default")
+# Of the function's configuration, by `migrate.tee.install`.
+TEE_HANDLER = "ws2sse_tee.handler"
+# Two connections to close, two streams to end.
+QUIET_TIMEOUT_S = 20.0
 
 
 class Around:
@@ -38,17 +44,21 @@ class Around:
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """The bridge would copy each message of one stack to the other one.
+        """The bridge would copy each message of one stack to the other one; simulated people would speak to the users
+        of the load, and these to them.
 
-        Raises: InUseError: another comparison runs. CompareError: the bridge cannot be stopped or started.
+        Raises: InUseError: another comparison runs. CompareError: the bridge cannot be stopped or started, or the
+            people go on.
         """
-        with (self._state_dir / "load-compare.lock").open("w") as lock:
+        # What is entered last is left first: nobody speaks before the bridge is up again.
+        with (self._state_dir / "load-compare.lock").open("w") as lock, contextlib.ExitStack() as people:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 raise InUseError(
                     f"another comparison runs against the stacks of {self._state_dir}", "wait for its end"
                 ) from None
+            people.enter_context(self._people_quiet())
             self._put_back()
             status = json.loads(self._migrate("bridge", "status", "--json"))
             self._note(bridge=status.get("state") not in ("held", None))
@@ -58,6 +68,37 @@ class Around:
                 yield
             finally:
                 self._put_back()
+
+    def tee_is_installed(self) -> bool | None:
+        """In the function of rooms that sends messages; None: it cannot be seen."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            name = self._up["stacks"]["rooms"]["functions"]["sendMessage"]
+            return bool(self._lambda().get_function_configuration(FunctionName=name)["Handler"] == TEE_HANDLER)
+        except (BotoCoreError, ClientError, KeyError):
+            return None
+
+    @contextlib.contextmanager
+    def _people_quiet(self) -> Iterator[None]:
+        with (self._state_dir / "people.hold").open("a") as hold:
+            fcntl.flock(hold, fcntl.LOCK_SH)
+            deadline = time.monotonic() + QUIET_TIMEOUT_S
+            while self._people() == "chatting":
+                if time.monotonic() > deadline:
+                    raise CompareError(
+                        f"the simulated people still chat after {QUIET_TIMEOUT_S:g} s", "`migrate up --no-traffic`"
+                    )
+                time.sleep(0.05)
+            yield
+
+    def _people(self) -> str:
+        """chatting, held, nobody: `migrate.up.people`."""
+        try:
+            up = json.loads((self._state_dir / "up.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return "nobody"
+        return str(up.get("people", "nobody"))
 
     @contextlib.contextmanager
     def pointed(self, url: str) -> Iterator[None]:

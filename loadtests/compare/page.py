@@ -7,10 +7,14 @@ from html import escape
 from typing import Any
 
 from loadtests.compare import charts
-from loadtests.compare.figures import Change, names_of, ratios, spread_of
+from loadtests.compare.credible import doubts
+from loadtests.compare.figures import PER_MESSAGE, Change, names_of, ratios, spread_of
 from loadtests.compare.rounds import NAMES
 
-__all__ = ["change_cells", "number", "origin_text", "ratio_text", "render", "spread_text", "warnings"]
+__all__ = [
+    *("caveats", "cells_of", "change_cells", "number", "origin_text"),
+    *("ratio_text", "render", "spread_text", "warnings"),
+]
 
 CAVEATS = (
     "The WebSocket side ran on an emulated AWS on this machine: DynamoDB, SQS and Lambda are one or a few local"
@@ -20,8 +24,12 @@ CAVEATS = (
     "What an emulated AWS cannot tell: latency and cold starts of Lambda, capacity and throttling of DynamoDB, limits"
     " of an account, networks, load balancers and TLS, the price.",
     "Load generator and stacks share the machine: what one uses, the other lacks.",
-    "The tee of the migration was installed in the functions of rooms; the bridge was held.",
+    "The bridge and the simulated people were held.",
 )
+TEE = {
+    True: "The tee of the migration was installed in the functions of rooms: its SendMessage is in the calls.",
+    False: "The tee of the migration was not installed in the functions of rooms.",
+}
 REAL = (
     "Measured against deployments elsewhere: CPU, memory and calls of theirs are not seen from here, and the way to"
     " each is in its latencies.",
@@ -67,6 +75,13 @@ def warnings(result: Mapping[str, Any]) -> list[str]:
     found = []
     if result.get("stopped"):
         found.append(f"Not all of it: {result['stopped']}.")
+    for side, said in doubts(result).items():
+        found.append(f"{NAMES[side]}: figures per message (marked ?) are NOT CREDIBLE: {'; '.join(said)}.")
+    if result.get("restless"):
+        found.append(
+            "Something else made calls before or after, and may have meanwhile: the figures per message may hold them:"
+            f" {', '.join(result['restless'])}. Does somebody chat, or another program work?"
+        )
     for side, runs in result["rounds"].items():
         busiest = max((run.get("busiest", 0.0) for run in runs), default=0.0)
         if busiest > BUSY:
@@ -101,7 +116,20 @@ def origin_text(result: Mapping[str, Any]) -> str:
 
 def caveats(result: Mapping[str, Any]) -> tuple[str, ...]:
     """What the figures cannot tell."""
-    return (*warnings(result), *(CAVEATS if result["emulated"] else REAL))
+    if not result["emulated"]:
+        return (*warnings(result), *REAL)
+    tee = result.get("tee")
+    return (*warnings(result), *CAVEATS, *(() if tee is None else (TEE[tee],)))
+
+
+def cells_of(result: Mapping[str, Any], name: str) -> list[str]:
+    """A figure of each side; ? where it is not credible."""
+    doubtful = doubts(result) if name.endswith(PER_MESSAGE) else {}
+    return [
+        spread_text([run["figures"][name] for run in runs if name in run["figures"]])
+        + (" ?" if side in doubtful else "")
+        for side, runs in result["rounds"].items()
+    ]
 
 
 def render(result: Mapping[str, Any], changes: Sequence[Change] = (), before: Mapping[str, Any] | None = None) -> str:
@@ -138,7 +166,7 @@ aside {{ border-left: 4px solid #c2410c; padding-left: 1rem; }}
 <p>{escape(plan_text)}; {max(len(runs) for runs in rounds.values())} repetitions, interleaved. Median (least-most).
 Ratios are those of each pair of repetitions, against {NAMES[next(iter(rounds))]}.</p>
 <aside><h2>What this cannot tell</h2><ul>{told}</ul></aside>
-<h2>Figures</h2>{_figures(rounds)}
+<h2>Figures</h2>{_figures(result)}
 <h2>Throughput: deliveries a second</h2>{charts.throughput(rounds)}
 {curves}
 <h2>CPU and memory of each part</h2>{_parts(rounds)}
@@ -149,13 +177,14 @@ Ratios are those of each pair of repetitions, against {NAMES[next(iter(rounds))]
 """
 
 
-def _figures(rounds: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+def _figures(result: Mapping[str, Any]) -> str:
+    rounds: Mapping[str, Sequence[Mapping[str, Any]]] = result["rounds"]
     sides = list(rounds)
     head = "".join(f"<th>{NAMES[side]}" for side in sides)
     head += "".join(f"<th>{NAMES[side]} / {NAMES[sides[0]]}" for side in sides[1:])
     rows = []
     for name in names_of(rounds):
-        cells = [spread_text([r["figures"][name] for r in rounds[side] if name in r["figures"]]) for side in sides]
+        cells = cells_of(result, name)
         for side in sides[1:]:
             cells.append(ratio_text(ratios(rounds[sides[0]], rounds[side], name)))
         rows.append(f"<tr><td>{escape(name)}" + "".join(f"<td>{cell}" for cell in cells))

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from loadtests.compare.figures import Change, names_of, ratios
-from loadtests.compare.page import caveats, change_cells, origin_text, ratio_text, spread_text
+from loadtests.compare.page import caveats, cells_of, change_cells, origin_text, ratio_text, spread_text
 from loadtests.compare.rounds import NAMES
 
 __all__ = ["show", "show_changes"]
@@ -27,7 +27,7 @@ def show(result: Mapping[str, Any], out: Console) -> None:
     for side in sides[1:]:
         table.add_column(f"{NAMES[side]} / {NAMES[sides[0]]}", justify="right")
     for name in names_of(rounds):
-        cells = [spread_text([r["figures"][name] for r in rounds[side] if name in r["figures"]]) for side in sides]
+        cells = cells_of(result, name)
         cells += [ratio_text(ratios(rounds[sides[0]], rounds[side], name)) for side in sides[1:]]
         table.add_row(name, *cells)
     for part in sorted({part for runs in rounds.values() for run in runs for part in run["memory_mb"]}):

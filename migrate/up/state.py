@@ -4,6 +4,7 @@ up.json       addresses and pids of the running stacks (no secret)
 up.lock       held by the supervisor as long as it lives; the system lets go of it however it ends
 jwt-secret    the HS256 secret both stacks were started with, mode 0600
 bridge.held   exists while `migrate bridge stop` keeps the bridge down
+people.hold   locked while the simulated people are to be quiet (migrate.up.people)
 bridge.json   counters of the bridge
 aws/          the local AWS: MiniStack's state, certificates, caches
 logs/         one file a process
@@ -70,6 +71,11 @@ class StateDir:
     @property
     def bridge_held(self) -> Path:
         return self.path / "bridge.held"
+
+    @property
+    def people_hold(self) -> Path:
+        """Locked by whoever wants the simulated people quiet; see migrate.up.people."""
+        return self.path / "people.hold"
 
     @property
     def bridge_status(self) -> Path:

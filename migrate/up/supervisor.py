@@ -36,6 +36,7 @@ from migrate.tee.install import functions_of_api, install_tee
 from migrate.tokens import mint
 from migrate.up.aws import REGION, clients, environment, without_proxy
 from migrate.up.configs import state_table, write_configs
+from migrate.up.people import NOBODY, chat_unless_held
 from migrate.up.shadow import ShadowParts
 from migrate.up.state import STACK, StateDir
 from migrate.up.uploads import BUCKET, make_bucket
@@ -90,6 +91,7 @@ class Supervisor:
             "status": "starting",
             "started_at": time.time(),
             "pids": {"up": os.getpid()},
+            "people": NOBODY,
         }
 
     @contextlib.asynccontextmanager
@@ -171,7 +173,13 @@ class Supervisor:
         self._start_in_process("shadow", parts.run(self._end))
         self._start_in_process("page", self._serve_page(secret))
         if self._options.traffic:
-            self._start_in_process("traffic", traffic.run({**self._up, "jwt_secret": secret}, self._end))
+            people = {**self._up, "jwt_secret": secret}
+            self._start_in_process(
+                "traffic",
+                chat_unless_held(
+                    lambda enough: traffic.run(people, enough), state.people_hold, self._end, self._note_people
+                ),
+            )
         self._up.update(status="ready", ready_after_s=round(time.time() - self._up["started_at"], 2))
         self._write()
 
@@ -374,6 +382,10 @@ class Supervisor:
         if reason is not None:
             raise ChildFailedError(f"`{' '.join(argv[2:5])}`", reason, str(log_file), last_words(log_file))
         return output
+
+    def _note_people(self, what: str) -> None:
+        self._up["people"] = what
+        self._write()
 
     def _write(self) -> None:
         pids = {name: child.pid for name, child in self._children.items() if child.pid is not None}

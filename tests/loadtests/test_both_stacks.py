@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,8 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
 @pytest.fixture(scope="module")
 def stacks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stacks]:
-    with start(tmp_path_factory.mktemp("load") / "state", "--no-traffic") as running:
+    """With the simulated people: what is measured must not have them in it."""
+    with start(tmp_path_factory.mktemp("load") / "state") as running:
         yield running
 
 
@@ -43,15 +45,21 @@ def done(stacks: Stacks, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     # As `migrate bridge stop` does it; the comparison below does it on the command line.
     held = stacks.state_dir / "bridge.held"
     held.touch()
-    deadline = time.monotonic() + 60
-    while "bridge" in up_of(stacks)["pids"]:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    made = several(folder, classes("ws", "sse"), *options, "--lost-after", "30")
-    with Around(stacks.state_dir, up_of(stacks)).pointed(f"{stacks.sse_url}/prod"):
-        made |= several(folder, classes("dropin"), *options, "--lost-after", "30")
+    with (stacks.state_dir / "people.hold").open("a") as people:
+        fcntl.flock(people, fcntl.LOCK_SH)
+        until(lambda: "bridge" not in up_of(stacks)["pids"] and up_of(stacks)["people"] == "held")
+        made = several(folder, classes("ws", "sse"), *options, "--lost-after", "30")
+        with Around(stacks.state_dir, up_of(stacks)).pointed(f"{stacks.sse_url}/prod"):
+            made |= several(folder, classes("dropin"), *options, "--lost-after", "30")
     held.unlink()
     return made
+
+
+def until(reached: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not reached():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def up_of(stacks: Stacks) -> dict[str, Any]:
@@ -110,8 +118,11 @@ def test_compare(stacks: Stacks, tmp_path: Path) -> None:
         assert sum(rounds[side][0]["timeline"]["delivered"].values()) == 3 * sent
     # What one message to three connections takes on the old stack: rooms.md. Nothing of the warm-up is in it.
     old = rounds["ws"][0]["figures"]
-    assert round(old["execute-api PostToConnection per message"], 1) == 3
+    # Nor anything of the simulated people, who chat before and after.
+    assert old["execute-api PostToConnection per message"] == 3
+    assert old["lambda invocations per message"] == 1
     assert round(old["dynamodb Scan per message"], 1) == 1
+    assert (result["restless"], result["tee"]) == ([], True)
     assert "execute-api PostToConnection per message" not in rounds["sse"][0]["figures"]
     assert rounds["sse"][0]["memory_mb"]["sse-service"] > 10
     page = next(tmp_path.glob("load-rooms-*.html")).read_text(encoding="utf-8")
@@ -120,6 +131,7 @@ def test_compare(stacks: Stacks, tmp_path: Path) -> None:
     for text in (page, json.dumps(result)):
         assert secret not in text and "token=" not in text and "eyJ" not in text
     assert as_it_was(stacks)
+    until(lambda: up_of(stacks)["people"] == "chatting")
 
 
 def test_interrupted_it_puts_back_what_it_held(stacks: Stacks, tmp_path: Path) -> None:
@@ -132,12 +144,13 @@ def test_interrupted_it_puts_back_what_it_held(stacks: Stacks, tmp_path: Path) -
         while not pointed(stacks):
             assert process.poll() is None and time.monotonic() < deadline
             time.sleep(0.05)
-        assert not as_it_was(stacks)
+        assert not as_it_was(stacks) and up_of(stacks)["people"] == "held"
         process.send_signal(signal.SIGINT)
         said = process.communicate(timeout=90)[1]
     assert process.returncode == 130, said
     assert "interrupted" in said and "Traceback" not in said
     assert as_it_was(stacks)
+    until(lambda: up_of(stacks)["people"] == "chatting")
 
 
 def left_by_one_that_was_killed(stacks: Stacks) -> None:
