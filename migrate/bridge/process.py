@@ -37,17 +37,20 @@ from migrate.tee.aside import aside_to
 from migrate.tee.consumers import TeeState, consumer_queue
 from migrate.tee.distributor import Distributor
 from migrate.tee.install import QUEUE_NAME
+from migrate.tee.setup import BRIDGE as CONSUMER
+from migrate.tee.setup import look_at_tee
 
 __all__ = ["posted_path", "run_bridge"]
 
 log = logging.getLogger("migrate.bridge")
 
-CONSUMER = "bridge"
 # The last poll of the queue, and a batch that is being posted.
 STOP_S = LONG_POLL_S + 4.0
 # Short, so that another machine takes over soon; a process that died on this machine is noticed at once.
 LEASE_S = 15.0
 STREAM_TOKEN_S = 3600
+# A deployment may take the tee off at any time.
+TEE_LOOK_S = 30.0
 
 
 class Bridge:
@@ -143,6 +146,7 @@ class Bridge:
             work = [
                 asyncio.create_task(to_sse.run(self._stop)),
                 asyncio.create_task(self._report(lease)),
+                asyncio.create_task(self._watch_tee(table)),
                 asyncio.create_task(self._follow_tenants(connections, rooms, checkpoints)),
             ]
             for tenant in {config.sse.default_tenant, *known, *there}:
@@ -192,6 +196,21 @@ class Bridge:
             )
             self._tenants[tenant] = asyncio.create_task(direction.run(self._stop, self._live))
 
+    async def _watch_tee(self, table: ControlTable) -> None:
+        """Say it once when nothing, or not everything, comes from the old stack."""
+        said = ""
+        while not self._stop.is_set():
+            try:
+                lacks = (await asyncio.to_thread(look_at_tee, self._config, table)).lacks(CONSUMER)
+            except (BotoCoreError, ClientError, MigrateError) as error:
+                log.debug("the tee could not be looked at: %s", type(error).__name__)
+            else:
+                if lacks and lacks != said:
+                    log.warning("%s: WebSocket messages do not all reach the SSE service; %s puts it on", lacks, _CURE)
+                said = lacks
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), TEE_LOOK_S)
+
     async def _report(self, lease: Lease) -> None:
         while not self._stop.is_set():
             self._status.live = self._live.is_set()
@@ -209,6 +228,9 @@ class Bridge:
             with contextlib.suppress(TimeoutError):
                 # Quick at first: whoever started us waits for `live`.
                 await asyncio.wait_for(self._stop.wait(), 0.5 if self._status.live else 0.02)
+
+
+_CURE = "`migrate bridge start` under `migrate up`, else ending `migrate bridge run` and starting it again,"
 
 
 class _tokens:  # noqa: N801 - a function with two settings

@@ -7,15 +7,17 @@ from collections.abc import Callable
 from typing import Any
 
 import typer
+from botocore.exceptions import BotoCoreError, ClientError
 
 from migrate.cli.options import JsonOption, StateDirOption
 from migrate.cli.output import err, out, print_json, reports_errors
 from migrate.cli.shared import state_table
 from migrate.cli.status import bridge_view
-from migrate.config import ConfigOption, resolve_config
+from migrate.config import Config, ConfigOption, load_config, resolve_config
 from migrate.control.journal import Journal
-from migrate.errors import MigrateError, UsageError
-from migrate.up.state import DEFAULT_STATE_DIR, StateDir
+from migrate.errors import ExitCode, MigrateError, UsageError
+from migrate.tee.setup import BRIDGE, TeeView
+from migrate.up.state import DEFAULT_STATE_DIR, STACK, StateDir
 
 __all__ = ["app"]
 
@@ -27,17 +29,37 @@ app = typer.Typer(help="The bridge between both stacks: status, run, stop, start
 @app.command()
 @reports_errors
 def status(state_dir: StateDirOption = DEFAULT_STATE_DIR, json_: JsonOption = False) -> None:
-    """Show whether the bridge runs and what has crossed it.
+    """Show whether the bridge runs, whether it gets anything, and what has crossed it.
+
+    Exit code 3: the tee is not on every function, or the bridge does not read it.
 
     Example: migrate bridge status
     """
     state = StateDir(state_dir)
     state.running()
+    tee = _tee(_config(state))
+    lacks = tee.lacks(BRIDGE) if tee is not None else ""
     view = bridge_view(state)
+    if tee is not None:
+        on = len(tee.functions) - len(tee.missing)
+        view["tee"] = {"functions": len(tee.functions), "installed": on, "lacks": lacks or None}
     if json_:
         print_json(view)
-        return
-    out.print(f"bridge: {view['state']}" + (f" (pid {view['pid']})" if view.get("pid") else "") + ", since its start:")
+    else:
+        _show(view)
+    if lacks:
+        err.print(f"{lacks}: WebSocket messages do not all reach the SSE service", style="bold red")
+        err.print("hint: `migrate bridge start` puts it right")
+        raise typer.Exit(int(ExitCode.FAILED))
+
+
+def _show(view: dict[str, Any]) -> None:
+    since = "since its start" if view.get("pid") else "of the one that has ended"
+    out.print(f"bridge: {view['state']}" + (f" (pid {view['pid']})" if view.get("pid") else "") + f", {since}:")
+    if tee := view.get("tee"):
+        out.print(f"  tee: on {tee['installed']} of {tee['functions']} functions")
+    else:
+        err.print("the tee could not be looked at: the local AWS does not answer")
     for key, text in (
         ("to_sse", "WebSocket to SSE"),
         ("to_legacy", "SSE to WebSocket"),
@@ -69,7 +91,7 @@ def run(config: ConfigOption = None, state_dir: StateDirOption = DEFAULT_STATE_D
     Example: migrate bridge run --config direct
     """
     from migrate.bridge.process import run_bridge
-    from migrate.tee.setup import install_for
+    from migrate.tee.setup import install_for_bridge
 
     settings = resolve_config(config, state_dir)
     if not any(feature.deliver or feature.collect for feature in settings.features):
@@ -79,7 +101,7 @@ def run(config: ConfigOption = None, state_dir: StateDirOption = DEFAULT_STATE_D
         )
     table = state_table(settings)
     with Journal(table).record("bridge run", {"config": str(settings.path), "api": settings.api.id}) as entry:
-        entry.note(functions=list(install_for(settings, table).functions))
+        entry.note(functions=list(install_for_bridge(settings, table).functions))
     folder = StateDir(state_dir).path
     folder.mkdir(parents=True, exist_ok=True)
     err.print(f"the bridge of {settings.project.name} runs; Ctrl-C ends it")
@@ -103,15 +125,39 @@ def stop(state_dir: StateDirOption = DEFAULT_STATE_DIR) -> None:
 @app.command()
 @reports_errors
 def start(state_dir: StateDirOption = DEFAULT_STATE_DIR) -> None:
-    """Start the bridge again after `stop`.
+    """Start the bridge again after `stop`; put the tee onto the functions that lack it, as `run` does.
 
     Example: migrate bridge start
     """
+    from migrate.tee.setup import install_for_bridge
+
     state = StateDir(state_dir)
     state.running()
+    settings = _config(state)
+    table = state_table(settings)
+    with Journal(table).record("bridge start", {"api": settings.api.id}) as entry:
+        installed = install_for_bridge(settings, table)
+        entry.note(functions=list(installed.functions), changed=list(installed.changed))
+    if installed.changed:
+        err.print(f"the tee was missing on {len(installed.changed)} of {len(installed.functions)} functions: it is on")
     state.bridge_held.unlink(missing_ok=True)
     _wait(state, lambda view: view["state"] == "running", "not live yet")
     err.print("the bridge is up")
+
+
+def _config(state: StateDir) -> Config:
+    """Of the application that the bridge of `migrate up` serves."""
+    return load_config(state.configs / f"{STACK}.toml", state.path)
+
+
+def _tee(config: Config) -> TeeView | None:
+    """None: the local AWS could not be asked."""
+    from migrate.tee.setup import look_at_tee
+
+    try:
+        return look_at_tee(config, state_table(config))
+    except (BotoCoreError, ClientError, MigrateError):
+        return None
 
 
 def _wait(state: StateDir, reached: Callable[[dict[str, Any]], bool], otherwise: str) -> None:

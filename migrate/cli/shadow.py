@@ -18,7 +18,7 @@ from migrate.cli.options import JsonOption, StateDirOption
 from migrate.cli.output import err, out, print_json, reports_errors
 from migrate.config import Config, ConfigOption, resolve_config
 from migrate.errors import MigrateError, UsageError
-from migrate.up.state import DEFAULT_STATE_DIR, StateDir
+from migrate.up.state import DEFAULT_STATE_DIR, STACK, StateDir
 
 __all__ = ["app"]
 
@@ -95,7 +95,8 @@ def stop(
 ) -> None:
     """End the run, and take the tee off the functions: their configuration is as it was before.
 
-    While the bridge reads the tee as well it stays, which is said: --all-readers takes it off then.
+    While the bridge reads the tee as well it stays, which is said: --all-readers takes it off then, also from under a
+    bridge that runs: what WebSocket users say does not reach those on SSE any more.
 
     Example: migrate shadow stop
     """
@@ -114,6 +115,7 @@ def stop(
         if control is not None and running:
             # First nobody copies any more, then what was copied is worked on to its end.
             told.tell(replace(control, state="stopped" if now else "stopping"))
+        taken_from = _others(found) if all_readers else []
         removed = unhook(found, everybody=all_readers)
         if control is not None and running:
             _wait(found, lambda status: not status.get("alive"), END_S, state)
@@ -121,13 +123,19 @@ def stop(
         _end_worker(found, state)
         different = {name: list(fields) for name, fields in removed.different.items()} if removed else {}
         changed = list(removed.changed) if removed else []
-        entry.note(changed=changed, different=different, run_id=control.run_id if control else "")
+        entry.note(
+            changed=changed,
+            different=different,
+            run_id=control.run_id if control else "",
+            **({"taken_from": taken_from} if taken_from else {}),
+        )
     view = {"run_id": control.run_id if control else None, "functions_changed": changed, "different": different}
     readers = [] if removed else [one.name for one in TeeState(control_table(found), found.api.id).consumers()]
     take_off = f"migrate shadow stop --all-readers --config {found.path}"
     if json_:
         stays = {"tee": "stays for the bridge", "readers": readers, "take_off": take_off}
-        print_json({**view, **({"tee": "off"} if removed else stays)})
+        print_json({**view, **({"tee": "off", "taken_from": taken_from} if removed else stays)})
+        _warn_of(found, taken_from)
         return
     if removed is None:
         who = " and ".join(f"the {one}" for one in readers) or "another reader"
@@ -135,6 +143,7 @@ def stop(
         err.print(f"hint: when no bridge is used any more, `{take_off}` takes it off")
     else:
         err.print(f"the run is over; the tee is off {len(changed)} functions")
+    _warn_of(found, taken_from)
     for name, fields in different.items():
         err.print(
             f"{name} was changed by somebody while the tee was on, and was left so: {', '.join(fields)}",
@@ -217,6 +226,33 @@ def status(
             err.print(f"{text}: {worker[key]}")
     if view["state"] in ("running", "paused") and not worker["alive"]:
         err.print("hint: `migrate shadow start` starts a worker, which goes on where this one was")
+
+
+def _others(config: Config) -> list[str]:
+    """Who reads the tee besides the shadow."""
+    from migrate.shadow.service import CONSUMER, control_table
+    from migrate.tee.consumers import TeeState
+
+    names = [one.name for one in TeeState(control_table(config), config.api.id).consumers()]
+    return [name for name in names if name != CONSUMER]
+
+
+def _warn_of(config: Config, taken_from: list[str]) -> None:
+    from migrate.control.locks import Locks
+    from migrate.shadow.service import control_table
+    from migrate.tee.setup import BRIDGE
+
+    if BRIDGE not in taken_from:
+        return
+    owner = Locks(control_table(config)).holder(f"{BRIDGE}#{config.api.id}")
+    runs = f"which runs ({owner})" if owner else "which does not run now"
+    err.print(
+        f"WARNING: the tee was taken from under the bridge, {runs}: what WebSocket users say does not reach SSE users",
+        style="bold red",
+    )
+    is_ours = config.is_local and config.path.stem == STACK
+    cure = "migrate bridge start" if is_ours else f"migrate bridge run --config {config.path}"
+    err.print(f"hint: if the bridge is still needed: `{cure}`, which puts the tee on again")
 
 
 def _journal(config: Config, action: str, arguments: dict[str, Any]) -> Any:

@@ -160,7 +160,7 @@ def _show(view: dict[str, Any]) -> None:
             "WebSocket messages do not all reach the SSE service",
             style="bold red",
         )
-        err.print("hint: `migrate down` and `migrate up` install it again")
+        err.print("hint: `migrate bridge start` puts it on where it is missing")
     for name, well in view["health"].items():
         if not well:
             err.print(f"{name} does not answer", style="bold red")

@@ -2,12 +2,42 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from migrate.config import Config
 from migrate.control.table import ControlTable
-from migrate.tee.consumers import TeeState
-from migrate.tee.install import InstalledTee, RemovedTee, TeeSettings, functions_of_api, install_tee, remove_tee
+from migrate.tee.consumers import TeeState, consumer_queue
+from migrate.tee.install import (
+    InstalledTee,
+    RemovedTee,
+    TeeSettings,
+    functions_of_api,
+    install_tee,
+    is_installed,
+    remove_tee,
+)
 
-__all__ = ["install_for", "remove_for", "tee_functions"]
+__all__ = ["BRIDGE", "TeeView", "install_for", "install_for_bridge", "look_at_tee", "remove_for", "tee_functions"]
+
+BRIDGE = "bridge"
+"""The bridge's name as a reader."""
+
+
+@dataclass(frozen=True)
+class TeeView:
+    """How the tee of a stack stands: its functions, those without it, and who reads."""
+
+    functions: tuple[str, ...]
+    missing: tuple[str, ...]
+    readers: tuple[str, ...]
+
+    def lacks(self, reader: str) -> str:
+        """What keeps records from a reader, in words; empty: nothing."""
+        if self.missing:
+            names = ", ".join(_short(one) for one in self.missing)
+            on = len(self.functions) - len(self.missing)
+            return f"the tee is on {on} of {len(self.functions)} functions; without it: {names}"
+        return "" if reader in self.readers else f"the {reader} was taken away from the tee's readers"
 
 
 def tee_functions(config: Config) -> tuple[str, ...]:
@@ -28,3 +58,21 @@ def install_for(config: Config, table: ControlTable) -> InstalledTee:
 def remove_for(config: Config, table: ControlTable) -> RemovedTee:
     """Take it off again. Raises as `remove_tee`."""
     return remove_tee(config.client, tee_functions(config), TeeState(table, config.api.id))
+
+
+def install_for_bridge(config: Config, table: ControlTable) -> InstalledTee:
+    """The same, and the bridge reads it, also one that is running: `migrate shadow stop --all-readers` took it away."""
+    installed = install_for(config, table)
+    TeeState(table, config.api.id).add(BRIDGE, consumer_queue(config.client("sqs"), config.api.id, BRIDGE))
+    return installed
+
+
+def look_at_tee(config: Config, table: ControlTable) -> TeeView:
+    """Asks Lambda about each function."""
+    functions, lambda_ = tee_functions(config), config.client("lambda")
+    missing = tuple(name for name in functions if not is_installed(lambda_, name))
+    return TeeView(functions, missing, tuple(one.name for one in TeeState(table, config.api.id).consumers()))
+
+
+def _short(function: str) -> str:
+    return function.rsplit(":function:", 1)[-1].partition(":")[0]

@@ -27,6 +27,8 @@ QUOTED = (
     "records the tee could not send",
     "the tee is off",
     "functions without the tee",
+    "the tee is on",
+    "tee: on",
     "seconds behind",
     "the shadow instance is busy",
     "messages the SSE service refused",
