@@ -37,6 +37,7 @@ LOCAL_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 MOST_BODY = 16 << 10
 MOST_READERS = 64
 PROBLEM = "application/problem+json"
+READ_ONLY = "this dashboard is read-only: it was started without a token"
 HEADERS = {
     "content-security-policy": "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; "
     "object-src 'none'",
@@ -103,6 +104,7 @@ def create_app(
         Route("/state", view.state, methods=["GET"]),
         Route("/events", view.events, methods=["GET"]),
         Route("/actions", view.actions, methods=["POST"]),
+        Route("/actions/check", view.check, methods=["POST"]),
         Mount("/static", StaticFiles(directory=static, check_dir=False)),
     ]
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={404: _not_found, 405: _not_found})
@@ -129,11 +131,15 @@ class _View:
             return _problem(HTTPStatus.SERVICE_UNAVAILABLE, f"{MOST_READERS} streams are open", {"retry-after": "10"})
         return StreamResponse(self._hub.frames(request.headers.get("last-event-id", "")))
 
-    async def actions(self, request: Request) -> Response:
-        """Refused in this order: no operator, another site, no token, no JSON, no such action."""
+    async def check(self, request: Request) -> Response:
+        """Whether the token is the operator's; nothing is done. Who guesses is refused as with an action."""
+        return self._refusal(request) or Response(status_code=204, headers={"cache-control": "no-store"})
+
+    def _refusal(self, request: Request) -> Response | None:
+        """In this order: no operator, another site, no token."""
         headers = request.headers
         if self._operator is None:
-            return _problem(HTTPStatus.FORBIDDEN, "this dashboard is read-only: it was started without a token")
+            return _problem(HTTPStatus.FORBIDDEN, READ_ONLY)
         origin = headers.get("origin", "")
         if not origin or urlsplit(origin).netloc.lower() != headers.get("host", "").lower():
             return _problem(HTTPStatus.FORBIDDEN, "the Origin of a request must be the dashboard itself")
@@ -141,7 +147,13 @@ class _View:
             log.warning("an action without the operator's token was refused")
             challenge = {"www-authenticate": 'Bearer realm="dashboard"'}
             return _problem(HTTPStatus.UNAUTHORIZED, "the operator's token is missing or wrong", challenge)
-        if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        return None
+
+    async def actions(self, request: Request) -> Response:
+        """Refused in this order: no operator, another site, no token, no JSON, no such action."""
+        if (refusal := self._refusal(request)) is not None or self._operator is None:
+            return refusal or _problem(HTTPStatus.FORBIDDEN, READ_ONLY)
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
             return _problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Content-Type must be application/json")
         body = await _body(request)
         if body is None:

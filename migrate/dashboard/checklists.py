@@ -51,7 +51,7 @@ class Checklists:
             else:
                 evidence = gather(items_of(phase), looks)
                 judged = judge(items_of(phase), evidence, signed[phase], config_digest(config), now)
-                items = phase_items(judged, str(config.path))
+                items = phase_items(judged, config.path, self._source)
             by = None if said is None else {"by": said["by"], "at": said["at"]}
             rows.append({"phase": phase, "title": PHASES[phase]["en"], "closed": by, "items": items})
         return Finding({"phases": rows}, why=why)

@@ -136,12 +136,18 @@ def _cutover(_: random.Random, number: int, at: float) -> tuple[str, Finding]:
         {
             "feature": feature, "percent": float(number // 100 % 101), "tenants": {"acme": 100.0} if place else {},
             "epoch": number // 100, "state": "moving",
-            "gate": {"open": place != 1, "reasons": ["comparison: the last comparison failed"] if place == 1 else []},
+            "gate": _gate(("open", "shut", "unsure")[place]),
             "changed_at": at, "by": "ann@desk", "note": "", "running": "",
         }
         for place, feature in enumerate(FEATURES)
     ]  # fmt: skip
     return "cutover", Finding({"cutover": rows})
+
+
+def _gate(state: str) -> dict[str, Any]:
+    reason = {"open": "it passed", "shut": "the last comparison failed", "unsure": "nothing was compared"}[state]
+    gate = {"name": "comparison", "state": state, "reason": reason}
+    return {"open": state == "open", "reasons": [] if state == "open" else [f"comparison: {reason}"], "gates": [gate]}
 
 
 def _phase(number: int) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from migrate.compare.recorded import BIN_S, FeatureReport, Offence, RecordedReport, distribution
@@ -18,7 +19,8 @@ from migrate.control.flags import EVERY_TENANT, CutoverFlag
 from migrate.control.journal import Entry, digest, without_secrets
 from migrate.cutover.gates import Gate, State
 from migrate.dashboard.model import LATENCY_EDGES_MS
-from migrate.phases.model import Row, Status
+from migrate.phases.commands import next_command
+from migrate.phases.model import Row
 from migrate.phases.texts import text
 from migrate.scan.redact import redact
 
@@ -188,7 +190,7 @@ def journal_item(entry: Entry) -> dict[str, Any]:
     }
 
 
-def phase_items(rows: Sequence[Row], config_path: str) -> list[dict[str, Any]]:
+def phase_items(rows: Sequence[Row], config: Path, source: Path) -> list[dict[str, Any]]:
     """The items of an open phase."""
     return [
         {
@@ -198,9 +200,7 @@ def phase_items(rows: Sequence[Row], config_path: str) -> list[dict[str, Any]]:
             "evidence": _evidence(row),
             "taken_at": row.evidence.taken_at if row.evidence else row.signature.at if row.signature else None,
             "stale": row.is_stale,
-            "next_command": row.item.command.format(config=config_path)
-            if row.status in (Status.OPEN, Status.FAILING)
-            else "",
+            "next_command": next_command(row, config, source),
         }
         for row in rows
     ]

@@ -109,6 +109,11 @@ class Dashboard:
             request.transport.abort()
         return stream
 
+    async def _check(self, request: web.Request) -> web.Response:
+        if request.headers.get("Authorization") != f"Bearer {self.token}":
+            return _problem(401, "the operator token is another one")
+        return web.Response(status=204)
+
     async def _actions(self, request: web.Request) -> web.Response:
         if request.headers.get("Authorization") != f"Bearer {self.token}":
             return _problem(401, "the operator token is another one")
@@ -135,6 +140,7 @@ class Dashboard:
         app.router.add_get("/static/{name}", self._static)
         app.router.add_get("/events", self._events)
         app.router.add_post("/actions", self._actions)
+        app.router.add_post("/actions/check", self._check)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         try:
@@ -294,7 +300,7 @@ def sample() -> dict[str, Any]:
             {
                 "feature": "presence", "percent": 0.0, "tenants": {}, "epoch": 3, "state": "returned",
                 "gate": {
-                    "open": False, "gates": [],
+                    "open": False, "gates": [{"name": "comparison", "state": "shut", "reason": "it failed"}],
                     "reasons": ["comparison: the last comparison failed: 12 of 9,120 deliveries are missing on SSE"],
                 },
                 "changed_at": now - 240, "by": "kim@ops-1", "note": "", "running": "",

@@ -157,6 +157,29 @@ async def test_who_is_on_sse_is_what_the_flags_say(page: Page, server: Dashboard
     await expect(page.locator("#answer-who")).to_contain_text("No source says how many connections are open.")
 
 
+async def test_gates_are_open_or_unsure_or_shut(page: Page, server: Dashboard) -> None:
+    """That nobody knows is not that somebody says no."""
+
+    def stands(*states: str) -> list[dict[str, Any]]:
+        gates = [{"name": "capture", "state": state, "reason": "because"} for state in states]
+        is_open = bool(states) and set(states) == {"open"}
+        return [{**sample()["cutover"][0], "gate": {"open": is_open, "reasons": ["because"], "gates": gates}}]
+
+    await show(page, server)
+    chip = page.locator("#cutover .chip")
+    for states, words, tone in (
+        (("open", "open"), "gates open", "good"),
+        (("open", "unsure"), "gates unsure", "warn"),
+        (("unsure", "shut"), "gates shut", "bad"),
+        ((), "gates unsure", "warn"),
+    ):
+        await server.update("cutover", stands(*states))
+        await expect(chip).to_have_text(words)
+        await expect(chip).to_have_attribute("data-tone", tone)
+        if states != ("open", "open"):  # it was open before: no news
+            await expect(page.locator("#announce")).to_have_text(f"chat: {words}")
+
+
 async def test_every_section_shows_what_came(page: Page, server: Dashboard) -> None:
     await show(page, server)
     rows = page.locator("#connections tbody tr")
@@ -472,6 +495,25 @@ async def test_an_action_is_tried_first_and_confirmed_by_name(page: Page, server
     await expect(dialog).not_to_be_visible()
 
 
+async def test_a_wrong_token_is_told_at_once(page: Page, server: Dashboard) -> None:
+    await show(page, server)
+    await page.locator("#operate").click()
+    await page.locator("#operator-token").fill("wrong")
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#operator-problem")).to_have_text("This token was not accepted.")
+    await expect(page.locator("#operator")).to_be_visible()
+    await expect(page.locator("#operate")).to_have_text("Operate…")
+    await page.route("**/actions/check", lambda route: route.abort())
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#operator-problem")).to_contain_text("It could not be checked")
+    await page.unroute("**/actions/check")
+    await page.locator("#operator-token").fill(TOKEN)
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#operator")).not_to_be_visible()
+    await expect(page.locator("#operate")).to_have_text("Stop operating")
+    assert server.asked == []
+
+
 async def test_a_roll_back_says_in_words_what_it_does(page: Page, server: Dashboard) -> None:
     """From where to where, whose, and how many are connected; what the command said is folded away."""
     flags = [{"tenant": name, "percent": percent} for name, percent in (("*", 30.0), ("acme", 50.0), ("globex", 0.0))]
@@ -520,10 +562,12 @@ async def test_actions_that_are_refused_or_run_on(page: Page, server: Dashboard)
     server.answers["sweep-stop", True] = {"exit_code": None, "running": True, "stdout": None, "stderr": ""}
     server.answers["shadow-kill", True] = {"exit_code": 3, "stdout": None, "stderr": "error: no\n"}
     await show(page, server)
-    await sign_in(page, "wrong")
+    await sign_in(page)
+    # The dashboard was started anew, with another token.
+    server.token = f"{TOKEN}-2"
     await page.locator("#cutover button", has_text="Roll back").first.click()
     await expect(page.locator("#operator-problem")).to_have_text("This token was not accepted.")
-    await page.locator("#operator-token").fill(TOKEN)
+    await page.locator("#operator-token").fill(server.token)
     await page.keyboard.press("Enter")
     act = page.locator("#act")
     await expect(act.locator(".outcome")).to_contain_text("the command refuses (somebody else is at it, exit code 5)")
@@ -620,8 +664,12 @@ async def test_the_real_server_and_the_page_agree(page: Page) -> None:
         assert json.loads(await demo.stdout.readline())["fed"] == 800
         told: dict[str, Any] = {}
         async with asyncio.timeout(WAIT_MS / 1000):
-            # The hub tells its last bundle a moment after it was fed.
-            while told.get("mismatches", [{}])[-1].get("id") != "m799":
+            # The hub tells its last bundle a moment after it was fed, and each section when its own time has come.
+            while (
+                told.get("mismatches", [{}])[-1].get("id") != "m799"
+                or told["comparison"]["features"][0]["expected"] != 7880
+                or told["cutover"][0]["epoch"] != 7
+            ):
                 told = json.loads(await (await page.request.get(f"{url}state")).text())["sections"]
         newest = told["mismatches"][-1]["id"]
         await expect(page.locator(".option").first).to_have_attribute("data-id", newest)
@@ -630,7 +678,7 @@ async def test_the_real_server_and_the_page_agree(page: Page) -> None:
         for row in told["cutover"]:
             feature = page.locator("#cutover > li", has=page.get_by_role("heading", name=row["feature"], exact=True))
             await expect(feature.locator(".figure")).to_have_text(f"{row['percent']:g} %")
-            await expect(feature).to_contain_text("gates open" if row["gate"]["open"] else "gates shut")
+            await expect(feature).to_contain_text(f"gates {row['gate']['gates'][0]['state']}")
         for row in told["comparison"]["features"]:
             shown = page.locator("#comparison tr", has=page.get_by_role("rowheader", name=row["feature"], exact=True))
             await expect(shown.locator("td[data-label=Expected]")).to_have_text(f"{row['expected']:,}")

@@ -44,6 +44,19 @@ class Refused extends Error {
   }
 }
 
+/** Whether the server takes `given` as the operator's token. Raises TypeError, Refused: it does not say. */
+async function isAccepted(given) {
+  const answer = await fetch("/actions/check", {
+    method: "POST",
+    headers: { Authorization: `Bearer ${given}` },
+    cache: "no-store",
+    credentials: "omit",
+    referrerPolicy: "no-referrer",
+  });
+  if (!answer.ok && answer.status !== 401) throw new Refused(answer.status, t("stream.refused", { status: answer.status }));
+  return answer.ok;
+}
+
 async function ask(action, args, execute) {
   const answer = await fetch("/actions", {
     method: "POST",
@@ -102,6 +115,7 @@ export class Actions {
     this.button = $("operate");
     this.isReadOnly = true;
     this.next = null;
+    this.asked = 0; // which question about the token is open
     this.run = 0; // which dry run is shown: an answer that comes late belongs to none
     $("read-only").title = t("operate.none.why");
     this.listen();
@@ -114,8 +128,12 @@ export class Actions {
       announce(t("operate.signed-out"));
       return this.show();
     });
-    this.asking.addEventListener("submit", () => this.signedIn());
+    this.asking.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.signingIn();
+    });
     this.asking.addEventListener("close", () => {
+      this.asked += 1;
       $("operator-token").value = "";
       this.next = null;
     });
@@ -155,9 +173,26 @@ export class Actions {
     this.next = next;
   }
 
-  signedIn() {
-    token = $("operator-token").value.trim();
-    $("operator-token").value = "";
+  /** A wrong token is told here and now, not in the middle of an action. */
+  async signingIn() {
+    const given = $("operator-token").value.trim();
+    this.asked += 1;
+    const { asked } = this;
+    set($("operator-problem"), t("operate.checking"));
+    let problem = "";
+    try {
+      if (!(await isAccepted(given))) problem = t("operate.refused");
+    } catch (error) {
+      problem = t("operate.unasked", { why: error.message });
+    }
+    if (asked !== this.asked) return;
+    set($("operator-problem"), problem);
+    if (problem) $("operator-token").select();
+    else this.signedIn(given);
+  }
+
+  signedIn(given) {
+    token = given;
     const { next } = this;
     this.asking.close();
     this.show();

@@ -12,6 +12,7 @@ import { makeComparison, makeConnections, makeJournal, makeSources } from "./sec
 import { Store } from "./store.js";
 import { Stream } from "./stream.js";
 import { fill, named, t } from "./strings.js";
+import { gateOf } from "./summary.js";
 import { makeCutover, makeJobs, makePhases } from "./work.js";
 
 // Numbers that change more often cannot be read.
@@ -39,7 +40,7 @@ function sayVerdicts({ sections: { comparison } }) {
 }
 
 function sayGates({ sections: { cutover } }) {
-  gates.see((cutover ?? []).map((one) => [one.feature, one.gate?.open ? "open" : "shut"]));
+  gates.see((cutover ?? []).map((one) => [one.feature, gateOf(one)]));
 }
 
 const mismatches = makeMismatches(store);

@@ -72,7 +72,8 @@ function select(id, store, render) {
 function none(comparison) {
   const features = comparison?.features ?? [];
   if (!features.length) return t("mismatches.uncompared");
-  return t(features.every((one) => one.source === "stored") ? "mismatches.stored" : "mismatches.empty");
+  const isStored = features.every((one) => one.source === "stored");
+  return t(isStored ? "mismatches.stored" : "mismatches.empty");
 }
 
 export function makeMismatches(store) {

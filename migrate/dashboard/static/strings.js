@@ -37,6 +37,8 @@ const en = {
   "operate.go": "Continue",
   "operate.cancel": "Cancel",
   "operate.refused": "This token was not accepted.",
+  "operate.checking": "Asking…",
+  "operate.unasked": "It could not be checked ({why}): try again.",
   "operate.signed-in": "You can operate now",
   "operate.signed-out": "The token is forgotten",
 
@@ -103,6 +105,7 @@ const en = {
   "cutover.bar": "{percent} of the users of {feature} are on SSE",
   "cutover.gate.open": "gates open",
   "cutover.gate.shut": "gates shut",
+  "cutover.gate.unsure": "gates unsure",
   "cutover.tenants": "Tenants of their own: {tenants}",
   "cutover.tenant": "{tenant} {percent}",
   "cutover.changed": "Changed {ago} by {by}",
@@ -114,7 +117,7 @@ const en = {
   "cutover.move.name": "Move users of {feature}",
   "cutover.rollback": "Roll back…",
   "cutover.rollback.name": "Roll {feature} back to WebSocket",
-  "cutover.spoken.gate": "Gates of {feature} are {gate}",
+  "cutover.spoken.gate": "{feature}: {gate}",
 
   "deliveries.title": "Deliveries per second",
   "deliveries.empty": "No delivery was counted yet.",

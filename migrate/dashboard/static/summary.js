@@ -55,6 +55,13 @@ export function byStack(connections) {
 /** Whether anybody is moved by a flag: of the whole feature, or of a tenant of its own. */
 export const isMoved = ({ percent: whole, tenants }) => whole > 0 || Object.values(tenants ?? {}).some((one) => one > 0);
 
+/** Whether a feature's gates let more users over: open, shut, or unsure (nothing says so, nothing says no). */
+export function gateOf({ gate }) {
+  if (gate?.open) return "open";
+  const states = (gate?.gates ?? []).map((one) => one.state);
+  return states.includes("shut") ? "shut" : "unsure";
+}
+
 /** Who is on what? The flags say it: what is open may be the shadow's, or somebody's who tries SSE out. */
 export function who(connections, cutover) {
   const open = byStack(connections);

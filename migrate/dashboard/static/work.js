@@ -4,9 +4,11 @@ import { $, attribute, chip, element, keyed, lines, set } from "./elements.js";
 import { ago, number, percent, seconds, span } from "./format.js";
 import { progressBar } from "./glance.js";
 import { named, t } from "./strings.js";
-import { done, isRunning, isSettled, jobName, remaining, speed } from "./summary.js";
+import { done, gateOf, isRunning, isSettled, jobName, remaining, speed } from "./summary.js";
 
 const ITEM_TONES = { done: "good", waived: "unknown", open: "plain", failing: "bad" };
+
+const GATE_TONES = { open: "good", unsure: "warn", shut: "bad" };
 
 /** A button that opens an action's dialog; there only while somebody may operate. */
 function actButton(acts, words, name, values) {
@@ -50,7 +52,9 @@ function feature(acts) {
       set(figure, percent(item.percent));
       set(state, item.state ?? "");
       const isOpen = item.gate?.open;
-      gate.show(t(isOpen ? "cutover.gate.open" : "cutover.gate.shut"), isOpen ? "good" : "warn");
+      const stands = gateOf(item);
+      gate.show(t(`cutover.gate.${stands}`), GATE_TONES[stands]);
+      attribute(reasons, "data-tone", GATE_TONES[stands]);
       const words = t("cutover.bar", { feature: item.feature, percent: percent(item.percent) });
       attribute(bar.root, "aria-label", words);
       bar.update(item.percent, words);

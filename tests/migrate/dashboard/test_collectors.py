@@ -251,7 +251,10 @@ def test_phases_open_and_closed(world: World, tmp_path: Path) -> None:
         "next_command": "",
     }]  # fmt: skip
     items = {item["id"]: item for item in second["items"]}
-    assert items["support-told"]["status"] == "open" and "--by NAME" in items["support-told"]["next_command"]
+    assert items["support-told"]["status"] == "open"
+    assert '--by "$USER" --note "…"' in items["support-told"]["next_command"]
+    assert items["clients-updated"]["evidence"].startswith("no file was looked at")
+    assert items["features-moved"]["next_command"].startswith("migrate cutover chat --steps --execute ")
     assert items["deliveries-compared"]["evidence"] == "not compared: runs"
     assert second["closed"] is None and len(third["items"]) > 4
 

@@ -253,11 +253,24 @@ async def test_a_request_that_is_none(here: Running, status: int, body: bytes) -
     assert (answer.status_code, answer.json()["status"]) == (status, status)
 
 
+async def test_a_token_is_checked_without_an_action(here: Running) -> None:
+    headers = {"authorization": f"Bearer {TOKEN}", "origin": here.url.rstrip("/")}
+    right = await here.http.post("/actions/check", headers=headers)
+    assert (right.status_code, right.content, right.headers["cache-control"]) == (204, b"", "no-store")
+    wrong = await here.http.post("/actions/check", headers={**headers, "authorization": f"Bearer {TOKEN}x"})
+    assert wrong.status_code == 401 and wrong.headers["content-type"] == "application/problem+json"
+    assert (
+        await here.http.post("/actions/check", headers={**headers, "origin": "http://a.example"})
+    ).status_code == 403
+    assert (await here.http.get("/actions/check")).status_code == 405
+
+
 async def test_without_a_token_nobody_may_do_anything(tmp_path: Path) -> None:
     async with running(None, tmp_path) as here:
         for token in (TOKEN, "None"):
             answer = await here.act(authorization=f"Bearer {token}")
             assert answer.status_code == 403 and "read-only" in answer.json()["detail"]
+        assert (await here.http.post("/actions/check", headers={"authorization": "Bearer None"})).status_code == 403
         assert (await here.http.get("/state")).json()["read_only"] is True
 
 
