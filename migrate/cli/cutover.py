@@ -13,6 +13,7 @@ from rich.table import Table
 
 from migrate.cli.options import JsonOption, StateDirOption
 from migrate.cli.output import err, out, print_json, reports_errors
+from migrate.cli.shared import said
 from migrate.config import Config, ConfigOption, resolve_config
 from migrate.control.flags import EVERY_TENANT, CutoverFlag, Flags
 from migrate.control.locks import Locks
@@ -109,7 +110,9 @@ def _check(
             f"there is no gate {', '.join(sorted(unknown))}", "the gates: comparison, capture, error-budget, hook"
         )
     if without and not note.strip():
-        raise UsageError("--without-gate needs --note TEXT", "say why; the journal keeps it")
+        raise UsageError('--without-gate needs --note "…"', "say why; the journal keeps it")
+    if note.strip():
+        said("--note", note)
 
 
 def _say(text: str) -> None:

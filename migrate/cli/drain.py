@@ -13,6 +13,7 @@ import typer
 
 from migrate.cli.options import JsonOption, StateDirOption
 from migrate.cli.output import err, out, print_json, reports_errors
+from migrate.cli.shared import said
 from migrate.config import Config, ConfigOption, resolve_config
 from migrate.control.journal import Journal, actor
 from migrate.control.locks import LEASE_S, Locks
@@ -186,7 +187,9 @@ def _check_gate(without: list[str], note: str) -> None:
     if unknown:
         raise UsageError(f"there is no gate {', '.join(unknown)}", f"the gate: {GATE}")
     if without and not note.strip():
-        raise UsageError("--without-gate needs --note TEXT", "say why; the journal keeps it")
+        raise UsageError('--without-gate needs --note "…"', "say why; the journal keeps it")
+    if note.strip():
+        said("--note", note)
 
 
 def _arguments(settings: Config, refuse: bool, without: str, note: str) -> dict[str, Any]:

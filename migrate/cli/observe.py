@@ -10,7 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from migrate.cli.options import StateDirOption
 from migrate.cli.output import err, out, reports_errors
-from migrate.cli.shared import state_table
+from migrate.cli.shared import SIGNATURE, state_table
 from migrate.config import Config, ConfigOption, resolve_config
 from migrate.control.journal import Journal
 from migrate.errors import MigrateError, UsageError
@@ -104,5 +104,5 @@ def _demand_one(settings: Config, names: list[str]) -> None:
             f"no alarm can be made: {settings.path} names neither sse.load_balancer, nor sse.ecs_cluster and "
             "sse.ecs_service, nor sse.table_prefix",
             "name what the service has of these; for another kind of service make alarms on its own metrics, and waive "
-            "the item: migrate phase2 waive alarms --by NAME --note TEXT",
+            f"the item: migrate phase2 waive alarms {SIGNATURE}",
         )

@@ -11,11 +11,12 @@ import typer
 
 from migrate.cli.options import JsonOption, StateDirOption
 from migrate.cli.output import err, out, print_json, reports_errors
-from migrate.cli.shared import state_table, utc_text
+from migrate.cli.shared import SIGNATURE, said, state_table, utc_text
 from migrate.config import Config, ConfigOption, resolve_config
 from migrate.control.journal import Journal
 from migrate.control.table import ControlTable
 from migrate.errors import GateClosedError, UsageError
+from migrate.phases.commands import next_command
 from migrate.phases.model import LANGUAGES, Item, Row, Signature
 from migrate.up.state import DEFAULT_STATE_DIR
 
@@ -112,7 +113,7 @@ def phase_app(phase: int) -> typer.Typer:
     return app
 
 
-def _rows(phase: int, config: Config, source: Path | None) -> tuple[list[Row], ControlTable]:
+def _rows(phase: int, config: Config, source: Path | None) -> tuple[list[Row], ControlTable, Path]:
     from migrate.phases.collect import Collectors, config_digest, gather
     from migrate.phases.items import items_of
     from migrate.phases.judge import judge
@@ -126,7 +127,7 @@ def _rows(phase: int, config: Config, source: Path | None) -> tuple[list[Row], C
     with err.status("gathering evidence"):
         evidence = gather(items_of(phase), Collectors(config, table, root, now))
     signatures = Signatures(table, config.project.name).of(phase)
-    return judge(items_of(phase), evidence, signatures, config_digest(config), now), table
+    return judge(items_of(phase), evidence, signatures, config_digest(config), now), table, root
 
 
 def phase_rows(phase: int, config: Config, table: ControlTable, source: Path) -> dict[str, Any]:
@@ -135,7 +136,11 @@ def phase_rows(phase: int, config: Config, table: ControlTable, source: Path) ->
     from migrate.phases.signatures import Signatures
 
     closed = Signatures(table, config.project.name).closed(phase)
-    items = closed["rows"] if closed else [_as_json(row, config, "en") for row in _rows(phase, config, source)[0]]
+    if closed:
+        items = closed["rows"]
+    else:
+        rows, _, root = _rows(phase, config, source)
+        items = [_as_json(row, config, root, "en") for row in rows]
     said = None if closed is None else {"by": closed["by"], "at": utc_text(closed["at"])}
     return {"phase": phase, "title": PHASES[phase]["en"], "closed": said, "items": items}
 
@@ -146,7 +151,7 @@ def _show(phase: int, config: Config, source: Path | None, language: str, *, as_
     from migrate.phases.signatures import Signatures
     from migrate.phases.texts import text
 
-    rows, table = _rows(phase, config, source)
+    rows, table, root = _rows(phase, config, source)
     closed = Signatures(table, config.project.name).closed(phase)
     if as_json:
         print_json(
@@ -157,23 +162,24 @@ def _show(phase: int, config: Config, source: Path | None, language: str, *, as_
                 "closed": None if closed is None else {"by": closed["by"], "at": utc_text(closed["at"])},
                 "can_close": not blocking(rows),
                 "counts": counts(rows),
-                "items": [_as_json(row, config, language) for row in rows],
+                "items": [_as_json(row, config, root, language) for row in rows],
             }
         )
         return
     out.print(PHASES[phase][language], style="bold")
     if closed is not None:
         out.print(text("closed", language, {"by": closed["by"], "at": utc_text(closed["at"])}))
+    groups = list(dict.fromkeys(row.item.group for row in rows))
     group = None
-    for row in rows:
+    for row in sorted(rows, key=lambda row: groups.index(row.item.group)):
         if row.item.group is not group:
             group = row.item.group
             out.print(f"\n{text(group.value, language)}")
         out.print(f"  {MARKS[row.status.value]} {row.item.title[language]}  ({row.item.id})")
         for line in _said(row, language):
             out.print(f"      {line}")
-        if row.status.value in {"open", "failing"} and row.item.command:
-            out.print(f"      {text('next', language)}: {_command(row.item, config)}")
+        if step := next_command(row, config.path, root):
+            out.print(f"      {text('next', language)}: {step}", markup=False)
     out.print(f"\n{text('counts', language, counts(rows))}")
     if closed is None and not blocking(rows):
         out.print(text("can-close", language, {"phase": phase}))
@@ -197,7 +203,7 @@ def _said(row: Row, language: str) -> list[str]:
     return lines
 
 
-def _as_json(row: Row, config: Config, language: str) -> dict[str, Any]:
+def _as_json(row: Row, config: Config, source: Path, language: str) -> dict[str, Any]:
     evidence, signature = row.evidence, row.signature
     return {
         "id": row.item.id,
@@ -219,7 +225,7 @@ def _as_json(row: Row, config: Config, language: str) -> dict[str, Any]:
         "signature": None
         if signature is None
         else {"kind": signature.kind, "by": signature.by, "note": signature.note, "at": utc_text(signature.at)},
-        "next": _command(row.item, config) if row.status.value in {"open", "failing"} else None,
+        "next": next_command(row, config.path, source) or None,
     }
 
 
@@ -228,13 +234,11 @@ def _say(phase: int, name: str, kind: str, by: str, note: str, config: Config) -
     from migrate.phases.signatures import Signatures
 
     item = _item(phase, name)
-    by, note = by.strip(), note.strip()
-    if not by or not note:
-        raise UsageError("--by and --note must not be empty", "a signature without a name and a word is none")
+    by, note = said("--by", by), said("--note", note)
     if kind == "signed" and item.collector:
         raise UsageError(
             f"{name} is judged by evidence, and no signature replaces that",
-            f"do what it asks for, or say why not: migrate phase{phase} waive {name} --by NAME --note TEXT",
+            f"do what it asks for, or say why not: migrate phase{phase} waive {name} {SIGNATURE}",
         )
     table = state_table(config)
     with Journal(table).record(
@@ -250,6 +254,7 @@ def _withdraw(phase: int, name: str, by: str, config: Config) -> None:
     from migrate.phases.signatures import Signatures
 
     _item(phase, name)
+    by = said("--by", by)
     table = state_table(config)
     with Journal(table).record(f"phase{phase} withdraw", {"item": name, "by": by}):
         Signatures(table, config.project.name).withdraw(phase, name)
@@ -262,9 +267,8 @@ def _close(phase: int, by: str, config: Config, source: Path | None, language: s
     from migrate.phases.signatures import Signatures
     from migrate.phases.texts import text
 
-    if not by.strip():
-        raise UsageError("--by must not be empty", "name who closes the phase")
-    rows, table = _rows(phase, config, source)
+    by = said("--by", by)
+    rows, table, root = _rows(phase, config, source)
     signatures = Signatures(table, config.project.name)
     earlier = signatures.closed(phase - 1) if phase > 1 else {}
     with Journal(table).record(f"phase{phase} close", {"by": by}):
@@ -279,14 +283,15 @@ def _close(phase: int, by: str, config: Config, source: Path | None, language: s
                 text("blocked", language, {"phase": phase, "items": names}),
                 f"migrate phase{phase} shows the next steps",
             )
-        kept = [_as_json(row, config, "en") for row in rows]
-        signatures.close(phase, by.strip(), time.time(), config_digest(config), kept)
+        kept = [_as_json(row, config, root, "en") for row in rows]
+        signatures.close(phase, by, time.time(), config_digest(config), kept)
     err.print(f"phase {phase} is closed")
 
 
 def _reopen(phase: int, by: str, config: Config) -> None:
     from migrate.phases.signatures import Signatures
 
+    by = said("--by", by)
     table = state_table(config)
     with Journal(table).record(f"phase{phase} reopen", {"by": by}):
         Signatures(table, config.project.name).reopen(phase)
@@ -304,10 +309,6 @@ def _item(phase: int, name: str) -> Item:
 
 def _names(items: Sequence[Item]) -> str:
     return ", ".join(item.id for item in items)
-
-
-def _command(item: Item, config: Config) -> str:
-    return item.command.format(config=config.path)
 
 
 def _language(name: str) -> str:

@@ -8,8 +8,26 @@ from pathlib import Path
 
 from migrate.config import Config
 from migrate.control.table import ControlTable
+from migrate.errors import UsageError
 
-__all__ = ["state_table", "utc_text", "write_whole"]
+__all__ = ["SIGNATURE", "said", "state_table", "utc_text", "write_whole"]
+
+SIGNATURE = '--by "$USER" --note "…"'
+"""How printed commands show what a person has to say; not taken as said."""
+_PLACEHOLDERS = frozenset({"NAME", "TEXT", "WHY", "$USER", "…", "..."})
+
+
+def said(option: str, value: str) -> str:
+    """What a person said, trimmed. Raises: UsageError: nothing, or what a printed command has in its place."""
+    value = value.strip()
+    if not value:
+        raise UsageError(f"{option} must not be empty", "a signature without a name and a word is none")
+    if value in _PLACEHOLDERS:
+        raise UsageError(
+            f"{option} is still {value!r}, which only stands for what you say",
+            "write who says it" if option == "--by" else "write what was seen, or why",
+        )
+    return value
 
 
 def state_table(config: Config) -> ControlTable:

@@ -18,7 +18,7 @@ from migrate.control.table import ConditionFailedError, ControlTable
 from migrate.errors import RefusedError
 from sse_service.flags import EVERY_TENANT, PARTITION, Flag, sort_key
 
-__all__ = ["EVERY_TENANT", "CutoverFlag", "Flags", "moved_percents"]
+__all__ = ["EVERY_TENANT", "CutoverFlag", "Flags", "moved_percents", "percents_by_tenant"]
 
 ATTEMPTS = 20
 
@@ -167,13 +167,18 @@ class Flags:
 def moved_percents(table: ControlTable) -> dict[str, float]:
     """Feature -> percentage of those of its users who have moved least: a tenant that lags behind is not moved, and
     where no flag is for everybody, tenants without one have not moved at all."""
+    return {feature: min(percents.values()) for feature, percents in percents_by_tenant(table).items()}
+
+
+def percents_by_tenant(table: ControlTable) -> dict[str, dict[str, float]]:
+    """Feature -> tenant (`*`: those without a flag of their own) -> percentage."""
     found: dict[str, dict[str, float]] = {}
     for item in table.query(PARTITION):
         if not table.is_ours(item):
             continue
         feature, _, tenant = str(item["sk"]).partition("#")
         found.setdefault(feature, {EVERY_TENANT: 0.0})[tenant] = float(item["percent"])
-    return {feature: min(percents.values()) for feature, percents in found.items()}
+    return found
 
 
 def _flag(item: dict[str, Any]) -> CutoverFlag:

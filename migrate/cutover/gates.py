@@ -125,5 +125,5 @@ def demand(gates: Sequence[Gate], without: Sequence[str] = ()) -> None:
     if any(gate.state is State.SHUT for gate in closed):
         raise GateClosedError(f"nobody is moved: {text}", "mend it, then run the command again")
     raise InconclusiveError(
-        f"nobody is moved: {text}", f"run `migrate compare`; or leave the gate out and say why: {names} --note TEXT"
+        f"nobody is moved: {text}", f'run `migrate compare`; or leave the gate out and say why: {names} --note "…"'
     )

@@ -48,7 +48,7 @@ class Moved:
         return RefusedError(
             f"not everybody has moved: {left}; a drain would close their connections and let nobody in again",
             f"finish the cut-over: `migrate cutover {first} --steps --execute`; or drain all the same and say why: "
-            f"`migrate drain start --execute --without-gate {GATE} --note TEXT`",
+            f'`migrate drain start --execute --without-gate {GATE} --note "…"`',
         )
 
     def as_json(self) -> dict[str, Any]:

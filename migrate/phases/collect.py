@@ -22,7 +22,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from migrate.compare.verdicts import StoredVerdict, last_verdict
 from migrate.config import Config
 from migrate.config.parse import as_values
-from migrate.control.flags import moved_percents
+from migrate.control.flags import EVERY_TENANT, moved_percents, percents_by_tenant
 from migrate.control.journal import digest
 from migrate.control.table import ControlTable
 from migrate.errors import MigrateError
@@ -101,10 +101,12 @@ class Collectors:
         return _done("baseline-there", count=sum(one.count for one in read_baseline(path).values()), path=BASELINE)
 
     def gate(self) -> Evidence:
-        for pattern in CI_FILES:
-            for path in sorted(self.source.glob(pattern)):
+        # The code may be below the repository's root, and CI's files are there.
+        top = next((one for one in (self.source, *self.source.parents) if (one / ".git").exists()), self.source)
+        for base in dict.fromkeys((self.source, top)):
+            for path in (path for pattern in CI_FILES for path in sorted(base.glob(pattern))):
                 if path.is_file() and _GATE.search(path.read_text(encoding="utf-8", errors="replace")):
-                    return _done("gate-found", path=str(path.relative_to(self.source)))
+                    return _done("gate-found", path=str(path.relative_to(base)))
         return _open("no-gate")
 
     def new_uses(self) -> Evidence:
@@ -161,14 +163,18 @@ class Collectors:
         if not self.config.features:
             return _open("no-features")
         percent = moved_percents(self.table)
-        left = [
-            f"{one.name} ({percent.get(one.name, 0.0):g} %)"
-            for one in self.config.features
-            if percent.get(one.name, 0.0) < 100
-        ]
+        left = [one.name for one in self.config.features if percent.get(one.name, 0.0) < 100]
         if left:
-            return _open("not-moved", features=", ".join(left))
+            shown = ", ".join(f"{name} ({percent.get(name, 0.0):g} %)" for name in left)
+            return _open("not-moved", features=shown, first=left[0], tenant=self._lagging(left[0]))
         return _done("moved", count=len(self.config.features))
+
+    def _lagging(self, feature: str) -> str:
+        """The tenant that has to move; empty: everybody, or those without a flag of their own."""
+        percents = percents_by_tenant(self.table).get(feature, {})
+        if percents.get(EVERY_TENANT, 0.0) < 100:
+            return ""
+        return next((tenant for tenant, percent in sorted(percents.items()) if percent < 100), "")
 
     def clients(self) -> Evidence:
         return self._uses(

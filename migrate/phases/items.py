@@ -46,7 +46,7 @@ ITEMS: tuple[Item, ...] = (
         _DEV,
         _t("WebSocket connection code identified", "WebSocket接続コードの特定", "WebSocket 연결 코드 식별"),
         "baseline",
-        "migrate scan . --config {config} --baseline .ws-baseline.jsonl --write-baseline",
+        "migrate scan {source} --config {config} --baseline {baseline} --write-baseline",
         "dev1",
     ),
     Item(
@@ -55,7 +55,8 @@ ITEMS: tuple[Item, ...] = (
         _TOOL,
         _t("CI refuses new uses", "CIが新しい利用を拒否する", "CI가 새 사용을 거부함"),
         "gate",
-        "migrate scan . --baseline .ws-baseline.jsonl --fail-on-new",
+        "let CI run `migrate scan . --baseline .ws-baseline.jsonl --fail-on-new`, as docs/examples/ci-scan.yml does: "
+        "copy it to .github/workflows/ there",
     ),
     Item(
         "no-new-uses",
@@ -63,7 +64,7 @@ ITEMS: tuple[Item, ...] = (
         _TOOL,
         _t("No use that the baseline does not know", "ベースラインにない利用がない", "기준선에 없는 사용이 없음"),
         "new_uses",
-        "migrate scan . --config {config} --baseline .ws-baseline.jsonl --fail-on-new",
+        "migrate scan {source} --config {config} --baseline {baseline} --fail-on-new",
     ),
     Item(
         "sse-implemented",
@@ -93,7 +94,7 @@ ITEMS: tuple[Item, ...] = (
         _TOOL,
         _t("Every feature is moved, for everybody", "すべての機能を全員分移した", "모든 기능이 모두에게 이전됨"),
         "flags",
-        "migrate cutover FEATURE --percent 100 --config {config}",
+        "migrate cutover {feature} --steps --execute --config {config}",
     ),
     Item(
         "clients-updated",
@@ -101,7 +102,7 @@ ITEMS: tuple[Item, ...] = (
         _DEV,
         _t("Clients updated", "クライアント側の更新", "클라이언트 업데이트"),
         "clients",
-        "migrate codemod .",
+        "migrate codemod {source} --config {config} --write",
         "dev3",
     ),
     Item(
@@ -110,7 +111,7 @@ ITEMS: tuple[Item, ...] = (
         _DEV,
         _t("Error handling reviewed", "エラーハンドリングの見直し", "오류 처리 재검토"),
         "",
-        "migrate phase2 sign errors-reviewed --by NAME --note TEXT --config {config}",
+        'migrate phase2 sign errors-reviewed --by "$USER" --note "…" --config {config}',
         "dev4",
     ),
     Item(
@@ -121,7 +122,7 @@ ITEMS: tuple[Item, ...] = (
             "Reconnect logic removed (SSE does it)", "再接続ロジックの削除（SSEは自動）", "재연결 로직 제거(SSE는 자동)"
         ),
         "reconnects",
-        "migrate codemod .",
+        "migrate codemod {source} --config {config} --write",
         "dev5",
     ),
     Item(
@@ -130,7 +131,7 @@ ITEMS: tuple[Item, ...] = (
         _DEV,
         _t("Tests updated", "テストコードの更新", "테스트 코드 업데이트"),
         "tests",
-        "migrate scan . --tests",
+        "migrate scan {source} --config {config} --tests",
         "dev6",
     ),
     Item(
@@ -139,7 +140,7 @@ ITEMS: tuple[Item, ...] = (
         _DEV,
         _t("Documentation updated", "ドキュメントの更新", "문서 업데이트"),
         "",
-        "migrate phase2 sign docs-updated --by NAME --note TEXT --config {config}",
+        'migrate phase2 sign docs-updated --by "$USER" --note "…" --config {config}',
         "dev7",
     ),
     Item(
@@ -175,7 +176,7 @@ ITEMS: tuple[Item, ...] = (
         _OPS,
         _t("Support team told", "サポートチームへの通知", "지원팀 통지"),
         "",
-        "migrate phase2 sign support-told --by NAME --note TEXT --config {config}",
+        'migrate phase2 sign support-told --by "$USER" --note "…" --config {config}',
         "ops4",
     ),
     Item(
@@ -238,7 +239,7 @@ ITEMS: tuple[Item, ...] = (
         _TOOL,
         _t("Nobody uses the old stack any more", "旧スタックの利用がない", "기존 스택을 아무도 사용하지 않음"),
         "traffic",
-        "migrate drain start --config {config}",
+        "migrate drain start --execute --config {config}",
     ),
     Item(
         "tables-swept",

@@ -47,7 +47,7 @@ class Item:
         row: its row of the document (dev1 ... dev7, infra1 ... infra5, ops1 ... ops4), or empty when it is ours.
         title: by language.
         collector: name of what gathers its evidence; empty: only a person can know, and signs.
-        command: the next step, a template of the configuration file's path as `{config}`.
+        command: the next step, a template (`migrate.phases.commands` says of what).
         stale_after_s: age at which its evidence (or signature) counts no more; 0: never.
     """
 

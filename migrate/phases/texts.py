@@ -29,9 +29,9 @@ TEXTS: dict[str, dict[str, str]] = {
         "완료 {done}, 미완료 {open}, 실패 {failing}, 면제 {waived}",
     ),
     "can-close": _t(
-        "nothing is in the way of closing this phase: migrate phase{phase} close --by NAME",
-        "このフェーズは完了にできます: migrate phase{phase} close --by 名前",
-        "이 단계를 종료할 수 있습니다: migrate phase{phase} close --by 이름",
+        'nothing is in the way of closing this phase: migrate phase{phase} close --by "$USER"',
+        'このフェーズは完了にできます: migrate phase{phase} close --by "$USER"',
+        '이 단계를 종료할 수 있습니다: migrate phase{phase} close --by "$USER"',
     ),
     "signed": _t("signed by {by}, {at}: {note}", "{by} が署名（{at}）: {note}", "{by} 서명({at}): {note}"),
     "waived-by": _t("waived by {by}, {at}: {note}", "{by} が免除（{at}）: {note}", "{by} 면제({at}): {note}"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import shutil
 import string
 import time
 from collections.abc import Iterator
@@ -222,6 +224,15 @@ def test_other_languages(project: Rehearsed, lang: str, title: str) -> None:
         (["phase2", "--lang", "fr"], "there is no language 'fr'"),
         (["phase2", "sign", "suport-told", "--by", "Ann", "--note", "x"], "has no item 'suport-told'"),
         (["phase2", "sign", "support-told", "--by", " ", "--note", "x"], "must not be empty"),
+        (["phase2", "sign", "support-told", "--by", "NAME", "--note", "x"], "--by is still 'NAME'"),
+        (["phase2", "sign", "support-told", "--by", "Ann", "--note", "TEXT"], "--note is still 'TEXT'"),
+        (["phase2", "sign", "support-told", "--by", "Ann", "--note", "…"], "--note is still '…'"),
+        (["phase2", "waive", "alarms", "--by", "Ann", "--note", "..."], "--note is still '...'"),
+        (["phase2", "withdraw", "alarms", "--by", "NAME"], "--by is still 'NAME'"),
+        (["phase1", "close", "--by", "NAME"], "--by is still 'NAME'"),
+        (["phase1", "reopen", "--by", "$USER"], "--by is still '$USER'"),
+        (["cutover", "chat", "--percent", "1", "--without-gate", "hook", "--note", "TEXT"], "--note is still 'TEXT'"),
+        (["drain", "start", "--without-gate", "features", "--note", "TEXT"], "--note is still 'TEXT'"),
         (["phase2", "sign", "clients-updated", "--by", "Ann", "--note", "x"], "is judged by evidence"),
         (["phase2", "--source", "nowhere"], "there is no directory"),
     ],
@@ -230,6 +241,43 @@ def test_a_mistake_is_one_clear_error(project: Rehearsed, arguments: list[str], 
     done = project.migrate(*arguments)
     assert done.exit_code == 2
     assert says in done.stderr
+
+
+@pytest.mark.parametrize("where", [".", "code", "/my code"])
+def test_the_next_commands_of_phase_1_make_it_done(
+    project: Rehearsed, where: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """MG13: pasted as they are printed, wherever the code is; what CI runs is found at the repository's root."""
+    folder = tmp_path_factory.mktemp("other") / where[1:] if where.startswith("/") else project.folder / where
+    folder.mkdir(exist_ok=True)
+    (folder / "app.js").write_text("new WebSocket('wss://abc.execute-api.eu-west-1.amazonaws.com/prod')\n")
+    more = () if where == "." else ("--source", str(folder))
+    items = project.items(1, *more)
+    assert items["no-new-uses"]["next"] == items["uses-found"]["next"]
+    command, *arguments = shlex.split(items["uses-found"]["next"])
+    assert command == "migrate" and str(project.folder) not in " ".join(arguments[:2])
+    assert CliRunner().invoke(app, arguments).exit_code == 0
+    assert "examples/ci-scan.yml" in items["gate-in-ci"]["next"]
+    root = folder if where == "." else folder.parent
+    (root / ".git").mkdir()
+    (root / ".github" / "workflows").mkdir(parents=True)
+    shutil.copy(Path(__file__).parents[3] / "docs" / "examples" / "ci-scan.yml", root / ".github" / "workflows")
+    items = project.items(1, *more)
+    assert {items[name]["status"] for name in ("uses-found", "gate-in-ci", "no-new-uses")} == {"done"}
+
+
+def test_the_next_cutover_is_of_a_feature_that_is_not_moved(project: Rehearsed) -> None:
+    assert project.items(2)["features-moved"]["next"].startswith("migrate cutover chat --steps --execute --config ")
+    project.table.ensure()
+    for sk, percent in (("chat#*", 100), ("runs#*", 100), ("runs#slow", 10)):
+        project.table.put({"pk": "flags", "sk": sk, "percent": percent, "epoch": 1, "salt": "s"})
+    step = project.items(2)["features-moved"]["next"]
+    assert step.startswith("migrate cutover runs --tenant slow --steps --execute ")
+
+
+def test_each_group_has_one_heading(project: Rehearsed) -> None:
+    shown = project.migrate("phase2").stdout.splitlines()
+    assert [shown.count(name) for name in ("Developers", "Toolkit", "Operations")] == [1, 1, 1]
 
 
 def test_one_tenant_that_has_moved_does_not_speak_for_the_others(project: Rehearsed) -> None:
