@@ -33,6 +33,10 @@ __all__ = ["compare"]
 DEFAULT_MESSAGES = 200
 DEFAULT_RATE = 20.0
 PROBE_MIN_SAMPLES = 50
+NOT_STORED = (
+    "a probe's verdict opens no gate; a cut-over needs one over recorded traffic: `migrate shadow start` records, "
+    "then `migrate compare` stores it"
+)
 
 
 class EngineName(StrEnum):
@@ -175,9 +179,10 @@ def _by_probe(
     thresholds = Thresholds(min_samples=min_samples or PROBE_MIN_SAMPLES)
     report = compare_capture(capture, thresholds, own_only=own_only, limit=limit)
     if json:
-        print_json(as_json(report))
+        print_json({**as_json(report), "stored": False, "not_stored_because": NOT_STORED})
     else:
         print_report(report, out)
+        err.print(f"note: not stored: {NOT_STORED}")
     return int(report.verdict.exit_code)
 
 

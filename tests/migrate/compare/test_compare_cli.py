@@ -67,11 +67,14 @@ def test_verdicts(tmp_path: Path) -> None:
         report = json.loads(out)
         assert report["verdict"] == "pass"
         assert report["matched"] == report["pairs"] == 240
+        assert (report["stored"], "migrate shadow start" in report["not_stored_because"]) == (False, True)
         assert report["directions"]["rest->websocket"]["latency_ms"]["samples"] == 120
         assert 0 < report["stacks"]["sse"]["loss_rate_upper"] < 0.06
         records = tmp_path / "records" / report["run_id"]
-        code, out, _ = run(tmp_path, "--records", str(records))
+        code, out, err = run(tmp_path, "--records", str(records))
         assert code == 0
+        assert "note: not stored: " in err
+        assert "`migrate shadow start`" in err
         assert out.startswith("PASS  all 240 deliveries of 60 messages matched")
 
         code, out, _ = run(tmp_path, "--messages", "10", "--rate", "200")
