@@ -226,6 +226,22 @@ async def test_every_section_shows_what_came(page: Page, server: Dashboard) -> N
     await expect(page.locator("#sources tr", has_text="cloudwatch")).to_contain_text("away")
 
 
+async def test_the_journal_tells_times_and_digests_for_people(page: Page, server: Dashboard) -> None:
+    at = await page.evaluate("new Date().setHours(12, 0, 0, 0) / 1000")
+    said = {"window": [at, at + 20.5], "since": at, "digest": "0a" * 32, "run": {"started_at": at}, "percent": 1e9 + 1}
+    server.sections["journal"] = [entry(1, arguments=said)]
+    await show(page, server)
+    clock = await page.evaluate(
+        "both => both.map(at => new Date(at * 1000).toLocaleTimeString('en', { hourCycle: 'h23', hour: '2-digit', "
+        "minute: '2-digit', second: '2-digit' }))",
+        [at, at + 20.5],
+    )
+    await expect(page.locator("#journal td.any.code")).to_have_text(
+        f"window={clock[0]} – {clock[1]} since={clock[0]} digest=0a0a0a0a0a0a "
+        f'run={{"started_at":"{clock[0]}"}} percent=1000000001'
+    )
+
+
 async def test_before_anything_is_known_it_says_so(page: Page, server: Dashboard) -> None:
     server.sections = nothing()
     await show(page, server)
@@ -461,7 +477,7 @@ async def test_an_action_is_tried_first_and_confirmed_by_name(page: Page, server
         "stderr": "nothing was done: --execute does it\n",
     }  # fmt: skip
     await show(page, server)
-    await page.get_by_role("button", name="Move users of chat").click()
+    await page.get_by_role("button", name="Move… users of chat").click()
     # Who has not said the token is asked for it, and then where he wanted to be.
     await page.locator("#operator-token").fill(TOKEN)
     await page.keyboard.press("Enter")
@@ -559,6 +575,8 @@ async def test_a_roll_back_says_in_words_what_it_does(page: Page, server: Dashbo
 
 async def test_actions_that_are_refused_or_run_on(page: Page, server: Dashboard) -> None:
     server.answers["rollback", False] = {"exit_code": 5, "stdout": None, "stderr": "error: kim@ops-1 holds the lock\n"}
+    server.sections["jobs"].pop()
+    server.sections["sources"][3].update(state="ok", why="run r1 is running")
     server.answers["sweep-stop", True] = {"exit_code": None, "running": True, "stdout": None, "stderr": ""}
     server.answers["shadow-kill", True] = {"exit_code": 3, "stdout": None, "stderr": "error: no\n"}
     await show(page, server)
@@ -602,7 +620,7 @@ async def test_actions_that_are_refused_or_run_on(page: Page, server: Dashboard)
             await expect(page.locator("#act-reason")).not_to_be_visible()
         await page.keyboard.press("Escape")
     for name, word, outcome in (
-        ("Stop the sweep", "sweep", "It has begun and goes on: watch it among the jobs."),
+        ("Stop… Sweep", "sweep", "It has begun and goes on: watch it among the jobs."),
         ("Kill shadow…", "shadow", "Not done (a gate is shut, exit code 3)."),
         ("Start drain…", "drain", "Done."),
     ):
@@ -612,7 +630,7 @@ async def test_actions_that_are_refused_or_run_on(page: Page, server: Dashboard)
         await page.keyboard.press("Enter")
         await expect(act.locator(".outcome")).to_have_text(outcome)
         await act.get_by_role("button", name="Close").click()
-    await page.get_by_role("button", name="Throttle the sweep").click()
+    await page.get_by_role("button", name="Throttle… Sweep").click()
     await page.locator("#act-delete_per_s").fill("12.5")
     await page.locator("#act-paused").check()
     await page.locator("#act-try").click()
@@ -630,6 +648,7 @@ async def test_actions_that_are_refused_or_run_on(page: Page, server: Dashboard)
 
 
 async def test_the_token_is_in_memory_and_nowhere_else(page: Page, server: Dashboard) -> None:
+    server.sections["jobs"].pop()
     await show(page, server)
     await sign_in(page)
     await page.get_by_role("button", name="Start drain…").click()
@@ -686,7 +705,7 @@ async def test_the_real_server_and_the_page_agree(page: Page) -> None:
         assert {row["name"] for row in told["sources"]} == set(names)
         await check(page)
         await sign_in(page)
-        await page.get_by_role("button", name="Stop the sweep").click()
+        await page.get_by_role("button", name="Stop… Sweep").click()
         await expect(page.locator("#act .outcome")).to_have_text("Dry run: this is what would be done.")
         await page.keyboard.type("sweep")
         await page.keyboard.press("Enter")
@@ -713,7 +732,7 @@ async def test_names_roles_and_contrast_in_every_state(page: Page, server: Dashb
         ("table", "What was done, newest first"),
         ("progressbar", "25 % of the users of chat are on SSE"),
         ("combobox", "Kind"),
-        ("button", "Roll presence back to WebSocket"),
+        ("button", "Roll back… presence to WebSocket"),
     ):
         await expect(page.get_by_role(role, name=name, exact=True)).to_have_count(1)  # type: ignore[arg-type]
     await check(page)
@@ -729,7 +748,7 @@ async def test_names_roles_and_contrast_in_every_state(page: Page, server: Dashb
     await check(page)
     await page.locator("#operator-token").fill(TOKEN)
     await page.keyboard.press("Enter")
-    await page.get_by_role("button", name="Roll presence back").click()
+    await page.get_by_role("button", name="Roll back… presence").click()
     await expect(page.locator("#act-word")).to_be_focused()
     await check(page)
     await page.keyboard.press("Escape")
@@ -737,6 +756,60 @@ async def test_names_roles_and_contrast_in_every_state(page: Page, server: Dashb
     await server.cut()
     await expect(page.locator("#away")).to_be_visible()
     await check(page)
+
+
+async def test_a_name_contains_the_words_that_are_seen(page: Page, server: Dashboard) -> None:
+    """WCAG 2.2, 2.5.3: who speaks to a computer says what can be read."""
+    server.sections["sources"][3]["state"] = "ok"
+    await show(page, server)
+    await page.locator("#phases .next button:visible").first.click()
+    named = await page.locator("button[aria-label], a[aria-label], summary[aria-label]").evaluate_all(
+        "all => all.map(one => [one.getAttribute('aria-label'), one.textContent])"
+    )
+    assert len(named) > 6
+    assert [pair for pair in named if pair[1] not in pair[0]] == []
+
+
+async def test_operator_buttons_are_there_where_they_make_sense(page: Page, server: Dashboard) -> None:
+    """No shadow: nothing to pause or kill; nobody moved: no drain, and why; no drain: nothing to pause or undo."""
+    told = sample()
+    server.sections["jobs"] = []
+    server.sections["cutover"] = [told["cutover"][1]]
+    await show(page, server)
+    more = page.locator("#jobs-more")
+    start = more.get_by_role("button", name="Start drain…")
+    await expect(start).to_be_disabled()
+    await expect(start).to_have_accessible_description(
+        "No drain yet: nobody has been moved, so there is nowhere to send clients."
+    )
+    await expect(more.locator("button:visible")).to_have_text(["Start drain…"])
+    await expect(page.locator("#jobs button")).to_have_count(0)
+    await server.update("cutover", told["cutover"])
+    await expect(start).to_be_enabled()
+    await expect(page.locator("#drain-why")).not_to_be_visible()
+    for why, buttons in (
+        ("run r1 is running, 0 s behind, 4 subscribers", ["Start drain…", "Pause shadow…", "Kill shadow…"]),
+        ("run r1 is paused, 0 s behind, 4 subscribers", ["Start drain…", "Resume shadow…", "Kill shadow…"]),
+    ):
+        await server.update("sources", [{"name": "shadow", "state": "ok", "why": why, "at": time.time()}])
+        await expect(more.locator("button:visible")).to_have_text(buttons)
+    await server.update("sources", [{"name": "shadow", "state": "away", "why": "no answer", "at": time.time()}])
+    await expect(more.locator("button:visible")).to_have_count(4)
+    for status, buttons in (
+        ("draining", ["Pause…", "Undo…"]),
+        ("stopped", ["Resume…", "Undo…"]),
+        ("drained", ["Undo…"]),
+        ("undone", []),
+    ):
+        await server.update("jobs", [{**told["jobs"][1], "status": status}])
+        await expect(page.locator("#jobs button:visible")).to_have_text(buttons)
+        if status in ("draining", "stopped"):
+            await expect(start).to_be_disabled()
+            await expect(start).to_have_accessible_description(
+                "A drain is there already: it can be paused, resumed or undone above."
+            )
+        else:
+            await expect(start).to_be_enabled()
 
 
 async def test_by_keyboard_alone(page: Page, server: Dashboard) -> None:
@@ -780,7 +853,7 @@ async def test_focus_and_what_is_open_outlive_updates(page: Page, server: Dashbo
     """What is being used is not taken away by what arrives."""
     await show(page, server)
     await page.locator("#phases summary").nth(2).click()
-    button = page.get_by_role("button", name="Roll presence back")
+    button = page.get_by_role("button", name="Roll back… presence")
     await button.focus()
     told = sample()
     told["cutover"][0]["percent"] = 50.0

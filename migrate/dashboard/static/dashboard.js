@@ -44,6 +44,7 @@ function sayGates({ sections: { cutover } }) {
 }
 
 const mismatches = makeMismatches(store);
+const jobs = makeJobs(acts);
 
 // By section, what draws it; a part that fails says so in its own place and leaves the others alone.
 const parts = {
@@ -55,11 +56,11 @@ const parts = {
   comparison: [makeComparison(), glance.loss, sayVerdicts, mismatches],
   mismatches: [mismatches],
   latency: [makeLatency()],
-  cutover: [makeCutover(acts), glance.who, sayGates],
+  cutover: [makeCutover(acts), glance.who, sayGates, jobs.more],
   phases: [makePhases(), glance.next],
-  jobs: [makeJobs(acts), glance.running],
+  jobs: [jobs.jobs, jobs.more, glance.running],
   journal: [journal.render],
-  sources: [makeSources(), glance.sources],
+  sources: [makeSources(), glance.sources, jobs.more],
 };
 
 function drawPage({ readOnly, project }) {

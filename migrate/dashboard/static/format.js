@@ -72,6 +72,26 @@ export function span(value) {
   return value < 172_800 ? `${TENTHS.format(value / 3600)} h` : `${Math.round(value / 86_400)} d`;
 }
 
+const TIMES = /(?:^|_)(?:at|since|until|from|to|window|time|when|deadline|expires|began|started|ended)$/;
+const DIGEST = /^[0-9a-f]{64}$/;
+// 2001 to 2096: a count so high under such a name is no count.
+const isEpoch = (value) => isNumber(value) && value > 1e9 && value < 4e9;
+
+/** As people read it, by its name: epoch seconds as a time of day, a digest as its beginning. */
+function readable(value, name) {
+  if (Array.isArray(value)) {
+    if (value.length === 2 && TIMES.test(name) && value.every(isEpoch)) return value.map(clock).join(" – ");
+    return value.map((one) => readable(one, name));
+  }
+  if (TIMES.test(name) && isEpoch(value)) return clock(value);
+  if (typeof value === "string" && DIGEST.test(value)) return value.slice(0, 12);
+  if (value === null || typeof value !== "object") return value;
+  return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, readable(one, key)]));
+}
+
+/** The arguments of an action in one line; see `brief`. */
+export const told = (value) => brief(readable(value, ""));
+
 /** A value of JSON in one line: names bare, text as it is. */
 export function brief(value) {
   if (value === null || value === undefined) return "–";

@@ -1,7 +1,7 @@
 // Connections, comparison, journal and sources: tables. until phase 3
 
 import { $, Table, attribute, chip, set } from "./elements.js";
-import { ago, brief, clock, number, seconds, share } from "./format.js";
+import { ago, brief, clock, number, seconds, share, told } from "./format.js";
 import { stackBar } from "./glance.js";
 import { named, t } from "./strings.js";
 import { STACKS, byStack } from "./summary.js";
@@ -99,7 +99,7 @@ export function makeJournal() {
     { label: t("journal.at"), kind: "time", text: ([, entry]) => clock(entry.at) },
     { label: t("journal.actor"), kind: "any", text: ([, entry]) => brief(entry.actor) },
     { label: t("journal.action"), header: true, text: ([, entry]) => brief(entry.action) },
-    { label: t("journal.arguments"), kind: "any code", text: ([, entry]) => brief(entry.arguments) || "–" },
+    { label: t("journal.arguments"), kind: "any code", text: ([, entry]) => told(entry.arguments) || "–" },
     chipped(t("journal.outcome"), ([, entry]) => brief(entry.outcome), ([, entry]) => OUTCOMES[entry.outcome] ?? "unknown"),
     { label: t("journal.digest"), kind: "code digest", text: ([, entry]) => String(entry.digest ?? "").slice(0, 12) || "–" },
   ]);

@@ -4,7 +4,7 @@ import { $, attribute, chip, element, keyed, lines, set } from "./elements.js";
 import { ago, number, percent, seconds, span } from "./format.js";
 import { progressBar } from "./glance.js";
 import { named, t } from "./strings.js";
-import { done, gateOf, isRunning, isSettled, jobName, remaining, speed } from "./summary.js";
+import { done, gateOf, isMoved, isRunning, isSettled, jobName, remaining, speed } from "./summary.js";
 
 const ITEM_TONES = { done: "good", waived: "unknown", open: "plain", failing: "bad" };
 
@@ -108,7 +108,9 @@ function job(acts, { kind, id }) {
   let shown = {};
   const values = () => ({ table: shown.table, paused: shown.status === "paused" });
   const buttons = (JOB_ACTS[kind] ?? []).map((one) => [one, actButton(acts, t(`act.short.${one}`), one, values)]);
-  for (const [one, button] of buttons) button.setAttribute("aria-label", t(`act.${one}`));
+  // The visible words come first in the name: who speaks to a computer says what can be read (WCAG 2.2, 2.5.3).
+  const spoken = (one) => t("jobs.act.name", { act: t(`act.short.${one}`), job: jobName({ kind }) });
+  for (const [one, button] of buttons) button.setAttribute("aria-label", spoken(one));
   const root = element(
     "li",
     { class: "card" },
@@ -154,12 +156,44 @@ export function makeJobs(acts) {
   const holder = $("jobs");
   const empty = $("jobs-empty");
   const more = $("jobs-more");
-  for (const name of ["drain-start", "shadow-pause", "shadow-resume", "shadow-kill"])
-    more.append(actButton(acts, t(`act.short.${name}`), name, () => ({})));
-  return ({ sections: { jobs } }) => {
-    empty.hidden = Boolean(jobs?.length);
-    keyed(holder, jobs ?? [], (one) => `${one.kind} ${one.id}`, (one) => job(acts, one));
+  const named_ = (name) => actButton(acts, t(`act.short.${name}`), name, () => ({}));
+  const start = named_("drain-start");
+  const shadow = Object.fromEntries(["shadow-pause", "shadow-resume", "shadow-kill"].map((name) => [name, named_(name)]));
+  const why = element("p", { class: "quiet", id: "drain-why" });
+  more.append(start, ...Object.values(shadow), why);
+  return {
+    jobs({ sections: { jobs } }) {
+      empty.hidden = Boolean(jobs?.length);
+      keyed(holder, jobs ?? [], (one) => `${one.kind} ${one.id}`, (one) => job(acts, one));
+    },
+    /** What else can be done, and why not. */
+    more({ sections: { cutover, jobs, sources } }) {
+      const reason = noDrain(cutover, jobs);
+      start.disabled = Boolean(reason);
+      attribute(start, "aria-describedby", reason ? "drain-why" : null);
+      why.hidden = !reason;
+      set(why, reason);
+      const can = shadowActs(sources);
+      for (const [name, button] of Object.entries(shadow)) button.hidden = !can.includes(name);
+    },
   };
+}
+
+/** Why no drain can be begun now; empty: it can, as far as the page knows. */
+function noDrain(cutover, jobs) {
+  const drain = (jobs ?? []).find((one) => one.kind === "drain");
+  if (drain && (isRunning(drain) || ["stopped", "interrupted"].includes(drain.status))) return t("drain.under-way");
+  return cutover?.length && !cutover.some(isMoved) ? t("drain.nobody-moved") : "";
+}
+
+/** What can be done with the shadow: nothing while none is on. */
+function shadowActs(sources) {
+  const shadow = (sources ?? []).find((one) => one.name === "shadow");
+  if (!shadow || shadow.state === "absent") return [];
+  // Why it is away may hide how it stands: then both are offered.
+  const stands = /\bis (running|paused|stopping)\b/.exec(shadow.why ?? "")?.[1];
+  const offered = { running: ["shadow-pause"], paused: ["shadow-resume"], stopping: [] }[stands] ?? ["shadow-pause", "shadow-resume"];
+  return [...offered, "shadow-kill"];
 }
 
 function item() {
@@ -171,15 +205,19 @@ function item() {
   const command = element("code");
   const copy = element("button", { type: "button", text: t("phases.copy") });
   const next = element("p", { class: "next" }, command, copy);
+  const say = (words) => {
+    set(copy, words);
+    attribute(copy, "aria-label", t("phases.copy.name", { copy: words, title: title.textContent }));
+  };
   copy.addEventListener("click", async () => {
     try {
       await navigator.clipboard.writeText(command.textContent);
-      set(copy, t("phases.copied"));
+      say(t("phases.copied"));
     } catch {
       getSelection()?.selectAllChildren(command);
-      set(copy, t("phases.copy.failed"));
+      say(t("phases.copy.failed"));
     }
-    setTimeout(() => set(copy, t("phases.copy")), 2500);
+    setTimeout(() => say(t("phases.copy")), 2500);
   });
   const what = element("p", { class: "row" }, title, stale.root);
   const root = element("li", {}, status.root, element("div", {}, what, evidence, next));
@@ -193,7 +231,7 @@ function item() {
       set(evidence, [one.evidence, seen].filter(Boolean).join(" · "));
       next.hidden = !one.next_command || isSettled(one);
       set(command, one.next_command ?? "");
-      attribute(copy, "aria-label", t("phases.copy.name", { title: one.title }));
+      say(copy.textContent);
     },
   };
 }

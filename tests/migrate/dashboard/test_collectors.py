@@ -144,6 +144,17 @@ def test_the_journal_is_read_on_from_where_it_was(world: World) -> None:
     assert shown["outcome"] == "done"
 
 
+def test_a_digest_is_no_secret_and_a_secret_is_no_digest(world: World) -> None:
+    sum_, other = "0a" * 32, "Zx9" * 16
+    with Journal(world.table).record("apply", {"digest": sum_, "plan": sum_, "note": other, "key_digest": other}) as it:
+        it.note(report_digest=sum_, digests=[sum_])
+    [item] = JournalTail(world.clients).look().items["journal"]
+    assert item["arguments"] == {
+        "digest": sum_, "plan": "[redacted]", "note": "[redacted]", "key_digest": "[redacted]",
+    }  # fmt: skip
+    assert item["facts"] == {"report_digest": sum_, "digests": [sum_]}
+
+
 def test_the_newest_entries_and_no_more(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(RINGS, "journal", 5)
     journal = Journal(world.table)
