@@ -52,14 +52,20 @@ def status(state_dir: StateDirOption = DEFAULT_STATE_DIR, json_: JsonOption = Fa
 
 
 def bridge_view(state: StateDir) -> dict[str, Any]:
-    """The bridge's counters, and whether it is held down."""
+    """The bridge's counters, and whether it is held down.
+
+    The counters are those of the process named: one that has just been started has none yet, whatever the one before
+    it left in the file. Of a bridge that is down they are the last one's.
+    """
     try:
         counters = json.loads(state.bridge_status.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         counters = {}
     up = state.read_up() or {}
     pid = up.get("pids", {}).get("bridge")
-    live = pid is not None and counters.get("pid") == pid and counters.get("live")
+    if pid is not None and counters.get("pid") != pid:
+        counters = {}
+    live = pid is not None and counters.get("live")
     known = "held" if state.bridge_held.exists() else "running" if live else "starting"
     return {**counters, "state": known, "pid": pid}
 

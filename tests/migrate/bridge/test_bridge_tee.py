@@ -33,6 +33,7 @@ class World:
     state: StateDir
     tee: TeeState
     on: set[str]
+    up: dict[str, Any]
 
     def migrate(self, *arguments: str) -> Result:
         return CliRunner().invoke(app, [*arguments, "--state-dir", str(self.state.path)])
@@ -48,7 +49,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     state.configs.mkdir()
     settings = Settings(project=Project(name="p", state_table="state"), api=Api(id="abc", stage="prod", region=REGION))
     (state.configs / f"{STACK}.toml").write_text(to_toml(settings), encoding="utf-8")
-    up = {"status": "ready", "pids": {"bridge": 4711}, "env": {}}
+    up: dict[str, Any] = {"status": "ready", "pids": {"bridge": 4711}, "env": {}}
     monkeypatch.setattr(StateDir, "running", lambda _: up)
     monkeypatch.setattr(StateDir, "read_up", lambda _: up)
     state.bridge_status.write_text(json.dumps({"pid": 4711, "live": True, "to_sse": 9}), encoding="utf-8")
@@ -67,7 +68,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     with mock_aws():
         table = ControlTable(boto3.client("dynamodb", REGION), "state", "p")
         table.ensure()
-        found = World(state, TeeState(table, "abc"), on)
+        found = World(state, TeeState(table, "abc"), on, up)
         found.tee.add("bridge", "https://queue")
         yield found
 
@@ -102,3 +103,19 @@ def test_a_bridge_that_does_not_read_the_tee_gets_nothing(world: World) -> None:
     assert world.migrate("bridge", "start").exit_code == 0
     assert [one.name for one in world.tee.consumers()] == ["bridge"]
     assert world.migrate("bridge", "status").exit_code == 0
+
+
+def test_counters_are_those_of_the_process_named(world: World) -> None:
+    """Right after a kill -9 the file is still the dead one's: nothing of it is the new one's since its start."""
+    view = json.loads(world.migrate("bridge", "status", "--json").stdout)
+    assert (view["state"], view["to_sse"]) == ("running", 9)
+    world.state.bridge_status.write_text(json.dumps({"pid": 4710, "live": True, "to_sse": 77}), encoding="utf-8")
+    view = json.loads(world.migrate("bridge", "status", "--json").stdout)
+    assert (view["state"], view["pid"], "to_sse" in view) == ("starting", 4711, False)
+    said = world.migrate("bridge", "status").stdout
+    assert "starting (pid 4711), since its start" in said
+    assert "77" not in said
+    world.up["pids"] = {}
+    said = world.migrate("bridge", "status").stdout
+    assert "of the one that has ended" in said
+    assert "77" in said
