@@ -242,6 +242,29 @@ async def test_the_journal_tells_times_and_digests_for_people(page: Page, server
     )
 
 
+async def test_one_burst_leaves_the_rest_to_be_seen(page: Page, server: Dashboard) -> None:
+    """The axis is the usual traffic's; what towers over it is cut, and says how high it is. A plateau is no burst."""
+    told = deliveries()
+    for point in told["series"][60:64]:
+        point.update(legacy=500, sse=480)
+    server.sections["deliveries"] = told
+    await show(page, server)
+    plot = page.locator("#deliveries .plot")
+    await expect(plot.locator(".scale span").first).to_have_text("100")
+    await expect(plot.locator(".peak")).to_have_text("peak 500/s, cut off here")
+    box, drawn = await plot.locator(".peak").bounding_box(), await plot.locator("svg").bounding_box()
+    assert box and drawn
+    at = (box["x"] + box["width"] if await plot.locator(".peak[data-side=left]").count() else box["x"]) - drawn["x"]
+    assert abs(at / drawn["width"] - 0.5) < 0.03
+    assert "and 500" in (await plot.locator("svg").get_attribute("aria-label") or "")
+    await shot(page, "dashboard-burst.png")
+    for point in told["series"][60:90]:
+        point.update(legacy=500, sse=480)
+    await server.update("deliveries", told)
+    await expect(plot.locator(".scale span").first).to_have_text("500")
+    await expect(plot.locator(".peak")).not_to_be_visible()
+
+
 async def test_before_anything_is_known_it_says_so(page: Page, server: Dashboard) -> None:
     server.sections = nothing()
     await show(page, server)

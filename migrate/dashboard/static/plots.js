@@ -12,12 +12,26 @@ const LINES = [...SIDES, "shadow"];
 const SPAN_S = 120;
 // Two missed seconds are a gap in what is known, and drawn as one.
 const GAP_S = 2.5;
+const USUAL = 0.9;
+const TOWERS = 2;
 
 /** The smallest round number that is not below `value`. */
 export function nice(value) {
   if (!(value > 0)) return 1;
   const power = 10 ** Math.floor(Math.log10(value));
   return [1, 1.5, 2, 3, 4, 5, 6, 8, 10].map((step) => step * power).find((step) => step >= value * 0.999999);
+}
+
+/**
+ * How high an axis goes: up to the highest value; when a burst towers over all else, so that all else can be seen, and
+ * the burst is cut. Returns {top, isCut}. A burst is what lasts less than a tenth of the time.
+ */
+export function axis(values) {
+  const sorted = [...values].sort((a, b) => a - b);
+  const highest = Math.max(1, sorted.at(-1) ?? 0);
+  const usual = sorted[Math.floor((sorted.length - 1) * USUAL)] ?? 0;
+  const top = nice(Math.max(1, usual * 1.5));
+  return usual > 0 && highest > top * TOWERS ? { top, isCut: true } : { top: nice(highest), isCut: false };
 }
 
 function frame() {
@@ -62,6 +76,20 @@ export function makeDeliveries() {
     { class: "legend" },
     ...LINES.map((side) => element("span", { class: side }, `${t(`stack.${side}`)} `, figures[side])),
   );
+  const peak = element("span", { class: "peak", "aria-hidden": "true" });
+  // Beside the drawing and not in it: what is in it is stretched.
+  root.append(peak);
+  const drawPeak = (isCut, series, end) => {
+    peak.hidden = !isCut;
+    if (!isCut) return;
+    const height = (point) => Math.max(...LINES.map((side) => point[side]).filter(Number.isFinite), 0);
+    const highest = series.reduce((best, point) => (height(point) > height(best) ? point : best));
+    const left = 100 - ((end - highest.t) / SPAN_S) * 100;
+    // Text on the side where there is room.
+    attribute(peak, "data-side", left > 50 ? "left" : "right");
+    peak.style.setProperty("--at", `${left}%`);
+    set(peak, t("deliveries.peak", { rate: rate(height(highest)) }));
+  };
   const from = element("span");
   const times = element("p", { class: "times", "aria-hidden": "true" }, from, element("span", { text: t("deliveries.now") }));
   const columns = SIDES.map((side) => ({ label: t(`stack.${side}`), kind: "number", text: (row) => rate(row[side]) }));
@@ -79,7 +107,8 @@ export function makeDeliveries() {
     holder.hidden = !series.length;
     if (!series.length) return;
     const values = (side) => series.map((point) => point[side]).filter(Number.isFinite);
-    const top = nice(Math.max(1, ...LINES.flatMap(values)));
+    const { top, isCut } = axis(LINES.flatMap(values));
+    drawPeak(isCut, series, end);
     scale.forEach((mark, at) => set(mark, rate(top * (1 - at / 2))));
     figures.shadow.parentElement.hidden = !values("shadow").length;
     for (const side of LINES) {

@@ -125,6 +125,7 @@ const en = {
   "deliveries.then": "{seconds} s ago",
   "deliveries.alt":
     "Deliveries per second over {seconds} seconds. WebSocket: now {legacy}, between {legacyLow} and {legacyHigh}. SSE: now {sse}, between {sseLow} and {sseHigh}.",
+  "deliveries.peak": "peak {rate}/s, cut off here",
   "deliveries.table": "As a table",
   "deliveries.caption": "Deliveries per second, mean of ten seconds each",
   "deliveries.when": "Seconds ago",
