@@ -19,6 +19,8 @@ __all__ = [
     "InconclusiveError",
     "MigrateError",
     "RefusedError",
+    "ShutError",
+    "UnsureError",
     "UsageError",
 ]
 
@@ -43,6 +45,8 @@ class MigrateError(Exception):
     """
 
     exit_code: ExitCode = ExitCode.UNEXPECTED
+    outcome = "failed"
+    """How the journal calls an action that ended by it: failed or refused."""
 
     def __init__(self, message: str, hint: str | None = None) -> None:
         super().__init__(message)
@@ -72,3 +76,16 @@ class RefusedError(MigrateError):
     """Refused: a lock is held, a plan is stale, something is still in use."""
 
     exit_code = ExitCode.REFUSED
+    outcome = "refused"
+
+
+class ShutError(GateClosedError):
+    """A gate has refused an action before it began."""
+
+    outcome = "refused"
+
+
+class UnsureError(InconclusiveError):
+    """A gate has refused an action before it began, for want of evidence."""
+
+    outcome = "refused"

@@ -47,7 +47,7 @@ def start(
 ) -> None:
     """Refuse new connections, announce, wait, close; goes on where an earlier one stopped.
 
-    Refused with exit code 5 while a feature of the configuration is below 100 % for any tenant.
+    Refused with exit code 5, also the dry run, while a feature of the configuration is below 100 % for any tenant.
 
     Example: migrate drain start --execute
     """
@@ -169,6 +169,10 @@ def undo(
     settings = resolve_config(config, state_dir)
     control = _control(settings)
     state = _state(settings, control)
+    if not execute and not state.get("refused"):
+        _print(_view(state), json_)
+        err.print("there is nothing to undo")
+        return
     if not execute:
         _print({**_view(state), "would_put_back": json.loads(state.get("snapshot") or "null")}, json_)
         err.print("hint: nothing was changed; --execute does it")
@@ -213,6 +217,7 @@ def _without(settings: Config, control: ControlTable) -> str:
 
 
 def _preview(plan: dict[str, Any], moved: Moved, reason: str, json_: bool) -> None:
+    """Raises: RefusedError: what --execute would end with."""
     refusal = None if reason else moved.refusal
     if json_:
         print_json({"execute": False, **plan, **moved.as_json(), "without_gate": reason or None})
@@ -226,8 +231,9 @@ def _preview(plan: dict[str, Any], moved: Moved, reason: str, json_: bool) -> No
     if refusal is None:
         err.print("hint: nothing was changed; --execute does it")
         return
-    err.print(f"nothing was changed, and --execute would be refused (exit code 5): {refusal.message}")
-    err.print(f"hint: {refusal.hint}")
+    raise RefusedError(
+        f"nothing was changed, and --execute would be refused (exit code 5): {refusal.message}", refusal.hint
+    )
 
 
 def _control(settings: Config) -> ControlTable:

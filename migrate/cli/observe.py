@@ -64,7 +64,7 @@ def observe(
         "topic": topic,
         "remove": remove,
     }
-    with Journal(control).record("observe", arguments):
+    with Journal(control).record("observe", arguments) as entry:
         try:
             if remove:
                 # By their names: what begins alike may be another project's.
@@ -88,11 +88,13 @@ def observe(
             ) from error
         except BotoCoreError as error:
             raise MigrateError(f"AWS could not be asked: {type(error).__name__}", "run it again") from error
-    if remove:
-        err.print(f"dashboard {name} and {len(there)} alarms: removed")
-        return
-    err.print(f"dashboard {name} and {len(wanted)} of {len(ALARMS)} alarms: written")
-    _demand_one(settings, names)
+        if remove:
+            entry.note(removed_alarms=len(there))
+            err.print(f"dashboard {name} and {len(there)} alarms: removed")
+            return
+        entry.note(written_alarms=len(wanted), left_out=missing)
+        err.print(f"dashboard {name} and {len(wanted)} of {len(ALARMS)} alarms: written")
+        _demand_one(settings, names)
     if missing:
         err.print(f"hint: name what is empty in {settings.path}, and run it again: it may be repeated")
 

@@ -15,7 +15,7 @@ from migrate.cli.shared import SIGNATURE, said, state_table, utc_text
 from migrate.config import Config, ConfigOption, resolve_config
 from migrate.control.journal import Journal
 from migrate.control.table import ControlTable
-from migrate.errors import GateClosedError, UsageError
+from migrate.errors import ShutError, UsageError
 from migrate.phases.commands import next_command
 from migrate.phases.model import LANGUAGES, Item, Row, Signature
 from migrate.up.state import DEFAULT_STATE_DIR
@@ -273,13 +273,11 @@ def _close(phase: int, by: str, config: Config, source: Path | None, language: s
     earlier = signatures.closed(phase - 1) if phase > 1 else {}
     with Journal(table).record(f"phase{phase} close", {"by": by}):
         if earlier is None:
-            raise GateClosedError(
-                f"phase {phase - 1} is not closed", f"migrate phase{phase - 1} shows what it waits for"
-            )
+            raise ShutError(f"phase {phase - 1} is not closed", f"migrate phase{phase - 1} shows what it waits for")
         stopping = blocking(rows)
         if stopping:
             names = ", ".join(f"{row.item.id} ({text(row.status.value, language)})" for row in stopping)
-            raise GateClosedError(
+            raise ShutError(
                 text("blocked", language, {"phase": phase, "items": names}),
                 f"migrate phase{phase} shows the next steps",
             )

@@ -245,6 +245,20 @@ def load_config(path: Path, state_dir: Path | None = None) -> Config:
     return Config(settings, path, state.jwt_secret(), {str(k): str(v) for k, v in up["env"].items()})
 
 
+def _application(state: StateDir, name: str) -> Path:
+    """Raises: UsageError: `migrate up` has no application of that name."""
+    path = state.configs / f"{name}.toml"
+    if path.exists():
+        return path
+    known = ", ".join(sorted(one.stem for one in state.configs.glob("*.toml")))
+    raise UsageError(
+        f"there is no file {name}, and no application {name!r} of `migrate up`",
+        f"the applications in {state.path}: {known}"
+        if known
+        else f"`migrate up` has made none in {state.path}; name a file, or start both stacks",
+    )
+
+
 def resolve_config(given: str | None, state_dir: Path) -> Config:
     """The file named, else `migrate.toml` here, else that of the rooms application of a running `migrate up`.
 
@@ -253,8 +267,9 @@ def resolve_config(given: str | None, state_dir: Path) -> Config:
     state = StateDir(state_dir)
     if given is not None:
         named = Path(given)
-        is_name = named.suffix == "" and len(named.parts) == 1 and not named.exists()
-        return load_config(state.configs / f"{given}.toml" if is_name else named, state_dir)
+        if named.suffix or len(named.parts) != 1 or named.exists():
+            return load_config(named, state_dir)
+        return load_config(_application(state, given), state_dir)
     if DEFAULT_FILE.exists():
         return load_config(DEFAULT_FILE, state_dir)
     rooms = state.configs / f"{STACK}.toml"

@@ -20,7 +20,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from migrate.control.table import ControlTable
-from migrate.errors import ExitCode, MigrateError, RefusedError
+from migrate.errors import ExitCode, MigrateError
 
 __all__ = ["Entry", "Journal", "actor", "digest", "without_secrets"]
 
@@ -176,10 +176,8 @@ def _entry(item: Mapping[str, Any]) -> Entry:
 
 
 def _outcome_of(error: BaseException) -> tuple[str, str]:
-    if isinstance(error, RefusedError):
-        return "refused", error.message
     if isinstance(error, MigrateError):
-        return "failed", error.message
+        return error.outcome, error.message
     if isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit):
         return "interrupted", ""
     # A command that ends by its exit code has said why itself.

@@ -14,7 +14,7 @@ from enum import StrEnum
 from migrate.compare.verdicts import StoredVerdict
 from migrate.config.model import Gates
 from migrate.cutover.budget import Share
-from migrate.errors import GateClosedError, InconclusiveError
+from migrate.errors import ShutError, UnsureError
 
 __all__ = [
     "BUDGET",
@@ -45,16 +45,25 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """breaks: whether this brings users back who are over already."""
+    """breaks: whether this brings users back who are over already. cure: what to do about one that is not open."""
 
     name: str
     state: State
     reason: str
     breaks: bool = False
+    cure: str = ""
 
 
-def comparison_gates(verdict: StoredVerdict | None, gates: Gates, now: float) -> list[Gate]:
-    """The last comparison passed, on enough and recent deliveries, over a complete capture."""
+def comparison_gates(verdict: StoredVerdict | None, gates: Gates, now: float, *, recorded: bool = True) -> list[Gate]:
+    """The last comparison passed, on enough and recent deliveries, over a complete capture.
+
+    Args:
+        recorded: whether there is anything to compare; without, a comparison would only probe, which opens no gate.
+    """
+    if verdict is None and not recorded:
+        why = "nothing was compared, and no traffic is recorded: `migrate shadow start` records, then `migrate compare`"
+        cure = "`migrate shadow start`, and `migrate compare` when enough has passed"
+        return [Gate(COMPARISON, State.UNSURE, why, cure=cure)]
     if verdict is None:
         return [Gate(COMPARISON, State.UNSURE, "nothing was compared: `migrate compare` stores a verdict")]
     age_s = verdict.age_s(now)
@@ -116,14 +125,13 @@ def away_gate(looks: Share, in_a_row: int, why: str, budget: float) -> Gate | No
 
 
 def demand(gates: Sequence[Gate], without: Sequence[str] = ()) -> None:
-    """Raises: GateClosedError, InconclusiveError: a gate is not open and was not left out by name."""
+    """Raises: ShutError, UnsureError: a gate is not open and was not left out by name."""
     closed = [gate for gate in gates if gate.state is not State.OPEN and gate.name not in without]
     if not closed:
         return
     text = "; ".join(f"{gate.name}: {gate.reason}" for gate in closed)
     names = " ".join(f"--without-gate {gate.name}" for gate in closed)
     if any(gate.state is State.SHUT for gate in closed):
-        raise GateClosedError(f"nobody is moved: {text}", "mend it, then run the command again")
-    raise InconclusiveError(
-        f"nobody is moved: {text}", f'run `migrate compare`; or leave the gate out and say why: {names} --note "…"'
-    )
+        raise ShutError(f"nobody is moved: {text}", "mend it, then run the command again")
+    cure = next((gate.cure for gate in closed if gate.cure), "run `migrate compare`")
+    raise UnsureError(f"nobody is moved: {text}", f'{cure}; or leave the gate out and say why: {names} --note "…"')

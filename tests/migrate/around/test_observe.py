@@ -8,6 +8,7 @@ from typing import Any
 import boto3
 from around_support import REGION, World, settings
 
+from migrate.control.journal import Journal
 from migrate.observe.definitions import ALARMS, alarms, dashboard, left_out
 
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:on-call"
@@ -50,6 +51,9 @@ def test_without_any_name_the_dashboard_is_written_and_what_is_missing_is_said(w
         assert f"{key} {'are' if ' and ' in key else 'is'} empty" in done.stderr
     assert "no alarm can be made" in done.stderr
     assert there() == ({"ws2sse-chat"}, set())
+    [entry] = Journal(world.table).entries()
+    assert (entry.outcome, entry.facts["written_alarms"], len(entry.facts["left_out"])) == ("failed", 0, 3)
+    assert "no alarm can be made" in entry.facts["error"]
     assert world.migrate("observe", code=2).stderr.count("left out") == 3
     world.migrate("observe", "--remove", "--execute")
     assert there() == (set(), set())

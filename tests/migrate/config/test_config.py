@@ -126,6 +126,15 @@ def test_a_file_that_cannot_be_used_is_one_clear_error(tmp_path: Path, monkeypat
         resolve_config(None, tmp_path / "state")
     with pytest.raises(UsageError, match=r"there is no other\.toml"):
         resolve_config("other.toml", tmp_path / "state")
+    with pytest.raises(UsageError, match=r"no application 'nosuch'") as none:
+        resolve_config("nosuch", tmp_path / "state")
+    assert "`migrate up` has made none in" in (none.value.hint or "")
+    (tmp_path / "state" / "config").mkdir(parents=True)
+    for name in ("rooms", "direct"):
+        (tmp_path / "state" / "config" / f"{name}.toml").touch()
+    with pytest.raises(UsageError) as some:
+        resolve_config("nosuch", tmp_path / "state")
+    assert (some.value.hint or "").endswith(": direct, rooms")
     _write(tmp_path, "schema = ")
     with pytest.raises(UsageError, match="is no TOML"):
         resolve_config(None, tmp_path / "state")

@@ -21,7 +21,7 @@ from migrate.control.flags import Flags, moved_percents
 from migrate.control.journal import Journal
 from migrate.control.locks import SKEW_S, Lease, Locks
 from migrate.control.table import ConditionFailedError, ControlTable
-from migrate.errors import MigrateError, RefusedError, UsageError
+from migrate.errors import GateClosedError, MigrateError, RefusedError, ShutError, UnsureError, UsageError
 
 
 @pytest.fixture
@@ -92,6 +92,9 @@ def test_an_action_is_written_before_it_begins_and_when_it_ends(table: ControlTa
     [
         (RefusedError("held by bob"), "refused", "held by bob"),
         (MigrateError("broken"), "failed", "broken"),
+        (GateClosedError("a row is lost"), "failed", "a row is lost"),
+        (ShutError("comparison: failed"), "refused", "comparison: failed"),
+        (UnsureError("comparison: none"), "refused", "comparison: none"),
         (ValueError("token=abc"), "failed", "ValueError"),
         (KeyboardInterrupt(), "interrupted", None),
     ],

@@ -209,7 +209,7 @@ def test_nothing_is_done_without_execute(world: World, connections: None) -> Non
     assert 70 < step["to_sse"] < 130
     assert step["to_sse"] == step["on_sse"]
     assert {gate["state"] for gate in plan["gates"]} == {"open"}
-    assert "nothing was done" in told
+    assert "nothing was done: --execute does it" in told
     assert (world.percents(), world.actions()) == ({}, [])
 
 
@@ -264,7 +264,55 @@ def test_a_gate_that_is_not_open_lets_nobody_over(
     assert said in told
     assert "hint:" in told
     assert world.percents() == {}
-    assert world.actions() == [("cutover", "failed")]
+    assert world.actions() == [("cutover", "refused")]
+
+
+@pytest.mark.parametrize(
+    ("make", "code", "said"),
+    [
+        (lambda world: None, 4, "nothing was compared"),
+        (lambda world: world.verdict("fail"), 3, "1 in 500 is missing"),
+    ],
+)
+def test_the_dry_run_ends_as_the_real_one_would(
+    world: World, connections: None, make: Callable[[World], None], code: int, said: str
+) -> None:
+    """It shows everything first, and sends nobody to --execute, which would be refused."""
+    make(world)
+    got, shown, told = world.run("cutover", "chat", "--percent", "50", "--json")
+    assert got == code
+    assert json.loads(shown)["executed"] is False
+    assert f"--execute would be refused (exit code {code}): nobody is moved: comparison: " in told
+    assert said in told
+    assert "--execute does it" not in told
+    assert world.run("cutover", "chat", "--steps")[0] == code
+    got, _, told = world.run("cutover", "chat", "--percent", "50", "--without-gate", "comparison", "--note", "I know")
+    assert (got, "--execute does it" in told) == (0, True)
+    # Down needs no gate.
+    Flags(world.table).change("chat", "*", 50, None)
+    got, _, told = world.run("cutover", "chat", "--percent", "10")
+    assert (got, "--execute does it" in told) == (0, True)
+
+
+def test_before_there_is_a_shared_state_the_dry_run_says_what_is_lacking(world: World) -> None:
+    """The first --execute makes the table, and is then refused all the same."""
+    text = world.path.read_text(encoding="utf-8")
+    world.path.write_text(text.replace(f'"{world.table.name}"', '"not-yet"'), encoding="utf-8")
+    got, _, told = world.run("cutover", "chat", "--percent", "50")
+    assert got == 4, told
+    assert "there is no table not-yet" in told
+    assert "nothing was compared" in told
+
+
+def test_what_opens_the_gate_is_named_in_its_order(world: World) -> None:
+    """Without records `migrate compare` only probes, which opens nothing: first comes what records."""
+    told = world.run("cutover", "chat", "--percent", "1", "--execute")[2]
+    assert "hint: `migrate shadow start`" in told
+    run = world.path.parent / world.config().settings.project.records / "run-1"
+    (run / "deliveries").mkdir(parents=True)
+    told = world.run("cutover", "chat", "--percent", "1", "--execute")[2]
+    assert "hint: run `migrate compare`" in told
+    assert "shadow" not in told
 
 
 def test_errors_of_the_service_and_vetoes_of_hooks_shut_as_well(world: World, tmp_path: Path) -> None:
@@ -494,7 +542,7 @@ def test_status_and_journal_show_what_was_done(world: World) -> None:
     assert "10 %" in text
     assert "nothing was compared" in text
     entries = json.loads(world.run("journal", "--json")[1])["entries"]
-    assert [(one["action"], one["outcome"]) for one in entries] == [("cutover", "failed"), ("cutover", "done")]
+    assert [(one["action"], one["outcome"]) for one in entries] == [("cutover", "refused"), ("cutover", "done")]
     assert {"actor", "started_at", "ended_at", "arguments", "digest", "facts"} <= entries[0].keys()
     shown = world.run("journal", "--limit", "1", "--since", "1h")[1]
     assert "files" in shown

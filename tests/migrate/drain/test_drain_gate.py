@@ -104,6 +104,16 @@ def test_a_reason_opens_it_and_is_kept(migrate: Command, world: World, shared: C
     assert entry.facts["features"] == {"chat": 0.0, "typing": 0.0}
 
 
+def test_after_undo_there_is_nothing_to_undo(migrate: Command, world: World, shared: ControlTable) -> None:
+    """It said that nobody is refused, and that --execute lets them in."""
+    assert migrate("drain", "start", "--execute", *REASON).exit_code == 0
+    assert "--execute does it" in migrate("drain", "undo").stderr
+    assert migrate("drain", "undo", "--execute").exit_code == 0
+    again = migrate("drain", "undo")
+    assert (again.exit_code, again.stderr) == (0, "there is nothing to undo\n")
+    assert again.stdout.startswith("undone: ") and "would_put_back" not in migrate("drain", "undo", "--json").stdout
+
+
 def test_what_was_begun_with_a_reason_goes_on_with_it(
     migrate: Command, world: World, shared: ControlTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -123,7 +133,7 @@ def test_what_was_begun_with_a_reason_goes_on_with_it(
 def test_the_dry_run_lists_the_features(migrate: Command, world: World) -> None:
     """Also before there is any shared state; and it does not send people to --execute, which would refuse."""
     done = migrate("drain", "start")
-    assert done.exit_code == 0, done.output
+    assert done.exit_code == 5, done.output
     assert "feature chat: 0 % of every tenant moved" in done.stdout
     assert "--execute would be refused (exit code 5): not everybody has moved: chat at 0 %" in done.stderr
     assert "--execute does it" not in done.stderr

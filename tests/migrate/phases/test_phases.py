@@ -165,6 +165,8 @@ def test_phase_2_from_nothing_to_closed(project: Rehearsed) -> None:
     actions = [entry.action for entry in Journal(project.table).entries()]
     assert actions[0] == "phase2 close"
     assert actions.count("phase2 sign") == 3
+    closes = [entry.outcome for entry in Journal(project.table).entries() if entry.action == "phase2 close"]
+    assert closes == ["done", "refused"]
 
     project.config.write_text(to_toml(replace(SETTINGS, sse=Sse(url="https://sse.example.com"))), encoding="utf-8")
     assert project.items(2)["support-told"]["stale"] is True
