@@ -18,10 +18,10 @@ from migrate.config import Config, ConfigOption, resolve_config
 from migrate.control.flags import EVERY_TENANT, CutoverFlag, Flags
 from migrate.control.locks import Locks
 from migrate.control.table import ControlTable
-from migrate.cutover.gates import Gate, State
+from migrate.cutover.gates import Gate, State, demand
 from migrate.cutover.run import Cutover
 from migrate.cutover.users import Affected, count_affected
-from migrate.errors import UsageError
+from migrate.errors import GateClosedError, InconclusiveError, UsageError
 from migrate.up.state import DEFAULT_STATE_DIR
 
 __all__ = ["cutover"]
@@ -57,7 +57,7 @@ def cutover(
     """Move users of a feature from WebSocket to SSE in percent, sticky by user, or show where they are (`status`).
 
     Nothing is done without --execute. Exit code 3: a gate is shut, or a broken one has brought everybody back; 4: not
-    enough evidence; 5: somebody else is at it.
+    enough evidence; 5: somebody else is at it. Without --execute 3 and 4 say that it would be refused.
 
     Example: migrate cutover chat --steps --execute
     """
@@ -75,7 +75,9 @@ def cutover(
         wanted = settings.cutover.steps if percent is None else (percent,)
         hold_s = settings.cutover.hold_s if hold is None else hold
         if not execute:
-            _preview(settings, table, run, feature, tenant or EVERY_TENANT, wanted, hold_s, json_)
+            _preview(
+                settings, table, run, feature, tenant or EVERY_TENANT, wanted, hold_s, json_, tuple(without_gate or ())
+            )
             return
         if percent is not None:
             run.to(percent)
@@ -128,7 +130,9 @@ def _preview(
     wanted: tuple[float, ...],
     hold_s: float,
     json_: bool,
+    without: tuple[str, ...],
 ) -> None:
+    """Raises: GateClosedError, InconclusiveError: what --execute would end with."""
     flags: dict[str, CutoverFlag] = {}
     problem = ""
     try:
@@ -137,7 +141,7 @@ def _preview(
         before = run.percent
     except UsageError as error:
         # No table yet: the first change makes it.
-        problem, gates, before = error.message, [], 0.0
+        problem, gates, before = error.message, run.evidence.before(wanted[0], stored=False), 0.0
     rows: list[tuple[float, Affected]] = []
     with _counting() as progress:
         rows = [(one, count_affected(config, flags, feature, tenant, one, progress)) for one in wanted if one != before]
@@ -180,6 +184,14 @@ def _preview(
         _show_gates(gates)
     if problem:
         err.print(problem)
+    # Nobody is kept from coming back.
+    if any(one > before for one in wanted):
+        try:
+            demand(gates, without)
+        except (GateClosedError, InconclusiveError) as error:
+            code = int(error.exit_code)
+            error.message = f"nothing was done, and --execute would be refused (exit code {code}): {error.message}"
+            raise
     err.print("nothing was done: --execute does it")
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import httpx
 
+from migrate.compare.files import has_records
 from migrate.compare.verdicts import last_verdict
 from migrate.config import Config
 from migrate.control.table import ControlTable
@@ -48,14 +50,14 @@ class Evidence:
         self.streams = 0
         """Streams open on the instance that was asked last."""
 
-    def before(self, percent: float) -> list[Gate]:
-        """Every gate, before users move to `percent`."""
-        return [*self.known(), *self._hooks("before", percent, HOOK_S)]
+    def before(self, percent: float, *, stored: bool = True) -> list[Gate]:
+        """Every gate, before users move to `percent`. stored: whether there is a state table that may hold verdicts."""
+        return [*self.known(stored=stored), *self._hooks("before", percent, HOOK_S)]
 
-    def known(self) -> list[Gate]:
+    def known(self, *, stored: bool = True) -> list[Gate]:
         """Every gate but the hooks."""
-        verdict = last_verdict(self._table, self._feature, self._tenant)
-        gates = comparison_gates(verdict, self._config.gates, self._clock())
+        verdict = last_verdict(self._table, self._feature, self._tenant) if stored else None
+        gates = comparison_gates(verdict, self._config.gates, self._clock(), recorded=self._recorded())
         counts = self._counts()
         if isinstance(counts, Counts):
             share = self._window.add(self._clock(), counts)
@@ -79,6 +81,11 @@ class Evidence:
         if (away := away_gate(looks, self._looks.in_a_row, self._missed, budget)) is not None:
             gates.append(away)
         return [*gates, *self._hooks("while", percent, WATCH_HOOK_S)]
+
+    def _recorded(self) -> bool:
+        """Whether there are records to compare; of those in S3 it is taken to be so."""
+        records = self._config.records
+        return not isinstance(records, Path) or has_records(records)
 
     def _counts(self) -> Counts | str:
         url = self._config.sse.url

@@ -378,7 +378,7 @@ def test_without_a_table_and_without_a_permission(world: World, monkeypatch: pyt
         code, _, told = world.run(*arguments)
         assert (code, "there is no table" in told, "hint:" in told) == (2, True, True), told
     code, said, told = world.run("cutover", "chat", "--percent", "1")
-    assert (code, "stands at 0 %" in said, "there is no table" in told) == (0, True, True)
+    assert (code, "stands at 0 %" in said, "there is no table" in told) == (4, True, True)
 
 
 # Steps, watch, return ---------------------------------------------------------------------------------------------
