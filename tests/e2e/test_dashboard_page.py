@@ -835,6 +835,37 @@ async def test_operator_buttons_are_there_where_they_make_sense(page: Page, serv
             await expect(start).to_be_enabled()
 
 
+@pytest.mark.parametrize("width", [1101, 1200, 1440])
+async def test_no_card_is_too_narrow_for_what_is_in_it(page: Page, server: Dashboard, width: int) -> None:
+    """Words are not broken in two, and no column leaves its card."""
+    await page.set_viewport_size({"width": width, "height": 900})
+    server.sections["connections"]["rows"][0]["open"] = 123_456
+    await show(page, server)
+    await expect(page.locator("#latency tbody tr")).to_have_count(2)
+    wide = await page.locator("main table").evaluate_all(
+        "all => all.filter(one => one.scrollWidth > one.parentElement.clientWidth).map(one => one.textContent)"
+    )
+    assert wide == []
+    outside = await page.locator("main .panel").evaluate_all(
+        "all => all.filter(one => one.scrollWidth > one.clientWidth).map(one => one.getAttribute('aria-labelledby'))"
+    )
+    assert outside == []
+    broken = await page.locator("#latency th, #connections th").evaluate_all(
+        """all => all.filter(one => {
+          const range = document.createRange()
+          range.selectNodeContents(one)
+          const lines = new Set([...range.getClientRects()].map(box => Math.round(box.top)))
+          return lines.size > one.textContent.trim().split(' ').length
+        }).map(one => one.textContent)"""
+    )
+    assert broken == []
+    names = await page.locator("#latency tbody th").evaluate_all(
+        "all => all.map(one => one.getClientRects()[0].height)"
+    )
+    assert abs(names[0] - names[1]) < 1
+    await shot(page, f"dashboard-{width}.png")
+
+
 async def test_by_keyboard_alone(page: Page, server: Dashboard) -> None:
     """Everything is reached by Tab in the order of the page, shows that it has the focus, and Escape closes."""
     await show(page, server)
@@ -899,6 +930,22 @@ async def test_a_phone(page: Page, server: Dashboard, scheme: Any) -> None:
     await page.set_viewport_size({"width": 360, "height": 740})
     await page.emulate_media(color_scheme=scheme)
     await show(page, server)
+    await check(page)
+    await shot(page, f"dashboard-phone-folded-{scheme}.png")
+    # Every way is to be seen; what is not looked at every minute is folded, and opened by its button or its link.
+    for link in await page.locator("nav a").all():
+        box = await link.bounding_box()
+        assert box and box["x"] >= 0 and box["x"] + box["width"] <= 360
+    await expect(page.locator("#journal")).not_to_be_visible()
+    await expect(page.get_by_role("button", name="Show Journal")).to_have_attribute("aria-expanded", "false")
+    await page.locator("nav a", has_text="Journal").click()
+    await expect(page.locator("#journal")).to_be_visible()
+    for name in ("Latency", "Open connections", "Differences", "Sources"):
+        await page.get_by_role("button", name=f"Show {name}").click()
+        await expect(page.get_by_role("button", name=f"Hide {name}")).to_have_attribute("aria-expanded", "true")
+    await page.get_by_role("button", name="Hide Cut-over").click()
+    await expect(page.locator("#cutover")).not_to_be_visible()
+    await page.get_by_role("button", name="Show Cut-over").click()
     await page.locator("#journal-more").click()
     await page.locator(".option[data-id=m13]").click()
     await check(page)

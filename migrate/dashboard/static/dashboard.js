@@ -3,6 +3,7 @@
 
 import { Actions } from "./actions.js";
 import { $, attribute, element, set } from "./elements.js";
+import { makeFolds } from "./fold.js";
 import { clock, number } from "./format.js";
 import { makeGlance } from "./glance.js";
 import { Changes, announce } from "./live.js";
@@ -131,6 +132,11 @@ function broken(name, words) {
   if (place) set(place, words);
   else if (panel && words) panel.append(element("p", { class: "problem", role: "alert", text: words }));
 }
+
+makeFolds(() => {
+  store.dirty.add("mismatches");
+  schedule();
+});
 
 let wasLive;
 

@@ -26,6 +26,9 @@ const en = {
   "stream.ended": "the stream ended",
   "stream.silent": "nothing came for {seconds} s",
 
+  "fold.show": "Show",
+  "fold.hide": "Hide",
+  "fold.name": "{words} {title}",
   "operate.none": "read-only",
   "operate.none.why": "The dashboard was started without an operator token: it can only be looked at.",
   "operate.sign-in": "Operate…",
