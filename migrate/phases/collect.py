@@ -97,7 +97,7 @@ class Collectors:
     def baseline(self) -> Evidence:
         path = self.source / BASELINE
         if not path.exists():
-            return _open("no-baseline", path=BASELINE)
+            return self._no_baseline()
         return _done("baseline-there", count=sum(one.count for one in read_baseline(path).values()), path=BASELINE)
 
     def gate(self) -> Evidence:
@@ -112,12 +112,16 @@ class Collectors:
     def new_uses(self) -> Evidence:
         path = self.source / BASELINE
         if not path.exists():
-            return _open("no-baseline", path=BASELINE)
+            return self._no_baseline()
         gated = [found for found in self._scan.findings if counts_for_gate(found, tests=False)]
         new = compare(gated, read_baseline(path)).new
         if new:
             return _failing("new-uses", count=len(new), first=_place(new[0]))
         return _done("no-new-uses", files=self._scan.files) if self._scan.files else _open("no-files")
+
+    def _no_baseline(self) -> Evidence:
+        # Where there is no code, none can be written.
+        return _open("no-baseline", path=BASELINE) if self._scan.files else _open("no-files")
 
     # Phase 2
 
@@ -410,7 +414,7 @@ def gather(items: Sequence[Item], collectors: Collectors) -> dict[str, Evidence]
         )
 
     asked = [item for item in items if item.collector]
-    if any(item.collector in {"new_uses", "clients", "reconnects", "tests"} for item in asked):
+    if any(item.collector in {"baseline", "new_uses", "clients", "reconnects", "tests"} for item in asked):
         _ = collectors._scan  # once, for all of them
     with ThreadPoolExecutor(8) as pool:
         return dict(zip([item.id for item in asked], pool.map(one, asked), strict=True))

@@ -268,6 +268,14 @@ def test_the_next_commands_of_phase_1_make_it_done(
     assert {items[name]["status"] for name in ("uses-found", "gate-in-ci", "no-new-uses")} == {"done"}
 
 
+def test_without_code_phase_1_asks_for_it(project: Rehearsed) -> None:
+    """As under `migrate up`, whose configuration has no code beside it: a baseline of nothing would be no evidence."""
+    items = project.items(1)
+    for name in ("uses-found", "no-new-uses"):
+        assert items[name]["said"] == ["no file was looked at; name your code with --source DIR"]
+        assert items[name]["next"].startswith("migrate phase1 --source DIR --config ")
+
+
 def test_the_next_cutover_is_of_a_feature_that_is_not_moved(project: Rehearsed) -> None:
     assert project.items(2)["features-moved"]["next"].startswith("migrate cutover chat --steps --execute --config ")
     project.table.ensure()
