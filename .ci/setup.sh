@@ -19,7 +19,7 @@ find_python() {
 PY=$(find_python) || fail "no Python 3.11, 3.12 or 3.13 on PATH" "install one, or name it: make setup PYTHON=/path/to/python3.13"
 echo "setup: $("$PY" --version) -> $VENV"
 "$PY" -m venv --clear "$VENV" || fail "$PY could not make a virtual environment" "on Debian and Ubuntu: apt-get install python3-venv"
-echo "setup: installing the locked packages (about half a minute)"
+echo "setup: installing the locked packages (about a minute)"
 "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --no-input --require-hashes -r requirements.lock ||
   fail "the packages of requirements.lock could not be installed" "pip's message is above; a package index must be reachable, later runs need none"
 "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --no-input --no-deps --no-build-isolation -e . ||
