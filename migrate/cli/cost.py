@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
@@ -14,6 +15,7 @@ from migrate.cli.output import err, out, print_json, reports_errors
 from migrate.cli.shared import state_table
 from migrate.config import ConfigOption, resolve_config
 from migrate.control.journal import Journal, digest
+from migrate.cost.model import Line, Prices, Usage
 from migrate.errors import UsageError
 from migrate.up.state import DEFAULT_STATE_DIR
 
@@ -50,6 +52,7 @@ def cost(
     before = before_lines(usage, table)
     sse = settings.sse
     after = after_lines(usage, table, tasks=sse.tasks, vcpu=sse.task_vcpu, memory_gb=sse.task_memory_gb)
+    warnings = _warnings(usage, table, settings.region, days)
     value = {
         "made_at": now.isoformat(timespec="seconds"),
         "days": days,
@@ -57,6 +60,8 @@ def cost(
         "before": {"usd": round(total(before), 2), "lines": as_json(before)},
         "after": {"usd": round(total(after), 2), "lines": as_json(after)},
         "difference_usd": round(total(before) - total(after), 2),
+        "not_measured": list(usage.unmeasured),
+        "warnings": warnings,
     }
     control = state_table(settings)
     with Journal(control).record("cost", {"days": days, "prices": table.date}):
@@ -67,17 +72,42 @@ def cost(
                 "before_usd": total(before),
                 "after_usd": total(after),
                 "made_at": now.timestamp(),
+                "not_measured": list(usage.unmeasured),
                 "digest": digest(value),
                 "report": value,
             }
         )
     if json_:
         print_json(value)
-        return
+    else:
+        _show(before, after)
+        err.print(f"prices of {table.date}, {table.region}; metrics of {days:g} days; data transfer is not in it")
+    for one in warnings:
+        err.print(f"warning: {one}", style="yellow")
+
+
+def _warnings(usage: Usage, prices: Prices, region: str, days: float) -> list[str]:
+    found = []
+    if usage.unmeasured:
+        found.append(
+            f"not measured here: {', '.join(usage.unmeasured)}: CloudWatch has no datapoint of the last {days:g} days, "
+            "so their 0 says nothing and no saving is worked out from it (the local AWS measures neither Lambda nor "
+            "DynamoDB; of a stack that was drained look back further with --days)"
+        )
+    if prices.region != region:
+        found.append(
+            f"the prices are of {prices.region}, the stack is in {region}: give its own with --prices FILE, "
+            "a copy of migrate/cost/prices.json"
+        )
+    return found
+
+
+def _show(before: Sequence[Line], after: Sequence[Line]) -> None:
+    from migrate.cost.model import total
+
     for title, lines in (("before", before), ("after", after)):
         out.print(f"{title}, a month:")
         for line in lines:
             out.print(f"  {line.what:30} {line.quantity:>18,.0f} {line.unit:26} {line.usd:>10,.2f} USD  {line.basis}")
         out.print(f"  {'':30} {'':>18} {'':26} {total(lines):>10,.2f} USD")
     out.print(f"difference: {total(before) - total(after):,.2f} USD a month")
-    err.print(f"prices of {table.date}, {table.region}; metrics of {days:g} days; data transfer is not in it")

@@ -13,7 +13,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from migrate.config import Config
-from migrate.cost.model import Usage
+from migrate.cost.model import DYNAMODB, LAMBDA, MESSAGES, Usage
 from migrate.errors import MigrateError
 from migrate.sweep.rows import Rows
 
@@ -48,6 +48,7 @@ class _Measure:
         self._config = config
         self._client = config.client("cloudwatch")
         self._days, self._now = days, now
+        self._seen: set[str] = set()
 
     def run(self) -> Usage:
         config, api = self._config, self._config.api
@@ -64,6 +65,8 @@ class _Measure:
         for table in config.tables:
             writes += self._sum("AWS/DynamoDB", "ConsumedWriteCapacityUnits", {"TableName": table.name})
             reads += self._sum("AWS/DynamoDB", "ConsumedReadCapacityUnits", {"TableName": table.name})
+        # The new stack's tables have datapoints of their own.
+        unmeasured = self._unmeasured()
         new_writes = new_reads = 0.0
         if config.sse.table_prefix:
             for name in ("events", "messages", "conversations", "participants"):
@@ -82,7 +85,18 @@ class _Measure:
             new_writes=new_writes if is_measured else messages * WRITES_A_MESSAGE,
             new_reads=new_reads if is_measured else messages,
             is_measured_new=is_measured,
+            unmeasured=unmeasured,
         )
+
+    def _unmeasured(self) -> tuple[str, ...]:
+        """Parts of the old stack for which no metric has a datapoint: nothing ran, or nobody counts here.
+
+        Metrics are there only for what was used (CloudWatch guide, "Metrics concepts"), so the two look the same.
+        """
+        config = self._config
+        asked = {MESSAGES: True, LAMBDA: bool(config.functions), DYNAMODB: bool(config.tables)}
+        seen = {MESSAGES: "AWS/ApiGateway", LAMBDA: "AWS/Lambda", DYNAMODB: "AWS/DynamoDB"}
+        return tuple(part for part, is_there in asked.items() if is_there and seen[part] not in self._seen)
 
     def _sum(self, namespace: str, metric: str, dimensions: Mapping[str, str]) -> float:
         """Of a metric, for a month."""
@@ -95,6 +109,8 @@ class _Measure:
             Period=86400 if self._days >= 1 else 3600,
             Statistics=["Sum"],
         )
+        if answer["Datapoints"]:
+            self._seen.add(namespace)
         return float(sum(point["Sum"] for point in answer["Datapoints"])) * MONTH_DAYS / self._days
 
     def _connections(self) -> float:

@@ -14,11 +14,16 @@ from typing import Any
 
 from migrate.errors import UsageError
 
-__all__ = ["HOURS", "Line", "Prices", "Usage", "after_lines", "before_lines", "prices_from", "total"]
+__all__ = [
+    "DYNAMODB", "HOURS", "LAMBDA", "MESSAGES", "Line", "Prices", "Usage", "after_lines", "before_lines", "prices_from",
+    "total",
+]  # fmt: skip
 
 HOURS = 730.0
 """Of a month, as AWS reckons."""
 LCU_OPEN = 3000.0
+MESSAGES, LAMBDA, DYNAMODB = "WebSocket messages", "Lambda", "DynamoDB"
+"""Parts of the old stack that metrics tell about."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,10 @@ class Prices:
 
 @dataclass(frozen=True)
 class Usage:
-    """What was used in a month. measured: what metrics told; the rest is worked out."""
+    """What was used in a month. measured: what metrics told; the rest is worked out.
+
+    unmeasured: parts of the old stack without any datapoint, of which 0 says nothing.
+    """
 
     messages: float = 0.0
     connections: float = 0.0
@@ -45,11 +53,16 @@ class Usage:
     new_writes: float = 0.0
     new_reads: float = 0.0
     is_measured_new: bool = False
+    unmeasured: tuple[str, ...] = ()
+
+    def basis(self, part: str) -> str:
+        """Of the lines of a part of the old stack."""
+        return "not measured here" if part in self.unmeasured else "measured"
 
 
 @dataclass(frozen=True)
 class Line:
-    """One position. basis: measured, worked out or configured."""
+    """One position. basis: measured, not measured here, worked out or configured."""
 
     what: str
     quantity: float
@@ -96,14 +109,14 @@ _NEEDED = frozenset({
 def before_lines(usage: Usage, prices: Prices) -> list[Line]:
     """The old stack, a month."""
     return [
-        _line("WebSocket messages", "websocket_messages", usage.messages, prices, "measured"),
+        _line("WebSocket messages", "websocket_messages", usage.messages, prices, usage.basis(MESSAGES)),
         _line(
             "WebSocket connection minutes", "websocket_minutes", usage.connections * HOURS * 60, prices, "worked out"
         ),
-        _line("Lambda requests", "lambda_requests", usage.invocations, prices, "measured"),
-        _line("Lambda time", "lambda_gb_s", usage.gb_s, prices, "measured"),
-        _line("DynamoDB writes", "dynamodb_writes", usage.writes, prices, "measured"),
-        _line("DynamoDB reads", "dynamodb_reads", usage.reads, prices, "measured"),
+        _line("Lambda requests", "lambda_requests", usage.invocations, prices, usage.basis(LAMBDA)),
+        _line("Lambda time", "lambda_gb_s", usage.gb_s, prices, usage.basis(LAMBDA)),
+        _line("DynamoDB writes", "dynamodb_writes", usage.writes, prices, usage.basis(DYNAMODB)),
+        _line("DynamoDB reads", "dynamodb_reads", usage.reads, prices, usage.basis(DYNAMODB)),
         # Sent, received, deleted.
         _line("SQS requests", "sqs_requests", usage.queue_messages * 3, prices, "worked out"),
     ]

@@ -250,6 +250,8 @@ class Collectors:
         if item is None:
             return _open("not-there", what="migrate cost")
         before, after = float(item["before_usd"]), float(item["after_usd"])
+        if missing := item.get("not_measured"):
+            return _open("cost-unmeasured", what=", ".join(missing))
         make, message = (_done, "cost-known") if after < before else (_failing, "cost-higher")
         evidence = make(message, before=f"{before:.2f}", after=f"{after:.2f}")
         return replace(evidence, taken_at=float(item["made_at"]), digest=str(item.get("digest", "")))

@@ -115,6 +115,7 @@ TEXTS: dict[str, dict[str, str]] = {
     "cost-known": _t(
         "{before} before, {after} after a month (USD)", "月額 {before} → {after}（USD）", "월 {before} → {after}(USD)"
     ),
+    "cost-unmeasured": _t("not measured: {what}", "未計測: {what}", "측정되지 않음: {what}"),
     "cost-higher": _t(
         "{after} a month is no saving over {before} (USD)",
         "月額 {after} は {before} より減っていません（USD）",

@@ -56,7 +56,8 @@ def as_markdown(value: Mapping[str, Any]) -> str:
             "## Cost",
             "",
             f"{cost['before']['usd']:.2f} USD a month before, {cost['after']['usd']:.2f} after "
-            f"(prices of {cost['prices']['date']}).",
+            f"(prices of {cost['prices']['date']})."
+            + (f" Not measured: {', '.join(cost['not_measured'])}." if cost.get("not_measured") else ""),
             "",
         ]
     parts += ["## Exports", ""]

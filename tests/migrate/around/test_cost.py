@@ -188,3 +188,25 @@ def test_a_table_of_prices_that_cannot_be_used(used: World) -> None:
     assert "is not UTF-8" in used.migrate("cost", "--prices", str(bad), code=2).stderr
     bad.write_text(changed(alb_hours={"usd": 1, "per": 0, "unit": "h"}), encoding="utf-8")
     assert "alb_hours" in used.migrate("cost", "--prices", str(bad), code=2).stderr
+
+
+def test_what_nobody_measured_is_no_saving_and_no_loss(world: World) -> None:
+    """The local AWS counts messages, but neither Lambda nor DynamoDB: their 0 was "measured", and the item failed."""
+    metric("AWS/ApiGateway", "MessageCount", 5000, ApiId="abc", Stage="prod")
+    metric("AWS/DynamoDB", "ConsumedWriteCapacityUnits", 30, TableName="sse-events")
+    value = world.json("cost", "--days", "10")
+    assert value["not_measured"] == ["Lambda", "DynamoDB"]
+    basis = {line["what"]: line["basis"] for line in value["before"]["lines"]}
+    assert basis["WebSocket messages"] == "measured"
+    assert {basis[name] for name in basis if name.startswith(("Lambda", "DynamoDB"))} == {"not measured here"}
+    assert "not measured here: Lambda, DynamoDB: CloudWatch has no datapoint" in world.migrate("cost").stderr
+    [item] = [one for one in world.json("phase3")["items"] if one["id"] == "cost-checked"]
+    assert (item["status"], item["evidence"]["what"]) == ("open", "cost-unmeasured")
+
+
+def test_prices_of_another_region_are_said(used: World) -> None:
+    told = used.migrate("cost").stderr
+    assert f"the prices are of us-east-1, the stack is in {REGION}" in told
+    mine = used.folder / "prices.json"
+    mine.write_text(json.dumps({**json.loads(OWN), "region": REGION}), encoding="utf-8")
+    assert used.json("cost", "--prices", str(mine))["warnings"] == []
