@@ -32,6 +32,7 @@ class Dashboard:
         asked: bodies of the actions that were let in.
         resumed: the Last-Event-ID of each connection.
         refuse: a status instead of the stream.
+        unwell: says of no token whether it is right.
         silent: answers the stream, and says nothing.
     """
 
@@ -45,6 +46,7 @@ class Dashboard:
         self.addresses: list[str] = []
         self.refuse = 0
         self.silent = False
+        self.unwell = False
         self.number = 0
         self.url = ""
         self._streams: dict[web.StreamResponse, asyncio.Event] = {}
@@ -110,6 +112,8 @@ class Dashboard:
         return stream
 
     async def _check(self, request: web.Request) -> web.Response:
+        if self.unwell:
+            return _problem(503, "not now")
         if request.headers.get("Authorization") != f"Bearer {self.token}":
             return _problem(401, "the operator token is another one")
         return web.Response(status=204)

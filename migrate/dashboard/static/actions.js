@@ -1,6 +1,7 @@
 // What an operator can do: the dry run first, then again by name. The token is in this module's memory and nowhere else:
 // not in the document, an address or a store of the browser. until phase 3
 
+import { ask, documentOf, exitWords, isAccepted } from "./ask.js";
 import { $, attribute, chip, element, set } from "./elements.js";
 import { number } from "./format.js";
 import { announce } from "./live.js";
@@ -36,52 +37,6 @@ const FIELDS = {
 };
 
 let token = "";
-
-class Refused extends Error {
-  constructor(status, words) {
-    super(words);
-    this.status = status;
-  }
-}
-
-/** Whether the server takes `given` as the operator's token. Raises TypeError, Refused: it does not say. */
-async function isAccepted(given) {
-  const answer = await fetch("/actions/check", {
-    method: "POST",
-    headers: { Authorization: `Bearer ${given}` },
-    cache: "no-store",
-    credentials: "omit",
-    referrerPolicy: "no-referrer",
-  });
-  if (!answer.ok && answer.status !== 401) throw new Refused(answer.status, t("stream.refused", { status: answer.status }));
-  return answer.ok;
-}
-
-async function ask(action, args, execute) {
-  const answer = await fetch("/actions", {
-    method: "POST",
-    headers: { Authorization: `Bearer ${token}`, "Content-Type": "application/json" },
-    body: JSON.stringify({ action, arguments: args, execute }),
-    cache: "no-store",
-    credentials: "omit",
-    referrerPolicy: "no-referrer",
-  });
-  const said = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Refused(answer.status, said.detail || said.title || t("stream.refused", { status: answer.status }));
-  return said;
-}
-
-const exitWords = (code) => named(`exit.${code}`, t("exit.other", { code }));
-
-/** The document of an answer, whether it comes as JSON or as text that holds some. */
-function documentOf(stdout) {
-  if (typeof stdout !== "string") return stdout;
-  try {
-    return JSON.parse(stdout);
-  } catch {
-    return stdout;
-  }
-}
 
 /** The gates that an answer names, as chips: what an operator looks for first. */
 function gates(found) {
@@ -293,7 +248,7 @@ export class Actions {
     $("act-result").replaceChildren(element("p", { class: "quiet", text: waiting }));
     $("act-try").disabled = true;
     try {
-      const said = await ask(this.name, args, execute);
+      const said = await ask(token, this.name, args, execute);
       return run === this.run ? said : undefined;
     } catch (error) {
       if (run === this.run) this.problem(error, execute);

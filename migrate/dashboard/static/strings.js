@@ -265,7 +265,7 @@ const en = {
   "act.rollback": "Roll {feature} back",
   "act.rollback.what": "Brings everybody of this feature back to WebSocket at once. No gate is asked.",
   "act.rollback.do": "Bring everybody of {feature} back",
-  "back.whole": "{feature} goes from {from} to 0 %: new connections of everybody are WebSocket again.",
+  "back.whole": "{feature} goes from {from} to 0 %: everybody is sent to WebSocket again.",
   "back.nobody": "Nobody of {feature} is moved: it stays at 0 %.",
   "back.tenant": "1 tenant with a percentage of its own goes to 0 % as well: {names}.",
   "back.tenants": "{count} tenants with a percentage of their own go to 0 % as well: {names}.",
