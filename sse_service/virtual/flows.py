@@ -106,7 +106,7 @@ class Flows:
         self._metrics = metrics
         self._tell = tell
         self._account_id = account_id
-        self._ordered = ordered
+        self.ordered = ordered
         self._at_once = 1 if ordered else limits.in_flight
         self._lanes: dict[str, Lane] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -201,7 +201,7 @@ class Flows:
             task = asyncio.get_running_loop().create_task(self._handle(lane, message, mark))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-            if not self._ordered:
+            if not self.ordered:
                 mark.set_result(None)
 
     async def _handle(self, lane: Lane, message: Message, mark: asyncio.Future[None]) -> None:

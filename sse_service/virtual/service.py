@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import hmac
 import logging
 import secrets
+import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,7 +27,7 @@ from sse_service.virtual.errors import GoneError, WindowFullError
 from sse_service.virtual.flows import Flows, Message, new_id
 from sse_service.virtual.frames import binary_frame, text_frame
 from sse_service.virtual.metrics import VirtualMetrics
-from sse_service.virtual.session import Session, SessionLimits, Swept
+from sse_service.virtual.session import Accepted, Session, SessionLimits, Swept
 from sse_service.virtual.store import Entry, SessionStore
 from sse_service.virtual.streams import Streams
 
@@ -36,6 +38,8 @@ logger = logging.getLogger("sse_service.virtual")
 T = TypeVar("T")
 
 SWEEP_AT_ONCE = 200
+TURN_CHECK_S = 0.05
+TURN_MARGIN_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,16 +151,62 @@ class VirtualConnections:
         taken, cause = self._acceptable(messages)
         numbers = [message.number for message in taken]
         now = self._clock()
-        accepted = await self.store.change(connection_id, lambda session: session.accept(numbers, received, now))
+        in_turn = flows.ordered and self.store.is_shared
+
+        def accept(session: Session) -> Accepted:
+            if in_turn and session.acked - session.handled >= self.options.limits.in_flight:
+                raise BusyError("messages under way", "connection", self.options.limits.in_flight, retry_after_s=1)
+            return session.accept(numbers, received, now)
+
+        accepted = await self.store.change(connection_id, accept)
         new = [message for message in taken if message.number >= accepted.first_new]
         if cause is CloseCause.BINARY:
             new = [message for message in new if not isinstance(message.data, bytes)]
-        await flows.take(entry.facts, new)
+        if in_turn:
+            # Shielded: who waits may be cancelled, what was accepted is handled all the same.
+            await asyncio.shield(self._spawn(self._in_turn(entry, accepted, new)))
+        else:
+            await flows.take(entry.facts, new)
         if cause is not None:
             await self._close(entry, cause.status, cause.status.wire_reason, by_client=False)
         if cause is CloseCause.TOO_BIG:
             raise TooLargeError("a message", self.options.limits.message_bytes)
         return accepted.acked
+
+    async def _in_turn(self, entry: Entry, accepted: Accepted, new: list[Message]) -> None:
+        """Behind what another instance has accepted of this connection and not yet handled: a client whose request was
+        cut off, or that heard of its messages by its stream, goes on at any instance."""
+        connection_id = entry.facts.connection_id
+        await self._until_handled(connection_id, accepted.first_new - 1)
+        for message in new:
+            await self.flows.take(entry.facts, [message])
+            await self._was_handled(connection_id, message.number)
+        await self._was_handled(connection_id, accepted.acked)
+
+    async def _was_handled(self, connection_id: str, number: int) -> None:
+        with contextlib.suppress(GoneError, UnavailableError):
+            await self.store.change(connection_id, lambda session: session.was_handled(number))
+
+    async def _until_handled(self, connection_id: str, number: int) -> None:
+        """Until the handlers of all up to this message have ended, or the instance that runs them has not got on for
+        longer than any handler may take: it is dead, and its messages with it, as on API Gateway."""
+        handled, since = -1, time.monotonic()
+        while True:
+            now = time.monotonic()
+            try:
+                session = await self.store.session(connection_id)
+            except GoneError:
+                return
+            except UnavailableError:
+                session = None
+            if session is not None and session.handled >= number:
+                return
+            if session is not None and session.handled != handled:
+                handled, since = session.handled, now
+            elif now - since > self.options.limits.integration_s + TURN_MARGIN_S:
+                logger.warning("message %d of %s is not waited for any longer", number, connection_id)
+                return
+            await asyncio.sleep(TURN_CHECK_S)
 
     def _acceptable(self, messages: list[Message]) -> tuple[list[Message], CloseCause | None]:
         """Those that may come, and why the connection is closed behind them, if it is."""
@@ -294,10 +344,11 @@ class VirtualConnections:
         await self.streams.close()
         await self.store.close()
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
+        return task
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)

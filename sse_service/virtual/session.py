@@ -91,6 +91,8 @@ class Session:
     """Until when a stream is known to be there; in the past: when the last one ended."""
     state: State = State.OPEN
     acked: int = 0
+    handled: int = 0
+    """Up to here handlers have ended; kept only where messages are handled one after another by several instances."""
     first: int = 1
     """Number of the oldest event in the window."""
     last: int = 0
@@ -127,6 +129,10 @@ class Session:
             self.acked = numbers[-1]
             self.last_message_s = now_s
         return Accepted(first_new, self.acked)
+
+    def was_handled(self, number: int) -> None:
+        """The handlers of all messages up to this one have ended."""
+        self.handled = max(self.handled, number)
 
     # Down -----------------------------------------------------------------------------------------------
 
@@ -251,6 +257,7 @@ class Session:
     def from_json(cls, text: str | bytes) -> Session:
         values = json.loads(text)
         values["state"] = State(values["state"])
+        values.setdefault("handled", values["acked"])  # of a version that did not keep it
         values["segments"] = [tuple(one) for one in values["segments"]]
         return cls(**values)
 

@@ -26,8 +26,8 @@ from local_stack import LocalStack, local_stack
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
 GHOSTS = 400
-# Quick, but for the first machine, which asks slowly enough to be killed while it does.
-SLOW = ("get_connection_per_s = 150.0", "get_connection_per_s = 20.0")
+# Quick, but for the first machine, which deletes slowly enough to be killed while it does.
+SLOW = ("delete_per_s = 1000.0", "delete_per_s = 20.0")
 QUICK = {
     "notice_s = 60.0": "notice_s = 1.0",
     "settle_s = 30.0": "settle_s = 0.0",

@@ -93,6 +93,40 @@ async def test_a_repeated_post_at_another_instance_is_handled_once(pair: Any, co
     assert (await made.post({"seq": 9, "text": "x"})).status_code == 409
 
 
+async def test_one_after_another_also_over_instances(
+    start_service: Start, shared: Settings, connect: Any, app: Any, eventually: Any
+) -> None:
+    """A request is cut off while its messages are handled; repeated and gone on with elsewhere: still in order."""
+    one, other = [await start_service(shared.replace(virtual_ordered=1)) for _ in range(2)]
+    app.gate = asyncio.Event()
+    made = await connect(one.client)
+    batch = [{"seq": 1, "text": "a"}, {"seq": 2, "text": "b"}]
+    first = asyncio.create_task(made.post(*batch))
+    await eventually(lambda: app.texts == ["a"])
+    first.cancel()
+    made.client = other.client
+    again = asyncio.create_task(made.post(*batch))
+    later = asyncio.create_task(made.post({"seq": 3, "text": "c"}))
+    await asyncio.sleep(0.3)  # in which it would begin, if it did not wait
+    assert app.texts == ["a"] and not again.done() and not later.done()
+    app.gate.set()
+    assert (await again).json() == {"acked": 2}
+    assert (await later).json() == {"acked": 3}
+    assert app.texts == ["a", "b", "c"]
+
+
+async def test_what_an_instance_took_with_it_is_not_waited_for_for_ever(
+    start_service: Start, shared: Settings, connect: Any, app: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sse_service.virtual.service.TURN_MARGIN_S", 0.2)
+    service = await start_service(shared.replace(virtual_ordered=1, virtual_integration_s=1.0))
+    made = await connect(service.client)
+    # Accepted by an instance that died before it handled it.
+    await connections(service).store.change(made.id, lambda session: session.accept([1], None, time.time()))
+    assert (await made.post({"seq": 2, "text": "b"})).json() == {"acked": 2}
+    assert app.texts == ["b"]
+
+
 async def test_a_newer_stream_elsewhere_ends_the_older(pair: Any, connect: Any) -> None:
     one, other = pair
     made = await connect(one.client)
