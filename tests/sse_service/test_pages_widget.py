@@ -123,6 +123,7 @@ async def test_sq8_two_tabs_receive_everything_across_a_cut(
     await expect(box).to_be_focused()
     await box.fill("Where is my order?")
     await box.press("Enter")
+    await expect(one.locator("ws2sse-chat .tick")).to_have_count(1)  # it has been stored, before what answers it
     # Nobody looks at it: headless pages all believe to be in front, and would read it for all tabs.
     await one.evaluate("document.hasFocus = () => false")
     await help_with(service, "On its way.")
