@@ -307,19 +307,61 @@ async def test_text_is_never_markup(service: Any, tabs: Tabs) -> None:
     assert await ann.title() == "Chat"
 
 
+async def send_directly(service: Any, said: list[str]) -> None:
+    """Bob says these in "main", as quickly as the service stores them."""
+    from sse_service.auth import Principal
+
+    services = service.app.state.services
+    who = Principal("bob", "demo", frozenset(), time.time() + 3600)
+    room = await services.chat.conversations.admit(who, "main")
+    for text in said:
+        await services.chat.sending.send(who, room, text)
+
+
+async def test_the_past_is_shown_once_while_a_gap_is_closed(service: Any, tabs: Tabs) -> None:
+    """Scrolling back and catching up at the same time, over messages that were all said within seconds."""
+    await service.room()
+    await send_directly(service, [f"message {n}" for n in range(450)])
+    ann = await tabs.open(service.url, "ann", "#main")
+    drawn = await ann.evaluate(
+        """async total => {
+          const log = document.querySelector('#log')
+          const known = [...chat.store.conversations.values()].find(one => one.id === 'main')
+          const until = Date.now() + 30000
+          const wait = ms => new Promise(resolve => setTimeout(resolve, ms))
+          // The page of the past is answered at once, and arrives after all that closes the gap.
+          const page = chat.page.bind(chat)
+          let asked = 0
+          chat.page = async (...of) => {
+            const isFirst = asked++ === 0
+            const answer = await page(...of)
+            if (isFirst) await wait(500)
+            return answer
+          }
+          while (asked === 0 && Date.now() < until) {
+            log.scrollTop = 0
+            await wait(5)
+          }
+          await chat.catchUpAll()
+          while (known.messages.length < total && Date.now() < until) {
+            log.scrollTop = 0
+            await wait(5)
+          }
+          await wait(700)
+          return [...log.querySelectorAll('.block')].flatMap(one => one.block.items.map(message => message.text))
+        }""",
+        450,
+    )
+    assert drawn == [f"message {n}" for n in range(450)]
+
+
 @pytest.mark.timeout(300)
 async def test_ten_thousand_messages_scroll(service: Any, tabs: Tabs) -> None:
     """All of them by paging backwards, then from end to end: the document stays small, no message lacks or doubles,
     and the place does not jump."""
     await service.room()
     total = 10_000
-    services = service.app.state.services
-    from sse_service.auth import Principal
-
-    who = Principal("bob", "demo", frozenset(), time.time() + 3600)
-    room = await services.chat.conversations.admit(who, "main")
-    for n in range(total):
-        await services.chat.sending.send(who, room, f"message {n} " + "word " * (n % 23))
+    await send_directly(service, [f"message {n} " + "word " * (n % 23) for n in range(total)])
     ann = await tabs.open(service.url, "ann", "#main")
     # Paging as a scroll to the top does, again and again.
     await ann.evaluate(

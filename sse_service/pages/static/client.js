@@ -268,12 +268,17 @@ export class Chat extends EventTarget {
   async catchUp(conversation) {
     if (conversation.before === undefined) return
     const since = conversation.solidUpTo
+    // What is older than all that is loaded comes with the pages of the past.
+    const oldest = conversation.messages[0]?.at ?? 0
     let cursor = ""
     do {
       const answer = await this.page(conversation, cursor)
-      for (const row of answer.messages) this.message(conversation, row, { isOld: seconds(row.timestamp) <= since })
+      for (const row of answer.messages) {
+        const at = seconds(row.timestamp)
+        if (at >= oldest) this.message(conversation, row, { isOld: at <= since })
+      }
       const times = answer.messages.map(row => seconds(row.timestamp))
-      if (times.length === 0 || Math.min(...times) <= since) break
+      if (times.length === 0 || Math.min(...times) <= Math.max(since, oldest)) break
       cursor = answer.before
     } while (cursor)
     this.store.settle(conversation)

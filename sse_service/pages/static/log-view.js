@@ -22,6 +22,7 @@ export class LogView {
     scroller.replaceChildren(this.list, this.unsent)
     this.blocks = []
     this.rows = new Map()
+    this.ids = new Set()
     this.isAtBottom = true
     const root = scroller
     this.watcher = new IntersectionObserver(entries => this.near(entries), { root, rootMargin: `${NEAR_PX}px 0px` })
@@ -37,6 +38,7 @@ export class LogView {
     this.watcher.disconnect()
     this.blocks = []
     this.rows.clear()
+    this.ids.clear()
     this.list.replaceChildren()
     for (let at = 0; at < messages.length; at += BLOCK) this.addBlock(messages.slice(at, at + BLOCK))
     for (const block of this.blocks.slice(-2)) this.draw(block)
@@ -45,6 +47,7 @@ export class LogView {
 
   addBlock(items, index = this.blocks.length) {
     const block = { items, el: element("div", "block"), isDrawn: false }
+    for (const { id } of items) this.ids.add(id)
     block.el.style.height = `${items.length * GUESS_PX}px`
     block.el.block = block
     this.list.insertBefore(block.el, this.blocks[index]?.el ?? null)
@@ -59,6 +62,8 @@ export class LogView {
 
   /** A message that was not there. Pages of the past come one by one, too: see `older`. */
   insert(message) {
+    if (this.ids.has(message.id)) return
+    this.ids.add(message.id)
     const last = this.blocks.at(-1)
     const tail = last?.items.at(-1)
     const stays = this.isAtBottom
@@ -81,8 +86,15 @@ export class LogView {
   }
 
   /** What was said before everything that is shown, oldest first. */
-  older(messages) {
+  older(all) {
+    // Some may have come one by one while they were asked for.
+    const messages = all.filter(one => !this.ids.has(one.id))
+    const first = this.blocks[0]?.items[0]
     if (messages.length === 0) return
+    if (first && messages.at(-1).at >= first.at) {
+      for (const message of messages) this.insert(message)
+      return
+    }
     this.keepPlace(() => {
       let count = 0
       for (let end = messages.length; end > 0; end -= BLOCK, count += 1) {
