@@ -7,6 +7,7 @@ import { Store, conversationIdOf } from "./store.js"
 import { TRANSPORTS } from "./transports.js"
 
 const PAGE = 100
+const SAME_S = 0.001
 const LIVE_MS = 15_000
 const TYPING_MS = 6000
 const SAY_TYPING_MS = 3000
@@ -222,8 +223,12 @@ export class Chat extends EventTarget {
       const conversation = this.store.conversation(entry.conversationId, { with: entry.with, open: entry.open })
       listed.add(conversation.id)
       conversation.open = entry.open
-      conversation.unread = entry.unread
-      conversation.readUpTo = entry.readUpTo ?? 0
+      // A list that was asked for before what has just been read was told knows less than we do.
+      const readUpTo = entry.readUpTo ?? 0
+      if (readUpTo + SAME_S >= conversation.readUpTo) {
+        conversation.unread = entry.unread
+        conversation.readUpTo = readUpTo
+      }
       if (entry.lastMessage && seconds(entry.lastMessage.timestamp) > conversation.lastAt) {
         conversation.last = this.store.message(entry.lastMessage)
       }
