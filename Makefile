@@ -26,7 +26,7 @@ redis: ## a Redis or Valkey server from the system's packages, where it is missi
 	@bash .ci/package.sh Redis redis-server redis-server valkey-server
 
 test: $(STAMP) browser redis ## every test, browser included
-	$(BIN)/python -m pytest -n 3 --dist loadfile $(PYTEST_ARGS)
+	@bash .ci/tests.sh $(BIN)/python $(PYTEST_ARGS)
 
 check: $(STAMP) ## lint, types, import contracts, freshness of the docs
 	$(BIN)/ruff check .

@@ -42,6 +42,6 @@ PY
 say "python -m sse_service --help"
 away/bin/python -m sse_service --help >/dev/null
 say "its own tests, against the installed wheel"
-away/bin/python -m pytest tests/sse_service -q -n 3 --dist loadfile -p no:cacheprovider
+bash "$here/.ci/tests.sh" away/bin/python tests/sse_service -q
 cd "$here"
 say "sse_service stands alone"
