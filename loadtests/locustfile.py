@@ -77,6 +77,10 @@ class DirectSse(Direct):
     transport = "sse"
 
 
+class DirectDropIn(Direct):
+    transport = "dropin"
+
+
 class TenantWs(Tenant):
     transport = "ws"
 
@@ -85,12 +89,20 @@ class TenantSse(Tenant):
     transport = "sse"
 
 
+class TenantDropIn(Tenant):
+    transport = "dropin"
+
+
 class AnswersWs(Answers):
     transport = "ws"
 
 
 class AnswersSse(Answers):
     transport = "sse"
+
+
+class AnswersDropIn(Answers):
+    transport = "dropin"
 
 
 CLASSES: dict[str, type[Person]] = {
@@ -119,6 +131,7 @@ def _options(parser: Any) -> None:
     add("--state-dir", ".migrate", "of `migrate up`", shown=False)
     add("--target-file", "", "addresses of other stacks, as JSON (see docs/guides/load.md)", shown=False)
     add("--result", "", "a file for the result, as JSON", shown=False)
+    add("--deliveries", "", "a file for each delivery: when it was sent, and how long it took, both ns", shown=False)
     add("--run-id", "", "part of the names of rooms and messages; otherwise of the time", shown=False)
 
 
@@ -131,6 +144,8 @@ def prepare(environment: Any, **_: Any) -> None:
         _refuse("--rate and --lost-after are above 0, --seconds and --warm-up not below", "locust --help")
     try:
         environment.loadtest = run = Run(environment)
+        for one in environment.user_classes if len(environment.user_classes) == 1 and not options.worker else ():
+            run.target.way(one.transport, one.app)
     except TargetError as error:
         _refuse(str(error), error.hint)
     run.start()

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from loadtests.compare.figures import against
 from loadtests.compare.options import earlier, parse, plan_of, sides_of
 from loadtests.compare.page import render
 from loadtests.compare.parts import Background, Sampler
-from loadtests.compare.rounds import NAMES, Parts, Plan, one_run
+from loadtests.compare.rounds import NAMES, Parts, Plan, app_of, one_run
 from loadtests.compare.show import show, show_changes
 from loadtests.users.target import Target, TargetError
 
@@ -44,7 +44,7 @@ err = Console(stderr=True)
 @dataclass
 class Comparison:
     """stopped: why not all of it was done; "" when it was. restless: calls by which others were seen before or after
-    it. tee: whether it was installed; None: not known."""
+    it. tee: whether it was installed; None: not known. pids: of the parts that are measured, by name."""
 
     plan: Plan
     sides: Sequence[str]
@@ -55,6 +55,7 @@ class Comparison:
     stopped: str = ""
     restless: list[str] = field(default_factory=list)
     tee: bool | None = None
+    pids: dict[str, int] = field(default_factory=dict)
     took_s: float = 0.0
 
 
@@ -93,19 +94,24 @@ def _main(options: argparse.Namespace) -> int:
     else:
         target = Target.from_state_dir(options.state_dir)
         up = json.loads((options.state_dir / "up.json").read_text(encoding="utf-8"))
-    sides = sides_of(options, target)
+    sides = sides_of(options, target, is_up=bool(up))
     before = earlier(options.against, asdict(plan), sides)
     options.out.mkdir(parents=True, exist_ok=True)
     if not os.access(options.out, os.W_OK):
         raise UsageError(f"--out {options.out}: cannot be written to", "name another folder")
     signal.signal(signal.SIGTERM, _interrupted)
-    made = Comparison(plan, sides, options.repetitions, target, up)
+    made = Comparison(plan, sides, options.repetitions, target, up, pids=dict(up.get("pids", {})))
     origin, began = _provenance(), time.monotonic()
     problem: CompareError | None = None
     with contextlib.ExitStack() as stack:
         around = Around(options.state_dir, up) if up else None
         if around:
             stack.enter_context(around.held())
+            if "dropin" in sides:
+                app = app_of(plan.scenario)
+                front = stack.enter_context(around.front(app))
+                made.target = replace(target, dropin={**target.dropin, app: front.url})
+                made.pids |= front.pids
         try:
             _rounds(made, around)
         except CompareError as error:
@@ -135,7 +141,7 @@ def _wrong(side: str, run: dict[str, Any]) -> bool:
 
 def _rounds(made: Comparison, around: Around | None) -> None:
     """Fills `rounds`, run by run. Raises CompareError."""
-    pids, aws_url = made.up.get("pids", {}), made.up.get("aws_endpoint_url", "")
+    pids, aws_url, app = made.pids, made.up.get("aws_endpoint_url", ""), app_of(made.plan.scenario)
     parts = Parts(pids, aws_url, _background(pids, aws_url) if aws_url else Background())
     made.rounds = {side: [] for side in made.sides}
     made.tee = around.tee_is_installed() if around else None
@@ -146,7 +152,9 @@ def _rounds(made: Comparison, around: Around | None) -> None:
             # Whoever is first in one is last in the next: what drifts hits all alike.
             for side in made.sides if number % 2 == 0 else tuple(reversed(made.sides)):
                 err.print(f"repetition {number + 1} of {made.repetitions}: {NAMES[side]}", highlight=False)
-                with around.pointed(made.target.dropin) if around and side == "dropin" else contextlib.nullcontext():
+                with contextlib.ExitStack() as stack:
+                    if around and side == "dropin":
+                        stack.enter_context(around.pointed(app, made.target.way(side, app)))
                     made.rounds[side].append(one_run(made.plan, side, file, parts))
     for _ in range(BACKGROUND_TRIES if aws_url else 0):
         made.restless = idle_of_others(parts.background.calls, _background(pids, aws_url).calls)
@@ -181,16 +189,22 @@ def _keep(
         "took_s": made.took_s,
         "rounds": rounds,
     }
-    path = folder / f"load-{made.plan.scenario}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}.json"
     changes = against(before, result) if before else []
-    path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    path.with_suffix(".html").write_text(render(result, changes, before), encoding="utf-8")
+    path = folder / f"load-{made.plan.scenario}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}.json"
+    full: OSError | None = None
+    try:
+        path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        path.with_suffix(".html").write_text(render(result, changes, before), encoding="utf-8")
+    except OSError as error:
+        full = error
     # As wide as the terminal; wide enough for a table where there is none.
     out = Console()
     out = out if out.is_terminal else Console(width=150)
     show(result, out)
     if before:
         show_changes(changes, before, result, out)
+    if full is not None:
+        raise full
     sending = made.plan.seconds * sum(len(runs) for runs in rounds.values())
     err.print(
         f"{made.took_s:.0f} s, of which {sending:.0f} s sending; kept in {path} and {path.with_suffix('.html')}",

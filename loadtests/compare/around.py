@@ -18,11 +18,17 @@ from pathlib import Path
 from typing import Any
 
 from loadtests.compare.errors import CompareError, InUseError
+from loadtests.compare.fronts import Front, end_left_over, front
 
-__all__ = ["Around"]
+__all__ = ["FUNCTIONS", "VARIABLE", "Around"]
 
 VARIABLE = "LEGACY_WS_MANAGEMENT_URL"
-FUNCTIONS = ("sendMessage", "getHistory", "default")
+FUNCTIONS = {
+    "rooms": ("sendMessage", "getHistory", "default"),
+    "direct": ("sendMessage", "getHistory", "read", "default"),
+    "layers": ("default", "chat", "ping", "answer"),
+}
+"""Of each application, those that post to connections."""
 # Of the function's configuration, by `migrate.tee.install`.
 TEE_HANDLER = "ws2sse_tee.handler"
 # Two connections to close, two streams to end.
@@ -30,7 +36,8 @@ QUIET_TIMEOUT_S = 20.0
 
 
 class Around:
-    """Of the stacks of one state directory; `held` for the whole comparison, `pointed` for the drop-in's runs.
+    """Of the stacks of one state directory; `held` and `front` for the whole comparison, `pointed` for the drop-in's
+    runs.
 
     Args:
         up: what `migrate up` says of itself (up.json).
@@ -101,31 +108,49 @@ class Around:
         return str(up.get("people", "nobody"))
 
     @contextlib.contextmanager
-    def pointed(self, url: str) -> Iterator[None]:
-        """The functions of rooms post to `url` (virtual connections) instead of API Gateway."""
-        functions = self._up["stacks"]["rooms"]["functions"]
-        before = {name: self._variables(name).get(VARIABLE) for name in (functions[kind] for kind in FUNCTIONS)}
-        self._note(functions=before)
+    def front(self, app: str) -> Iterator[Front]:
+        """Virtual connections before an application: for rooms those of `migrate up`, for others a service that ends
+        with the block. Raises CompareError."""
+        if app == "rooms":
+            yield Front(f"{self._up['sse_url']}/{self._up['stacks']['rooms']['stage']}")
+            return
+        log = self._state_dir / "logs" / f"sse-service-load-{app}.log"
+        try:
+            with front(app, self._up, log) as made:
+                self._note(fronts={**self._noted().get("fronts", {}), app: made.mark})
+                yield made
+        finally:
+            self._note(fronts={name: mark for name, mark in self._noted().get("fronts", {}).items() if name != app})
+
+    @contextlib.contextmanager
+    def pointed(self, app: str, url: str) -> Iterator[None]:
+        """The functions of an application post to `url` (virtual connections) instead of API Gateway."""
+        functions = self._up["stacks"][app]["functions"]
+        before = {name: self._variables(name).get(VARIABLE) for name in (functions[kind] for kind in FUNCTIONS[app])}
+        self._note(functions={**self._noted().get("functions", {}), **before})
         try:
             for name in before:
                 self._point(name, url)
             yield
         finally:
-            self._point_back()
+            self._point_back(before)
 
     def _put_back(self) -> None:
         """Everything that is noted."""
-        self._point_back()
-        if self._noted().get("bridge"):
+        noted = self._noted()
+        self._point_back(noted.get("functions") or {})
+        for mark in (noted.get("fronts") or {}).values():
+            end_left_over(mark)
+        if noted.get("bridge"):
             self._migrate("bridge", "start")
         self._file.unlink(missing_ok=True)
 
-    def _point_back(self) -> None:
-        functions = self._noted().get("functions")
-        for name, url in (functions or {}).items():
+    def _point_back(self, functions: Mapping[str, str | None]) -> None:
+        for name, url in functions.items():
             self._point(name, url)
+        left = {name: url for name, url in self._noted().get("functions", {}).items() if name not in functions}
         if functions:
-            self._note(functions={})
+            self._note(functions=left)
 
     def _point(self, name: str, url: str | None) -> None:
         from botocore.exceptions import BotoCoreError, ClientError

@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from loadtests.compare.errors import USAGE, UsageError
-from loadtests.compare.figures import differing
-from loadtests.compare.rounds import SCENARIOS, Plan
+from loadtests.compare.figures import against, differing
+from loadtests.compare.page import render
+from loadtests.compare.rounds import SCENARIOS, Plan, app_of
 from loadtests.users.target import Target
 
 __all__ = ["earlier", "parse", "plan_of", "sides_of"]
 
 TARGET_HELP = (
     "instead of `migrate up`: ws.rooms=wss://..., ws.direct=, ws.layers=, sse=https://..., "
-    "dropin=https://.../prod, tenant="
+    "dropin.rooms=https://.../prod, dropin.direct=, dropin.layers=, tenant="
 )
-APPS = {"direct": "direct", "tenant": "layers", "answers": "layers"}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -67,27 +67,25 @@ def plan_of(options: argparse.Namespace) -> Plan:
         raise UsageError(str(error), "docs/guides/load.md says what each scenario does") from None
 
 
-def sides_of(options: argparse.Namespace, target: Target) -> tuple[str, ...]:
-    """The ways that are to be compared, the base first. Raises UsageError."""
+def sides_of(options: argparse.Namespace, target: Target, *, is_up: bool = False) -> tuple[str, ...]:
+    """The ways that are to be compared, the base first; of `migrate up` (is_up) there is the drop-in's to every
+    application, since the comparison itself starts what is missing. Raises UsageError."""
     known = SCENARIOS[options.scenario]
     wanted = tuple(dict.fromkeys(side.strip() for side in options.sides.split(","))) if options.sides else known
     if unknown := set(wanted) - set(known):
         names = ", ".join(repr(side) for side in sorted(unknown))
         raise UsageError(f"--sides: {options.scenario} has no {names}", f"it has {','.join(known)}")
-    there = tuple(side for side in wanted if _has(target, side, options.scenario))
+    app = app_of(options.scenario)
+    there = tuple(side for side in wanted if target.has(side, app) or (is_up and side == "dropin"))
     if options.sides and there != wanted:
         missing = ", ".join(side for side in wanted if side not in there)
         raise UsageError(f"--target names no address for {missing}", "name all that --sides names")
     if not there:
         raise UsageError(
             f"--target names no address that the scenario {options.scenario} needs",
-            f"ws.{APPS.get(options.scenario, 'rooms')}=wss://... and sse=https://...",
+            f"ws.{app}=wss://... and sse=https://...",
         )
     return there
-
-
-def _has(target: Target, side: str, scenario: str) -> bool:
-    return bool({"ws": target.ws.get(APPS.get(scenario, "rooms")), "sse": target.sse, "dropin": target.dropin}[side])
 
 
 def earlier(path: Path | None, plan: dict[str, Any], sides: Sequence[str]) -> dict[str, Any] | None:
@@ -110,4 +108,11 @@ def earlier(path: Path | None, plan: dict[str, Any], sides: Sequence[str]) -> di
         )
     if not there:
         raise UsageError(f"--against {path}: it has {', '.join(found['rounds'])} only", "name these with --sides")
+    try:
+        # As is done at the end: what has been measured by then is not to be lost for a broken file.
+        render(found, against(found, found), found)
+    except Exception as error:
+        raise UsageError(
+            f"--against {path}: a broken result ({type(error).__name__})", "compare with another one"
+        ) from None
     return found

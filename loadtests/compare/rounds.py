@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -19,19 +19,21 @@ from loadtests.compare.errors import RunError
 from loadtests.compare.parts import INTERVAL_S, Background, Sampler, calls_between, used_between
 from loadtests.users.histogram import Histogram
 
-__all__ = ["NAMES", "SCENARIOS", "SUFFIX", "Parts", "Plan", "one_run"]
+__all__ = ["NAMES", "SCENARIOS", "SUFFIX", "Parts", "Plan", "app_of", "one_run"]
 
 LOCUSTFILE = Path(__file__).parents[1] / "locustfile.py"
 SCENARIOS = {
     "rooms": ("ws", "sse", "dropin"),
-    "direct": ("ws", "sse"),
-    "tenant": ("ws", "sse"),
-    "answers": ("ws", "sse"),
+    "direct": ("ws", "sse", "dropin"),
+    "tenant": ("ws", "sse", "dropin"),
+    "answers": ("ws", "sse", "dropin"),
     "idle": ("ws", "sse", "dropin"),
     "storm": ("ws", "sse", "dropin"),
     "slow": ("ws", "sse", "dropin"),
 }
-"""Scenarios and the ways there are to them; the drop-in client speaks to the application rooms."""
+"""Scenarios and the ways there are to them."""
+APPS = {"direct": "direct", "tenant": "layers", "answers": "layers"}
+"""The legacy application of a scenario, where it is not rooms."""
 SUFFIX = {"ws": "Ws", "sse": "Sse", "dropin": "DropIn"}
 NAMES = {"ws": "WebSocket", "sse": "SSE + REST", "dropin": "drop-in client"}
 # One hears the other; every fifth reads slowly.
@@ -45,6 +47,11 @@ SPAWN_PER_S = 100
 # What a run may take beyond what its plan says: retries of connects, sends that take their time.
 OVERTIME_S = 90.0
 END_TIMEOUT_S = 10.0
+
+
+def app_of(scenario: str) -> str:
+    """The legacy application that serves the scenario."""
+    return APPS.get(scenario, "rooms")
 
 
 @dataclass(frozen=True)
@@ -89,8 +96,8 @@ class Parts:
     interval_s: float | None = INTERVAL_S
 
 
-def one_run(plan: Plan, side: str, target: Path, parts: Parts) -> dict[str, Any]:
-    """Run it. Returns figures by name, and the histograms. Raises RunError."""
+def one_run(plan: Plan, side: str, target: Path, parts: Parts, more: Sequence[str] = ()) -> dict[str, Any]:
+    """Run it, with `more` options of the locustfile. Returns figures by name, and the histograms. Raises RunError."""
     with tempfile.TemporaryDirectory() as folder:
         result, log = Path(folder) / "result.json", Path(folder) / "locust.log"
         spawn = max(1, min(plan.users // 2, SPAWN_PER_S * max(1, plan.workers)))
@@ -100,7 +107,7 @@ def one_run(plan: Plan, side: str, target: Path, parts: Parts) -> dict[str, Any]
             *("--target-file", str(target), "--rate", str(plan.rate), "--seconds", str(plan.seconds)),
             *("--size", str(plan.size), "--lost-after", str(plan.lost_after), "--result", str(result)),
             *("--warm-up", str(plan.warm_up), "--exit-code-on-error", "0"),
-            *_workers(plan.workers),
+            *(*_workers(plan.workers), *more),
         ]
         sampler = Sampler(parts.pids, parts.aws_url, parts.interval_s)
         try:

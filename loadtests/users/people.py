@@ -107,19 +107,20 @@ class Person(User):
         return {}
 
     def posts(self) -> Posts:
-        posts: Posts = self.run_.once("posts", lambda: Posts(self.run_.target.sse or self.run_.target.dropin))
+        way = "dropin" if self.transport == "dropin" else "sse"
+        posts: Posts = self.run_.once("posts", lambda: Posts(self.run_.target.way(way, self.app)))
         return posts
 
     def _new_connection(self) -> Connection:
         target = self.run_.target
         options = {"counts": self.run_.counters.counts, **self.connection_options()}
         if self.transport == "ws":
-            return WebSocket(target.ws[self.app], self.query(), **options)
+            return WebSocket(target.way("ws", self.app), self.query(), **options)
         if self.transport == "dropin":
-            return DropIn(target.dropin, self.query(), self.posts(), **options)
+            return DropIn(target.way("dropin", self.app), self.query(), self.posts(), **options)
         self.authorization = {"Authorization": f"Bearer {self.token()}"}
         query = self.stream_query()
-        url = f"{target.sse}/api/chat/stream" + (f"?{urlencode(query)}" if query else "")
+        url = f"{target.way('sse', self.app)}/api/chat/stream" + (f"?{urlencode(query)}" if query else "")
         return EventStream(url, self.authorization, **options)
 
     def on_start(self) -> None:
@@ -198,6 +199,8 @@ class Person(User):
             late = recovered or self.absent_at(mark.sent_ns)
             if late:
                 self.run_.counters.counts["recovered"] += 1
+            elif self.run_.deliveries is not None:
+                self.run_.deliveries.append((mark.sent_ns, at_ns - mark.sent_ns))
             name = "recovered" if late else self.latency_name
             self.run_.count(self.kind, name, (at_ns - mark.sent_ns) / 1e6, size=len(str(text)))
 

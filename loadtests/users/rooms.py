@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import random
-import time
 from typing import Any, ClassVar
 
 import gevent
 
+from loadtests.users.cuts import CutOnce
 from loadtests.users.marks import Mark, decode, key_of
 from loadtests.users.people import Person, frames_of
 
 __all__ = ["Idle", "Rooms", "SlowReaders", "Storm"]
 
 SLOW_READ_BYTES, SLOW_PAUSE_S = 4096, 0.25
-STORM_ABSENCE_S = 1.0
 HISTORY_LIMIT = 100
 
 
@@ -63,7 +61,7 @@ class Idle(Rooms):
         return self.number == 0
 
 
-class Storm(Rooms):
+class Storm(CutOnce, Rooms):
     """In the middle of it all but the first are cut at the same moment, and all come back within a second. The first
     speaks ten times as often as others do, so that there is something to miss.
 
@@ -77,31 +75,13 @@ class Storm(Rooms):
 
     def __init__(self, environment: Any) -> None:
         super().__init__(environment)
-        self._cutter: Any = None
         self._recovered: set[tuple[str, int]] = set()
-
-    def on_start(self) -> None:
-        super().on_start()
-        if self._listener is not None and not self.says():
-            self._cutter = gevent.spawn(self._be_cut)
-
-    def on_stop(self) -> None:
-        if self._cutter is not None:
-            self._cutter.kill(block=False)
-        super().on_stop()
 
     def says(self) -> bool:
         return self.number == 0
 
-    def _be_cut(self) -> None:
-        run = self.run_
-        run.go.wait()
-        at_ns = run.go_ns + max(0.5, (run.seconds or 10) / 3) * 1e9
-        gevent.sleep(max(0.0, (at_ns - time.monotonic_ns()) / 1e9))
-        self.connection.cut()
-
-    def absence_s(self) -> float:
-        return random.uniform(0.2, 1) * STORM_ABSENCE_S  # noqa: S311 - spreads load, no secret
+    def is_cut(self) -> bool:
+        return not self.says()
 
     def reconnected(self) -> None:
         if self.transport == "ws":

@@ -88,6 +88,8 @@ class Run(Tally):
         options: Any = self.environment.parsed_options
         self.begin_anew(options.lost_after)
         self.shared: dict[str, Any] = {}
+        # When each was sent, and how long it took; where somebody wants them.
+        self.deliveries: list[tuple[int, int]] | None = [] if options.deliveries else None
         self.ready = self.saying = self.warm_until_ns = self.over_ns = self._numbers = 0
         self._quiet_ns = 0
         self._states: dict[str, dict[str, Any]] = {}
@@ -269,8 +271,11 @@ class Run(Tally):
         gevent.spawn(runner.stop if self.environment.web_ui is not None else runner.quit)
 
     def write(self) -> None:
-        """The result of all processes, for `loadtests.compare`."""
+        """The result of all processes, for `loadtests.compare`; deliveries one by one, for `loadtests.bench`."""
         options: Any = self.environment.parsed_options
+        if self.deliveries is not None and not self.is_worker:
+            lines = "".join(f"{sent_ns} {took_ns}\n" for sent_ns, took_ns in self.deliveries)
+            Path(options.deliveries).write_text(lines, encoding="ascii")
         if not options.result or self.is_worker:
             return
         if not isinstance(self.environment.runner, MasterRunner):

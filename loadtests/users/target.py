@@ -17,8 +17,8 @@ import psutil
 __all__ = ["Target", "TargetError"]
 
 TOKEN_TTL_S = 7200
-NAMES = "ws.rooms ws.direct ws.layers sse dropin tenant"
-
+APPS = ("rooms", "direct", "layers")
+NAMES = "ws.rooms ws.direct ws.layers sse dropin.rooms (or dropin) dropin.direct dropin.layers tenant"
 
 UP = "start them: `migrate up --detach`"
 
@@ -38,7 +38,7 @@ class Target:
     Args:
         ws: WebSocket addresses by application (rooms, direct, layers).
         sse: the SSE service.
-        dropin: the API of virtual connections that serves the application rooms, with its path.
+        dropin: APIs of virtual connections, with their paths, by the application whose functions they call.
         tenant: in which rooms are.
         secret_file: the HS256 key both take, in a file: it is in no command line and no result.
         tokens_file: instead: JSON {user: token}, for users lt-0, lt-1, ... and "publisher"; for the application direct
@@ -48,7 +48,7 @@ class Target:
 
     ws: Mapping[str, str] = field(default_factory=dict)
     sse: str = ""
-    dropin: str = ""
+    dropin: Mapping[str, str] = field(default_factory=dict)
     tenant: str = "demo"
     secret_file: str = ""
     tokens_file: str = ""
@@ -63,7 +63,7 @@ class Target:
             made = cls(
                 ws=up["legacy_ws_url"],
                 sse=up["sse_url"],
-                dropin=f"{up['sse_url']}/{rooms['stage']}",
+                dropin={"rooms": f"{up['sse_url']}/{rooms['stage']}"},
                 tenant=up["tenant"],
                 secret_file=up["jwt"]["secret_file"],
                 cognito={
@@ -83,18 +83,21 @@ class Target:
 
     @classmethod
     def parse(cls, given: Sequence[str], *, secret_file: str = "", tokens_file: str = "") -> Target:
-        """Of `ws.rooms=wss://...`, `sse=https://...`, `dropin=https://.../prod`, `tenant=...`. Raises TargetError."""
+        """Of `ws.rooms=wss://...`, `sse=https://...`, `dropin.layers=https://.../prod`, `tenant=...`; `dropin` alone is
+        that of rooms. Raises TargetError."""
         if not secret_file and not tokens_file:
             raise TargetError("--target needs --secret-file or --tokens-file: users must be somebody there")
-        fields: dict[str, Any] = {"ws": {}, "secret_file": secret_file, "tokens_file": tokens_file}
+        fields: dict[str, Any] = {"ws": {}, "dropin": {}, "secret_file": secret_file, "tokens_file": tokens_file}
         for one in given:
             name, equals, value = one.partition("=")
-            first, _, app = name.partition(".")
+            first, dot, app = name.partition(".")
             if not equals or not value:
                 raise TargetError(f"--target {name}: no NAME=ADDRESS; names: {NAMES}")
-            if first == "ws" and app in ("rooms", "direct", "layers"):
+            if first == "ws" and app in APPS:
                 fields["ws"][app] = _address(name, value, ("ws", "wss"))
-            elif name in ("sse", "dropin"):
+            elif first == "dropin" and (app in APPS or not dot):
+                fields["dropin"][app or "rooms"] = _address(name, value, ("http", "https"))
+            elif name == "sse":
                 fields[name] = _address(name, value, ("http", "https"))
             elif name == "tenant":
                 fields[name] = value
@@ -106,17 +109,37 @@ class Target:
 
     @classmethod
     def load(cls, path: Path) -> Target:
-        """What `save` wrote. Raises TargetError."""
+        """What `save` wrote, or somebody by hand: `dropin` may be one address, that of rooms. Raises TargetError."""
         try:
-            return cls(**json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
+            given = json.loads(path.read_text(encoding="utf-8"))
+            if isinstance(given.get("dropin"), str):
+                given["dropin"] = {"rooms": given["dropin"]} if given["dropin"] else {}
+            return cls(**given)
+        except (OSError, ValueError, TypeError, AttributeError) as error:
             raise TargetError(f"{path} is no file of addresses: {error}") from None
 
     @property
     def addresses(self) -> dict[str, str]:
         """For a result: no secret is in them."""
-        named = {**{f"ws.{app}": url for app, url in self.ws.items()}, "sse": self.sse, "dropin": self.dropin}
+        virtual = {f"dropin.{app}": url for app, url in self.dropin.items()}
+        named = {**{f"ws.{app}": url for app, url in self.ws.items()}, "sse": self.sse, **virtual}
         return {name: url for name, url in named.items() if url}
+
+    def has(self, transport: str, app: str) -> bool:
+        """Whether the users of a transport ("ws", "sse", "dropin") have somewhere to go with an application."""
+        return bool(self._ways(app)[transport])
+
+    def way(self, transport: str, app: str) -> str:
+        """Where they go. Raises TargetError: it was not named."""
+        if not self.has(transport, app):
+            name = transport if transport == "sse" else f"{transport}.{app}"
+            if transport == "dropin" and app != "rooms":
+                raise TargetError(f"there is no address of {name}", f"python -m loadtests.dropin {app}")
+            raise TargetError(f"there is no address of {name}")
+        return self._ways(app)[transport]
+
+    def _ways(self, app: str) -> dict[str, str]:
+        return {"ws": self.ws.get(app, ""), "sse": self.sse, "dropin": self.dropin.get(app, "")}
 
     def save(self, path: Path) -> None:
         path.touch(mode=0o600)

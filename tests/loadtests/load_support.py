@@ -6,7 +6,8 @@ import contextlib
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,15 @@ def several(folder: Path, names: Sequence[str], *options: str) -> dict[str, Done
     assert done.returncode == 0, done.stdout + done.stderr
     said = done.stdout + done.stderr
     return {name: Done(0, said, json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))) for name in names}
+
+
+def until(reached: Callable[[], Any], within_s: float = 60) -> Any:
+    """What it gives once that is true; fails after so many seconds."""
+    deadline = time.monotonic() + within_s
+    while not (found := reached()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return found
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """Several classes of the locustfile at once, each in an environment of its own: `several.py FOLDER A,B OPTION...`.
 
-Results are FOLDER/CLASS.json; what locust would list as failures is printed.
+Results are FOLDER/CLASS.json; what locust would list as failures is printed. A name with Cut behind it is the class
+with a network that goes away in the middle.
 """
 
 from __future__ import annotations
@@ -13,9 +14,19 @@ from locust.argument_parser import parse_options
 from locust.env import Environment
 
 from loadtests.locustfile import CLASSES, prepare
+from loadtests.users.cuts import CutOnce
+from loadtests.users.people import Person
 
 # Slow readers have a fifth user.
 USERS = {"Slow": 5}
+# Of any class the same, with a network that goes away once: DirectDropInCut.
+CUT = "Cut"
+
+
+def class_of(name: str) -> type[Person]:
+    if not name.endswith(CUT):
+        return CLASSES[name]
+    return type(name, (CutOnce, CLASSES[name.removesuffix(CUT)]), {})
 
 
 def main() -> None:
@@ -26,7 +37,7 @@ def main() -> None:
         options = copy.copy(given)
         options.run_id, options.result = name.lower(), str(folder / f"{name}.json")
         users = max(options.num_users, *(count for prefix, count in USERS.items() if name.startswith(prefix)), 1)
-        environments[name] = made = Environment(user_classes=[CLASSES[name]], parsed_options=options)
+        environments[name] = made = Environment(user_classes=[class_of(name)], parsed_options=options)
         made.create_local_runner()
         prepare(made)
         made.runner.start(users, spawn_rate=100)

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from e2e_support import MIGRATE, Stacks, start
 
 sys.path.append(str(Path(__file__).parent))
-from load_support import Done, several
+from load_support import Done, several, until
 
 from loadtests.compare.around import FUNCTIONS, VARIABLE, Around
+from loadtests.compare.fronts import front
 from loadtests.compare.rounds import SCENARIOS, SUFFIX
+from loadtests.users.target import Target
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
+
+CUT = ("DirectDropInCut", "TenantDropInCut", "AnswersDropInCut")
 
 
 @pytest.fixture(scope="module")
@@ -49,24 +56,34 @@ def done(stacks: Stacks, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
         fcntl.flock(people, fcntl.LOCK_SH)
         until(lambda: "bridge" not in up_of(stacks)["pids"] and up_of(stacks)["people"] == "held")
         made = several(folder, classes("ws", "sse"), *options, "--lost-after", "30")
-        with Around(stacks.state_dir, up_of(stacks)).pointed(f"{stacks.sse_url}/prod"):
+        with virtual(stacks) as file:
+            options += ["--target-file", str(file)]
             made |= several(folder, classes("dropin"), *options, "--lost-after", "30")
+            made |= several(folder, CUT, *options, "--lost-after", "30", "--rate", "4")
     held.unlink()
     return made
 
 
-def until(reached: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not reached():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+@contextlib.contextmanager
+def virtual(stacks: Stacks) -> Iterator[Path]:
+    """The drop-in's way to all three applications, each as it was deployed but for where it posts."""
+    around, target = Around(stacks.state_dir, up_of(stacks)), Target.from_state_dir(stacks.state_dir)
+    with contextlib.ExitStack() as stack:
+        fronts = {app: stack.enter_context(around.front(app)).url for app in FUNCTIONS}
+        for app, url in fronts.items():
+            stack.enter_context(around.pointed(app, url))
+        target = replace(target, dropin=fronts)
+        target.save(stacks.state_dir / "target.json")
+        yield stacks.state_dir / "target.json"
+    for app in FUNCTIONS:
+        assert not pointed(stacks, app)
 
 
 def up_of(stacks: Stacks) -> dict[str, Any]:
     return dict(json.loads((stacks.state_dir / "up.json").read_text(encoding="utf-8")))
 
 
-@pytest.mark.parametrize("name", classes("ws", "sse", "dropin"))
+@pytest.mark.parametrize("name", [*classes("ws", "sse", "dropin"), *CUT])
 def test_nothing_is_lost(done: dict[str, Done], name: str) -> None:
     counts, latency = done[name].result["counts"], done[name].result["latency"]
     assert counts["sent"] > 0 and counts["delivered"] >= counts["sent"], done[name].output
@@ -95,7 +112,17 @@ def test_slow_readers_are_told_apart(done: dict[str, Done], name: str) -> None:
     assert sum(latency["slow reader"].values()) == done[name].result["counts"]["sent"]
 
 
-@pytest.mark.parametrize("name", ["AnswersWs", "AnswersSse"])
+@pytest.mark.parametrize("name", CUT)
+def test_who_was_cut_off_goes_on_where_it_was(done: dict[str, Done], name: str) -> None:
+    """All at the same moment, in the middle of it: what came meanwhile is there afterwards, once and in order (which
+    is checked by the users themselves; API Gateway promises no order, and nor do its Lambdas)."""
+    counts = done[name].result["counts"]
+    assert counts["reconnects"] == counts["resumed"] == 3
+    assert counts["recovered"] > 0, counts
+    assert "part of an answer" not in done[name].output
+
+
+@pytest.mark.parametrize("name", ["AnswersWs", "AnswersSse", "AnswersDropIn"])
 def test_answers_come_in_parts(done: dict[str, Done], name: str) -> None:
     counts = done[name].result["counts"]
     # "You said: " and twelve words.
@@ -153,41 +180,62 @@ def test_interrupted_it_puts_back_what_it_held(stacks: Stacks, tmp_path: Path) -
     until(lambda: up_of(stacks)["people"] == "chatting")
 
 
+def test_compare_over_virtual_connections_before_another_application(stacks: Stacks, tmp_path: Path) -> None:
+    """The service in front of it is started by the comparison, and is one of the parts; what a comparison that was
+    killed has left of its own is ended first."""
+    with front("layers", up_of(stacks), tmp_path / "left.log") as left:
+        process = psutil.Process(left.pids["sse-service (layers)"])
+        note = {"bridge": False, "fronts": {"layers": left.mark}}
+        (stacks.state_dir / "load-compare.json").write_text(json.dumps(note), encoding="utf-8")
+        result = _compare(stacks, tmp_path, "tenant", "dropin")
+        # Raises if it goes on.
+        process.wait(30)
+    (run,) = result["rounds"]["dropin"]
+    figures = run["figures"]
+    assert (figures["loss"], figures["duplicate"], figures["out of order"]) == (0, 0, 0)
+    # Nobody posts to API Gateway; the function of the route is invoked as ever.
+    assert "execute-api PostToConnection per message" not in figures
+    assert figures["lambda invocations per message"] == 1
+    assert run["memory_mb"]["sse-service (layers)"] > 10
+    assert as_it_was(stacks, "layers")
+
+
 def left_by_one_that_was_killed(stacks: Stacks) -> None:
     functions = up_of(stacks)["stacks"]["rooms"]["functions"]
     client = stacks.client("lambda")
-    for kind in FUNCTIONS:
+    for kind in FUNCTIONS["rooms"]:
         variables = client.get_function_configuration(FunctionName=functions[kind])["Environment"]["Variables"]
         client.update_function_configuration(
             FunctionName=functions[kind], Environment={"Variables": {**variables, VARIABLE: "http://127.0.0.1:1"}}
         )
-    note = {"bridge": False, "functions": {functions[kind]: None for kind in FUNCTIONS}}
+    note = {"bridge": False, "functions": {functions[kind]: None for kind in FUNCTIONS["rooms"]}}
     (stacks.state_dir / "load-compare.json").write_text(json.dumps(note), encoding="utf-8")
     assert not as_it_was(stacks)
 
 
-def pointed(stacks: Stacks) -> bool:
-    client, functions = stacks.client("lambda"), up_of(stacks)["stacks"]["rooms"]["functions"]
+def pointed(stacks: Stacks, app: str = "rooms") -> bool:
+    client, functions = stacks.client("lambda"), up_of(stacks)["stacks"][app]["functions"]
     return all(
         VARIABLE in client.get_function_configuration(FunctionName=functions[kind])["Environment"]["Variables"]
-        for kind in FUNCTIONS
+        for kind in FUNCTIONS[app]
     )
 
 
-def as_it_was(stacks: Stacks) -> bool:
+def as_it_was(stacks: Stacks, app: str = "rooms") -> bool:
     return (
         not (stacks.state_dir / "bridge.held").exists()
-        and not pointed(stacks)
+        and not pointed(stacks, app)
         and not (stacks.state_dir / "load-compare.json").exists()
     )
 
 
-def _compare(stacks: Stacks, folder: Path) -> dict[str, Any]:
+def _compare(stacks: Stacks, folder: Path, scenario: str = "rooms", sides: str = "ws,sse") -> dict[str, Any]:
     argv = [sys.executable, "-m", "loadtests.compare", "--state-dir", str(stacks.state_dir), "--out", str(folder)]
-    options = ["--sides", "ws,sse", "--users", "3", "--rate", "2", "--seconds", "2", "--repetitions", "1"]
-    options += ["--warm-up", "0.5"]
+    options = ["--scenario", scenario, "--sides", sides, "--users", "3", "--rate", "2", "--seconds", "2"]
+    options += ["--repetitions", "1", "--warm-up", "0.5"]
     done = subprocess.run([*argv, *options], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "SSE + REST / WebSocket" in done.stdout and "emulated AWS" in done.stdout
+    assert sides != "ws,sse" or "SSE + REST / WebSocket" in done.stdout
+    assert "emulated AWS" in done.stdout
     assert "revision" in done.stdout and "locust 2" in done.stdout
-    return dict(json.loads(next(folder.glob("load-rooms-*.json")).read_text(encoding="utf-8")))
+    return dict(json.loads(next(folder.glob(f"load-{scenario}-*.json")).read_text(encoding="utf-8")))

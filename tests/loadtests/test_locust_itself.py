@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 sys.path.append(str(Path(__file__).parent))
-from load_support import LOCUSTFILE, listening_liar, locust
+from load_support import LOCUSTFILE, listening_liar, locust, until
 
 from loadtests.bench.processes import free_port
 
@@ -29,14 +28,6 @@ def target(tmp_path: Path) -> Iterator[Path]:
         file = tmp_path / "target.json"
         file.write_text(json.dumps({"sse": address, "tokens_file": str(tmp_path / "tokens.json")}))
         yield file
-
-
-def until(what: Callable[[], Any], within_s: float = 60) -> Any:
-    deadline = time.monotonic() + within_s
-    while not (found := what()):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    return found
 
 
 def test_the_web_interface_runs_one_test_after_the_other_with_the_options_of_its_form(
@@ -94,9 +85,13 @@ def test_the_web_interface_runs_one_test_after_the_other_with_the_options_of_its
         ([], "one class"),
         (["RoomsSse", "--rate", "0"], "--rate"),
         (["RoomsSse", "--target-file", "gone.json"], "gone.json"),
+        (["DirectDropIn", "--target-file", "TARGET"], "dropin.direct"),
     ],
 )
 def test_wrong_usage_is_told(tmp_path: Path, options: list[str], said: str) -> None:
+    (tmp_path / "tokens.json").write_text("{}")
+    target = {"sse": "http://127.0.0.1:1", "tokens_file": str(tmp_path / "tokens.json")}
+    (tmp_path / "TARGET").write_text(json.dumps(target))
     done = subprocess.run(
         [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), *options, "--headless", "--state-dir", str(tmp_path)],
         capture_output=True,

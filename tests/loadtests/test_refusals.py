@@ -11,6 +11,8 @@ import pytest
 
 from loadtests.compare import __main__ as program
 from loadtests.compare.errors import USAGE
+from loadtests.compare.rounds import Plan
+from loadtests.users.target import Target
 
 
 def refused(capsys: pytest.CaptureFixture[str], *options: str) -> str:
@@ -92,3 +94,31 @@ def test_a_result_of_another_plan_is_refused_before_anything_runs(
     target = ["--target", "sse=https://b", "--secret-file", str(secret)]
     said = refused(capsys, *target, "--against", str(tmp_path / "before.json"))
     assert "users" in said and "--users 7" in said
+
+
+def test_a_broken_result_is_refused_before_anything_runs(
+    capsys: pytest.CaptureFixture[str], secret: Path, tmp_path: Path
+) -> None:
+    plan = {"scenario": "rooms", "users": 7, "rate": 0.5, "seconds": 15.0, "size": 100, "lost_after": 15.0}
+    before = {
+        "plan": {**plan, "workers": 0, "warm_up": 2.0},
+        "provenance": {},
+        "emulated": False,
+        "rounds": {"sse": [{"figures": {}}]},
+    }
+    (tmp_path / "before.json").write_text(json.dumps(before), encoding="utf-8")
+    target = ["--target", "sse=https://b", "--secret-file", str(secret), "--users", "7"]
+    assert "a broken result" in refused(capsys, *target, "--against", str(tmp_path / "before.json"))
+
+
+def test_what_cannot_be_stored_is_shown_all_the_same(
+    capsys: pytest.CaptureFixture[str], secret: Path, tmp_path: Path
+) -> None:
+    """The disk is full, or the folder is gone, after minutes of measuring."""
+    run = {"figures": {"messages/s": 4711.0}, "latency": {}, "cpu_cores": {}, "memory_mb": {}}
+    target = Target(sse="https://b", secret_file=str(secret))
+    plan = Plan("rooms", 7, 0.5, 15.0, 100, 15.0)
+    made = program.Comparison(plan, ("sse",), 1, target, {}, {"sse": [run]})
+    with pytest.raises(FileNotFoundError):
+        program._keep(made, program._provenance(), tmp_path / "gone", None)
+    assert "4,711" in capsys.readouterr().out
