@@ -71,7 +71,7 @@ def start(
         _start_worker(found, state)
         _wait(found, lambda status: bool(status.get("alive")) and status["run_id"] == control.run_id, READY_S, state)
         # What enters before is not counted: not every copy of it may have come this way.
-        from migrate.shadow.worker import BEGIN_S
+        from migrate.shadow.settings import BEGIN_S
 
         time.sleep(max(0.0, control.started_at + BEGIN_S - time.time()))
     if json_:

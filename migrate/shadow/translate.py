@@ -13,7 +13,7 @@ from migrate.config.model import Feature
 from migrate.config.templates import field_of, render, render_path
 from migrate.tee.records import Post, TeeRecord
 
-__all__ = ["Call", "Cause", "Translator", "frame_of", "is_for_others", "moment", "without_nulls"]
+__all__ = ["Call", "Cause", "Translator", "frame_of", "is_for_others", "moment", "parsed", "without_nulls"]
 
 # What the service's answers and its events call the thing that a request made.
 IDS = ("messageId", "message_id", "run_id", "job_id", "id")
@@ -205,10 +205,13 @@ def is_for_others(feature: Feature, frame: object) -> bool:
 
 def frame_of(post: Post) -> Any:
     """The payload as JSON, or None when it is none."""
-    if post.base64:
-        return None
+    return None if post.base64 else parsed(post.data)
+
+
+def parsed(text: str) -> Any:
+    """A frame's text as JSON, or None when it is none."""
     try:
-        return json.loads(post.data)
+        return json.loads(text)
     except (ValueError, RecursionError):  # 100,000 brackets in a user's frame must not stop everybody's
         return None
 
