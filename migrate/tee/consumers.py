@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from migrate.control.table import ConditionFailedError, ControlTable
-from migrate.tee.install import RETENTION_S, VISIBILITY_S
+from migrate.tee.install import RETENTION_S, VISIBILITY_S, name_of
 
 __all__ = ["Consumer", "TeeState", "consumer_queue"]
 
@@ -55,7 +55,7 @@ def consumer_queue(sqs: Any, api_id: str, consumer: str) -> str:
 
 
 class TeeState:
-    """What is known of one API's tee. Also the `Snapshots` of `install_tee`.
+    """What is known of one API's tee. Also the `Snapshots` of `install_tee`: a function's ARN and its name are one.
 
     Args:
         table: of the shared state.
@@ -92,7 +92,7 @@ class TeeState:
         """Keep a function's configuration unless there is one: a second start must not keep the tee's own."""
         item = {
             "pk": self._pk,
-            "sk": f"function#{function}",
+            "sk": f"function#{name_of(function)}",
             # As text: the order of variables is part of it.
             "configuration": json.dumps(configuration),
             "saved_at": time.time(),
@@ -102,13 +102,13 @@ class TeeState:
 
     def read(self, function: str) -> dict[str, Any] | None:
         """What was kept of a function."""
-        item = self._table.get(self._pk, f"function#{function}")
+        item = self._table.get(self._pk, f"function#{name_of(function)}")
         found: dict[str, Any] | None = json.loads(item["configuration"]) if item else None
         return found
 
     def forget(self, function: str) -> None:
         """Delete what was kept."""
-        self._table.delete(self._pk, f"function#{function}")
+        self._table.delete(self._pk, f"function#{name_of(function)}")
 
 
 def _consumer(item: Mapping[str, Any]) -> Consumer:

@@ -34,6 +34,7 @@ __all__ = [
     "functions_of_api",
     "install_tee",
     "is_installed",
+    "name_of",
     "remove_tee",
 ]
 
@@ -108,7 +109,7 @@ class TeeSettings:
 
     def variables(self, function: str) -> dict[str, str]:
         """Those of the tee that differ from its defaults."""
-        found = {_ROLE: "answer"} if _name_of(function) in map(_name_of, self.answering) else {}
+        found = {_ROLE: "answer"} if name_of(function) in map(name_of, self.answering) else {}
         if self.user != "userId":
             found[_USER] = self.user
         if self.tenant != "tenantId":
@@ -258,9 +259,9 @@ def remove_tee(
     return RemovedTee(tuple(changed), different)
 
 
-def _name_of(function: str) -> str:
-    """The name of a function given by its ARN or its name."""
-    return function.split(":")[6] if function.startswith("arn:") else function
+def name_of(function: str) -> str:
+    """The name of a function given by its ARN (with or without a version) or its name."""
+    return function.partition(":function:")[2].partition(":")[0] or function
 
 
 def _lasting(configuration: Mapping[str, Any]) -> dict[str, Any]:

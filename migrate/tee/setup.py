@@ -14,6 +14,7 @@ from migrate.tee.install import (
     functions_of_api,
     install_tee,
     is_installed,
+    name_of,
     remove_tee,
 )
 
@@ -34,7 +35,7 @@ class TeeView:
     def lacks(self, reader: str) -> str:
         """What keeps records from a reader, in words; empty: nothing."""
         if self.missing:
-            names = ", ".join(_short(one) for one in self.missing)
+            names = ", ".join(map(name_of, self.missing))
             on = len(self.functions) - len(self.missing)
             return f"the tee is on {on} of {len(self.functions)} functions; without it: {names}"
         return "" if reader in self.readers else f"the {reader} was taken away from the tee's readers"
@@ -43,7 +44,7 @@ class TeeView:
 def tee_functions(config: Config) -> tuple[str, ...]:
     """The functions that are copied: those behind the API's routes as they are now, and those that answer."""
     routes = functions_of_api(config.client("apigatewayv2"), config.api.id)
-    named = {arn.rsplit(":function:", 1)[-1].partition(":")[0] for arn in routes}
+    named = {name_of(arn) for arn in routes}
     answering = [one.name for one in config.functions if one.role == "answer" and one.name not in named]
     return (*routes, *answering)
 
@@ -51,7 +52,7 @@ def tee_functions(config: Config) -> tuple[str, ...]:
 def install_for(config: Config, table: ControlTable) -> InstalledTee:
     """Put the tee onto the stack's functions; safe to repeat. Raises as `install_tee`."""
     answering = frozenset(one.name for one in config.functions if one.role == "answer")
-    settings = TeeSettings(answering, config.identity.user, config.identity.tenant or "tenantId")
+    settings = TeeSettings(answering, config.identity.user or "userId", config.identity.tenant or "tenantId")
     return install_tee(config.client, tee_functions(config), config.api.id, settings, TeeState(table, config.api.id))
 
 
@@ -72,7 +73,3 @@ def look_at_tee(config: Config, table: ControlTable) -> TeeView:
     functions, lambda_ = tee_functions(config), config.client("lambda")
     missing = tuple(name for name in functions if not is_installed(lambda_, name))
     return TeeView(functions, missing, tuple(one.name for one in TeeState(table, config.api.id).consumers()))
-
-
-def _short(function: str) -> str:
-    return function.rsplit(":function:", 1)[-1].partition(":")[0]
