@@ -17,6 +17,7 @@ __all__ = [
     "Cutover",
     "Deliver",
     "Drain",
+    "EventSource",
     "Feature",
     "Function",
     "Gates",
@@ -146,6 +147,28 @@ class Table:
 
 
 @dataclass(frozen=True, kw_only=True)
+class EventSource:
+    """What invokes a function besides the API: an event source mapping, a rule or a schedule."""
+
+    type: str = _needed(
+        "sqs, dynamodb and kinesis: an event source mapping; schedule: of EventBridge; eventbridge: a rule with a "
+        "pattern; sns; other: anything else.",
+        choices=("sqs", "dynamodb", "kinesis", "schedule", "eventbridge", "sns", "other"),
+    )
+    name: str = _needed(
+        "Name of the queue, of the stream's table (dynamodb), of the stream (kinesis), of the rule, of the topic; of a "
+        "schedule its expression, e.g. rate(5 minutes).",
+        pattern=r"\S(.*\S)?",
+    )
+    batch_size: int = _key("BatchSize; 0: Lambda's own (10 of a queue, 100 of a stream).", 0, minimum=0, maximum=10000)
+    batch_window_s: int = _key("MaximumBatchingWindowInSeconds.", 0, minimum=0, maximum=300)
+    filters: tuple[str, ...] = _key(
+        """Patterns of its FilterCriteria, each a JSON text, e.g. '{"body": {"kind": ["ask"]}}'.""", []
+    )
+    report_batch_item_failures: bool = _key("Whether the function says which records of a batch failed.", False)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Function:
     """A Lambda function of the stack."""
 
@@ -165,9 +188,11 @@ class Function:
     )
     env: Mapping[str, Any] = _key(
         "Stand-ins for its environment in a rehearsal, never a real secret; `{$secret}` (the key of the people's "
-        "tokens), `{$api_id}`, `{$management_url}`, `{$region}` are filled in.",
+        "tokens), `{$api_id}`, `{$management_url}`, `{$region}`, `{$queue_url.NAME}` and `{$queue_arn.NAME}` (a queue "
+        "of the rehearsal) are filled in.",
         {},
     )
+    event_sources: tuple[EventSource, ...] = _key("What invokes it besides the API (rehearsal).", [])
 
 
 @dataclass(frozen=True, kw_only=True)

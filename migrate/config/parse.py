@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import re
 import types
 import typing
@@ -10,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any, TypeVar
 
-from migrate.config.model import SCHEMA, Settings
+from migrate.config.model import SCHEMA, EventSource, Settings
 from migrate.errors import UsageError
 
 __all__ = ["as_values", "key_of", "settings_from"]
@@ -38,7 +39,27 @@ def settings_from(values: Mapping[str, Any], source: str) -> Settings:
     settings = _table(Settings, {key: value for key, value in values.items() if key != "schema"}, (), source)
     _unique([one.name for one in settings.features], "features", source)
     _unique([one.name for one in settings.functions], "functions", source)
+    for number, function in enumerate(settings.functions):
+        _event_sources(function.event_sources, f"functions[{number}].event_sources", source)
     return settings
+
+
+def _event_sources(given: tuple[EventSource, ...], place: str, source: str) -> None:
+    for number, one in enumerate(given):
+        if any((one.type, one.name) == (other.type, other.name) for other in given[:number]):
+            raise UsageError(
+                f"{source}: {place} has {one.type} {one.name} twice", "one mapping reads it for a function"
+            )
+        for index, pattern in enumerate(one.filters):
+            try:
+                is_object = isinstance(json.loads(pattern), dict)
+            except (ValueError, RecursionError):
+                is_object = False
+            if not is_object:
+                raise UsageError(
+                    f"{source}: {place}[{number}].filters[{index}] is {_shown(pattern)}, and must be a JSON object",
+                    "a Pattern of the mapping's FilterCriteria, as a text",
+                )
 
 
 def key_of(field: Field[Any]) -> str:

@@ -11,7 +11,9 @@ from urllib.parse import unquote
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from migrate.init.aws_sources import SourceReader
 from migrate.init.facts import FunctionFact
+from migrate.init.sources import queue_stand_ins
 
 __all__ = ["FunctionReader", "function_name", "statements"]
 
@@ -53,6 +55,7 @@ class FunctionReader:
     def __init__(self, client: Callable[[str], Any], problems: list[str]) -> None:
         self._lambda, self._iam, self._logs = client("lambda"), client("iam"), client("logs")
         self._problems = problems
+        self._sources = SourceReader(client, function_name, problems)
         self._roles: dict[str, tuple[tuple[str, str], ...]] = {}
 
     def read(self, name: str) -> FunctionFact | None:
@@ -64,8 +67,12 @@ class FunctionReader:
             return None
         return self._fact(configuration)
 
-    def others(self, api_id: str, tables: set[str], known: set[str], pool: Executor) -> list[FunctionFact]:
-        """Functions that name the API or its tables in their environment, and stand behind none of its routes."""
+    def others(
+        self, api_id: str, tables: set[str], known: set[str], seen: Iterable[FunctionFact], pool: Executor
+    ) -> list[FunctionFact]:
+        """Functions that stand behind none of the API's routes: those that name the API or its tables in their
+        environment, and those that may post and are fed by a queue of the functions `seen` or by a table's stream.
+        """
         try:
             every = [
                 one for page in self._lambda.get_paginator("list_functions").paginate() for one in page["Functions"]
@@ -73,27 +80,37 @@ class FunctionReader:
         except (ClientError, BotoCoreError) as error:
             self._problems.append(f"functions could not be listed ({_said(error)}): those behind no route are missing")
             return []
-        candidates = [
-            one
-            for one in every
-            if one["FunctionName"] not in known
-            and any(
-                api_id in value or value in tables or value.rpartition("table/")[2] in tables
-                for value in one.get("Environment", {}).get("Variables", {}).values()
-            )
-        ]
-        return list(pool.map(self._fact, candidates))
+        named, fed = [], []
+        queues = set(_queues(seen))
+        for one in every:
+            if one["FunctionName"] in known:
+                continue
+            values = one.get("Environment", {}).get("Variables", {}).values()
+            if any(api_id in value or value in tables or value.rpartition("table/")[2] in tables for value in values):
+                named.append(one)
+            elif self._is_fed(one["FunctionName"], queues, tables):
+                fed.append(one)
+        # Who is only fed by them may do anything with it, such as sending mail: posting makes it one of the stack's.
+        return [*pool.map(self._fact, named), *(one for one in pool.map(self._fact, fed) if one.posts)]
+
+    def _is_fed(self, name: str, queues: set[str], tables: set[str]) -> bool:
+        sources = (fact.source for fact in self._sources.mapped.get(name, ()))
+        return any(one.name in {"sqs": queues, "dynamodb": tables}.get(one.type, ()) for one in sources)
 
     def _fact(self, configuration: dict[str, Any]) -> FunctionFact:
         name = configuration["FunctionName"]
         group = configuration.get("LoggingConfig", {}).get("LogGroup", "") or f"/aws/lambda/{name}"
+        env = configuration.get("Environment", {}).get("Variables", {})
+        sources = tuple(self._sources.of(name, configuration.get("FunctionArn", "")))
         return FunctionFact(
             name=name,
-            env=configuration.get("Environment", {}).get("Variables", {}),
+            env=env,
             actions=self._allowed(configuration.get("Role", "")),
             log_group=group,
             retention_days=self._retention(group),
-            sources=tuple(self._sources(name)),
+            sources=sources,
+            unread=frozenset(self._sources.unread),
+            stand_ins=queue_stand_ins({key: one for key, one in env.items() if not key.startswith("WS2SSE_")}),
             runtime=configuration.get("Runtime", ""),
             handler=configuration.get("Handler", ""),
             timeout_s=int(configuration.get("Timeout", 0)),
@@ -127,12 +144,15 @@ class FunctionReader:
             return None
         return None
 
-    def _sources(self, name: str) -> Iterable[str]:
-        try:
-            mappings = self._lambda.list_event_source_mappings(FunctionName=name)["EventSourceMappings"]
-        except (ClientError, BotoCoreError):
-            return ()
-        return [str(one.get("EventSourceArn", "")).rpartition(":")[2] for one in mappings]
+
+def _queues(functions: Iterable[FunctionFact]) -> Iterator[str]:
+    """Names of queues that functions may send to, as environments and policies have them."""
+    for function in functions:
+        for value in function.env.values():
+            yield value.rpartition("/")[2].rpartition(":")[2]
+        for action, resource in function.actions:
+            if action.lower() in {"sqs:sendmessage", "sqs:sendmessagebatch", "sqs:*"} and "*" not in resource:
+                yield resource.rpartition(":")[2]
 
 
 def _said(error: ClientError | BotoCoreError) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from migrate.config.model import Settings, Table
-from migrate.init.facts import StackFacts, TableFact
+from migrate.config.model import EventSource, Function, Settings, Table
+from migrate.init.facts import FunctionFact, StackFacts, TableFact
 from migrate.init.shapes import attributes_of, shape_of
+from migrate.init.sources import batch_size_of, called
 from migrate.sweep.rows import Rows
 
 __all__ = ["Finding", "findings"]
@@ -134,9 +135,11 @@ def _connections(place: str, table: Table, fact: TableFact, keys: list[str]) -> 
 
 def _functions(settings: Settings, facts: StackFacts) -> list[Finding]:
     found = []
-    live = {function.name for function in facts.functions}
+    live = {function.name: function for function in facts.functions}
     for number, function in enumerate(settings.functions):
-        if function.name not in live:
+        if function.name in live:
+            found += _event_sources(f"functions.{number}.event_sources", function, live[function.name])
+        else:
             found.append(
                 Finding(
                     f"functions.{number}.name",
@@ -151,6 +154,42 @@ def _functions(settings: Settings, facts: StackFacts) -> list[Finding]:
             if name and name != "AWS_IAM" and name not in named:
                 found.append(Finding("functions", f"{name} ({role} of {route.key}) is missing", "add it"))
                 named.add(name)
+    return found
+
+
+def _event_sources(place: str, function: Function, fact: FunctionFact) -> list[Finding]:
+    found = []
+    # Of two of one name, such as rules with one rate, the one that is on counts.
+    ordered = sorted(fact.sources, key=lambda one: one.enabled)
+    live = {(one.source.type, one.source.name): one for one in ordered}
+    for number, source in enumerate(function.event_sources):
+        there = live.pop((source.type, source.name), None)
+        if there is not None and there.enabled:
+            found += _mapping(f"{place}.{number}", source, there.source)
+        # Only what was read can be missed: topics and others are not looked for.
+        elif there is not None or (source.type in _SOUGHT and source.type not in fact.unread):
+            said = "is switched off" if there is not None else f"does not invoke {function.name}"
+            found.append(Finding(f"{place}.{number}", f"{called(source)} {said}", "correct it, or leave it out"))
+    for one in live.values():
+        if one.enabled:
+            said = f"{called(one.source)} invokes {function.name} as well"
+            found.append(Finding(place, said, "add it, for a rehearsal", wrong=False))
+    return found
+
+
+_SOUGHT = {"sqs", "dynamodb", "kinesis", "schedule", "eventbridge"}
+
+
+def _mapping(place: str, source: EventSource, live: EventSource) -> list[Finding]:
+    """What a mapping has other than the file says: a rehearsal would batch or leave out otherwise."""
+    found = []
+    if batch_size_of(source) != batch_size_of(live):
+        found.append(Finding(f"{place}.batch_size", f"the mapping's is {batch_size_of(live)}", "write that", False))
+    for key in ("batch_window_s", "filters", "report_batch_item_failures"):
+        value, there = getattr(source, key), getattr(live, key)
+        if value != there:
+            shown = ", ".join(there) or "none" if isinstance(there, tuple) else str(there).lower()
+            found.append(Finding(f"{place}.{key}", f"the mapping's is {shown}", "write that", False))
     return found
 
 

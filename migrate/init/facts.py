@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from migrate.init.sources import SourceFact
+
 __all__ = ["FunctionFact", "RouteFact", "StackFacts", "TableFact"]
 
 Keys = tuple[tuple[str, str], ...]
@@ -46,7 +48,10 @@ class FunctionFact:
         actions: (action, resource) of what its role allows; both may be patterns.
         log_group: empty for the default.
         retention_days: of the log group; 0 for ever; None when not known.
-        sources: what invokes it besides the API: queues, streams.
+        sources: what invokes it besides the API: queues, streams, schedules.
+        unread: types of sources of which nothing could be said.
+        stand_ins: for what of its environment is no secret (addresses of queues), as `env` of migrate.toml has them.
+        names_api: its environment names the API, and what its role allows is not known.
         runtime, handler, timeout_s: as deployed; empty and 0 when not known.
     """
 
@@ -55,10 +60,18 @@ class FunctionFact:
     actions: tuple[tuple[str, str], ...] = ()
     log_group: str = ""
     retention_days: int | None = None
-    sources: tuple[str, ...] = ()
+    sources: tuple[SourceFact, ...] = ()
+    unread: frozenset[str] = frozenset()
+    stand_ins: Mapping[str, str] = field(default_factory=dict)
+    names_api: bool = False
     runtime: str = ""
     handler: str = ""
     timeout_s: int = 0
+
+    @property
+    def posts(self) -> bool:
+        """Whether its role may post to connections."""
+        return any(action.lower() in {"execute-api:manageconnections", "execute-api:*"} for action, _ in self.actions)
 
 
 @dataclass(frozen=True)

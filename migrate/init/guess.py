@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from migrate.config.parse import as_values
 from migrate.init.draft import Draft, Limit
 from migrate.init.facts import FunctionFact, RouteFact, StackFacts
 from migrate.init.guess_tables import guess_tables
 from migrate.init.names import simple
+from migrate.init.sources import called
 from migrate.tee.install import HANDLER
 
 __all__ = ["guess"]
@@ -109,14 +111,20 @@ def _functions(draft: Draft, facts: StackFacts) -> None:
                 draft.note(place, f"It is behind {', '.join(keys)} as well.")
         elif function.name in behind:
             draft.note(place, f"Behind {', '.join(keys)}.")
-        elif _posts(function):
+        elif function.posts:
             one["role"] = "answer"
             draft.note(place, "Its role may post to connections, and it stands behind no route.")
+        elif function.names_api:
+            one["role"] = "answer"
+            draft.note(place, "Its environment names the API; `answer` if it posts to connections, else `other`.")
         else:
             one["role"] = "other"
             draft.note(place, "It uses the stack's tables, and may not post to connections as far as could be seen.")
-        if function.sources:
-            draft.note(place, f"Invoked by {', '.join(function.sources)} as well.")
+        sources = _event_sources(draft, function, place)
+        if sources:
+            one["event_sources"] = sources
+        if function.stand_ins:
+            one["env"] = dict(function.stand_ins)
         if keys:
             one["routes"] = keys
         # What a rehearsal deploys it with. A tee's handler is not the function's own.
@@ -135,8 +143,19 @@ def _functions(draft: Draft, facts: StackFacts) -> None:
         found.append(one)
 
 
-def _posts(function: FunctionFact) -> bool:
-    return any(action.lower() in {"execute-api:manageconnections", "execute-api:*"} for action, _ in function.actions)
+def _event_sources(draft: Draft, function: FunctionFact, place: str) -> list[dict[str, Any]]:
+    """What invokes it besides the API, as the file has it."""
+    found: list[dict[str, Any]] = []
+    for fact in dict.fromkeys(function.sources):
+        if any((fact.source.type, fact.source.name) == (one["type"], one["name"]) for one in found):
+            continue
+        named = "" if fact.certain else "; its name is made at deployment: write it there"
+        if not fact.enabled:
+            draft.note(place, f"Switched off: {called(fact.source)} would invoke it.")
+            continue
+        draft.note(place, f"Invoked by {called(fact.source)}{named}.")
+        found.append(as_values(fact.source))
+    return found
 
 
 def _features(draft: Draft, facts: StackFacts) -> None:
@@ -197,6 +216,14 @@ def _limits(draft: Draft, facts: StackFacts) -> None:
             limits.append((
                 f"route {route.key} converts its frames (ContentHandlingStrategy)",
                 "frames that are no JSON objects have no type: list such a feature with types = [] and move it by hand",
+            ))  # fmt: skip
+    for function in facts.functions:
+        keys = [route.key for route in facts.routes if route.function == function.name]
+        if keys and any(fact.enabled for fact in function.sources):
+            limits.append((
+                f"function {function.name} stands behind {', '.join(keys)} and is invoked by other sources as well",
+                "give what those invoke a function of its own (role answer): the tee copies what a route's function "
+                "posts for its route, and nothing that it posts for a queue",
             ))  # fmt: skip
     if facts.route_selection and not _BODY_FIELD.fullmatch(facts.route_selection):
         limits.append((

@@ -11,6 +11,7 @@ from typing import Any
 
 from migrate.init.aws_functions import statements
 from migrate.init.facts import FunctionFact, RouteFact, StackFacts
+from migrate.init.template_sources import Sources
 from migrate.init.templates import Template, plain_value
 from migrate.scan.tree import Tree
 
@@ -37,6 +38,7 @@ def serverless_facts(tree: Tree, origin: str) -> StackFacts | None:
     template = Template(_resources(tree), {})
     for resource in template.resources.values():
         resource["Properties"] = resolver.deep(resource["Properties"])
+    sources = Sources(template.resources, template.named)
     routes, functions = [], []
     authorizers = set()
     for key, function in (values.get("functions") or {}).items():
@@ -52,7 +54,9 @@ def serverless_facts(tree: Tree, origin: str) -> StackFacts | None:
             route = _route(event, deployed, service, stage)
             routes.append(route)
             authorizers.add(route.authorizer)
-        functions.append((key, FunctionFact(deployed, {str(k): str(v) for k, v in variables.items()}, tuple(actions))))
+        env = {str(k): str(v) for k, v in variables.items()}
+        fed = tuple(sources.of_serverless(function.get("events")))
+        functions.append(FunctionFact(deployed, env, tuple(actions), sources=fed, stand_ins=sources.stand_ins(env)))
     if not routes:
         return None
     used = {route.function for route in routes} | authorizers
@@ -68,7 +72,7 @@ def serverless_facts(tree: Tree, origin: str) -> StackFacts | None:
         ),
         routes=tuple(routes),
         # With one role for all, every function may post: only those with a reason of their own are told.
-        functions=tuple(one for _, one in functions if one.name in used or _own(one, shared)),
+        functions=tuple(one for one in functions if one.name in used or _own(one, shared)),
         tables=tuple(template.table_facts()),
     )
 
@@ -147,4 +151,6 @@ def _route(event: Any, function: str, service: str, stage: str) -> RouteFact:
 
 
 def _own(function: FunctionFact, shared: list[tuple[str, str]]) -> bool:
+    if function.sources and function.posts:
+        return True
     return any("connections" in action.lower() for action, _ in function.actions if (action, _) not in shared)

@@ -12,6 +12,7 @@ from typing import Any
 
 from migrate.init.aws_functions import statements
 from migrate.init.facts import FunctionFact, Keys, RouteFact, StackFacts, TableFact
+from migrate.init.template_sources import Sources
 from migrate.scan.tree import Tree
 
 __all__ = ["Template", "is_template", "plain_value", "template_facts"]
@@ -129,10 +130,14 @@ class Template:
             if role and role in {self.named(one) for one in _listed(policy.get("Roles"))} and owner:
                 actions += statements(policy.get("PolicyDocument"))
         name = deployed or str(properties.get("FunctionName") or logical)
+        env = {str(key): str(value) for key, value in variables.items()} if isinstance(variables, dict) else {}
+        sources = Sources(self.resources, self.named)
         return FunctionFact(
             name=name.replace("<", "").replace(">", ""),
-            env={str(key): str(value) for key, value in variables.items()} if isinstance(variables, dict) else {},
+            env=env,
             actions=tuple(actions),
+            sources=tuple(sources.of(logical, properties, str(properties.get("FunctionName", "")))),
+            stand_ins=sources.stand_ins(env),
         )
 
     def _role_actions(self, role: str) -> Iterator[tuple[str, str]]:
@@ -162,7 +167,7 @@ def template_facts(tree: Tree, origin: str, folder: str) -> StackFacts | None:
     }
     routes = [*_sam_routes(template, api, functions), *_routes(template, logical, functions)]
     used = {name for route in routes for name in (route.function, route.authorizer)}
-    posting = [one for one in functions.values() if one.name in used or _speaks(one)]
+    posting = [one for one in functions.values() if one.name in used or _speaks(one, logical)]
     return StackFacts(
         origin=origin,
         name=str(api.get("Name") or folder).replace("<", "").replace(">", ""),
@@ -184,8 +189,10 @@ def defaults_of(tree: Tree) -> dict[str, str]:
     }
 
 
-def _speaks(function: FunctionFact) -> bool:
-    return any(action.lower().startswith(("execute-api:", "dynamodb:")) for action, _ in function.actions)
+def _speaks(function: FunctionFact, api: str) -> bool:
+    allowed = any(action.lower().startswith(("execute-api:", "dynamodb:")) for action, _ in function.actions)
+    # What feeds it tells that it works for somebody, and the API in its environment for whom.
+    return allowed or (bool(function.sources) and any(f"<{api}>" in value for value in function.env.values()))
 
 
 def _stages(template: Template, logical: str, api: dict[str, Any]) -> Iterator[str]:

@@ -1,14 +1,17 @@
 """Reads Terraform: one directory is one module. Pure. until phase 3 (MG1)
 
-https://registry.terraform.io/providers/hashicorp/aws/latest/docs/resources/apigatewayv2_route
+https://registry.terraform.io/providers/hashicorp/aws/latest/docs/resources/apigatewayv2_route (and
+lambda_event_source_mapping, cloudwatch_event_rule, cloudwatch_event_target, scheduler_schedule, sns_topic_subscription)
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
+from migrate.config.model import EventSource
 from migrate.init.facts import FunctionFact, RouteFact, StackFacts, TableFact
+from migrate.init.sources import SourceFact, of_arn, of_mapping
 from migrate.scan.terraform import Block, api_protocols
 
 __all__ = ["terraform_facts"]
@@ -36,11 +39,15 @@ def terraform_facts(blocks: Iterable[Block], origin: str) -> StackFacts | None:
         if _points(one.attributes.get("api_id", ""), "aws_apigatewayv2_api") in {sockets[0], ""}
     ]
     names = {name for route in routes for name in (route.function, route.authorizer) if name}
-    functions = [
-        FunctionFact(name) for name in (module.name(one, "function_name") for one in module.all("aws_lambda_function"))
-        if name in names
-    ]  # fmt: skip
-    problems = [f"{origin}: policies and environments of functions are not read; functions behind no route are missing"]
+    every = [_function_fact(module, one, sockets[0]) for one in module.all("aws_lambda_function")]
+    functions = [one for one in every if one.name in names or (one.sources and one.names_api)]
+    problems = [
+        f"{origin}: policies of functions are not read; of those behind no route only those are told that something "
+        "feeds and that have the API in their environment"
+    ]
+    fed = [one.name for one in every if one.sources and one not in functions]
+    if fed:
+        problems.append(f"{origin}: {', '.join(fed)} are fed by queues, streams or schedules: add those that post")
     if len(sockets) > 1:
         problems.append(f"{origin} has {len(sockets)} WebSocket APIs; {sockets[0]} was taken")
     return StackFacts(
@@ -112,6 +119,92 @@ def _route(module: _Module, route: Block) -> RouteFact:
 def _function(module: _Module, uri: str) -> str:
     block = module.one("aws_lambda_function", _points(uri, "aws_lambda_function"))
     return module.name(block, "function_name") if block else ""
+
+
+_SOURCES = {
+    "aws_sqs_queue": "sqs",
+    "aws_dynamodb_table": "dynamodb",
+    "aws_kinesis_stream": "kinesis",
+    "aws_sns_topic": "sns",
+}
+_QUEUE = re.compile(r"([A-Za-z_]\w*)\s*=\s*\"?(?:\$\{)?aws_sqs_queue\.([\w-]+)\.(url|id|arn|name)\b")
+
+
+def _function_fact(module: _Module, block: Block, api: str) -> FunctionFact:
+    variables = " ".join(one.attributes.get("variables", "") for one in block.blocks("environment"))
+    shapes = {"url": "{$queue_url.%s}", "id": "{$queue_url.%s}", "arn": "{$queue_arn.%s}", "name": "%s"}
+    stand_ins = {}
+    for variable, logical, attribute in _QUEUE.findall(variables):
+        queue = module.one("aws_sqs_queue", logical)
+        stand_ins[variable] = shapes[attribute] % (module.name(queue, "name") if queue else logical)
+    return FunctionFact(
+        module.name(block, "function_name"),
+        sources=tuple(_sources(module, block)),
+        stand_ins=stand_ins,
+        names_api=bool(re.search(rf"aws_apigatewayv2_(api|stage)\.{re.escape(api)}\b|execute-api", variables)),
+    )
+
+
+def _sources(module: _Module, function: Block) -> Iterator[SourceFact]:
+    name = module.name(function, "function_name")
+
+    def points(value: str) -> bool:
+        return _points(value, "aws_lambda_function") == function.name or value.rpartition(":")[2] == name
+
+    for block in module.all("aws_lambda_event_source_mapping"):
+        if points(block.attributes.get("function_name", "")):
+            yield _mapped(module, block)
+    for block in module.all("aws_cloudwatch_event_target"):
+        rule = module.of(block, "rule", "aws_cloudwatch_event_rule")
+        if rule is not None and points(block.attributes.get("arn", "")):
+            yield _rule(module, rule)
+    for block in module.all("aws_scheduler_schedule"):
+        if any(points(target.attributes.get("arn", "")) for target in block.blocks("target")):
+            yield _rule(module, block)
+    for block in module.all("aws_sns_topic_subscription"):
+        if points(block.attributes.get("endpoint", "")):
+            kind, topic, certain = _known(module, block.attributes.get("topic_arn", ""))
+            yield SourceFact(EventSource(type=kind, name=topic), certain)
+
+
+def _mapped(module: _Module, block: Block) -> SourceFact:
+    given = block.attributes
+    filters = [pattern for one in block.blocks("filter_criteria") for pattern in one.blocks("filter")]
+    mapping = {
+        "BatchSize": given.get("batch_size"),
+        "MaximumBatchingWindowInSeconds": given.get("maximum_batching_window_in_seconds"),
+        "Enabled": given.get("enabled", "true"),
+        "FunctionResponseTypes": given.get("function_response_types", ""),
+        # jsonencode(...) is an expression, which nobody evaluates here.
+        "FilterCriteria": {
+            "Filters": [
+                {"Pattern": text.replace('\\"', '"')}
+                for one in filters
+                if (text := one.attributes.get("pattern", "")).startswith("{")
+            ]
+        },
+    }
+    return of_mapping(mapping, _known(module, given.get("event_source_arn", "")))
+
+
+def _rule(module: _Module, block: Block) -> SourceFact:
+    expression = module.text(block, "schedule_expression")
+    given = block.attributes
+    enabled = given.get("state", "ENABLED") != "DISABLED" and given.get("is_enabled", "true") != "false"
+    if expression:
+        return SourceFact(EventSource(type="schedule", name=expression), "<" not in expression, enabled)
+    return SourceFact(EventSource(type="eventbridge", name=module.name(block, "name")), "name" in given, enabled)
+
+
+def _known(module: _Module, reference: str) -> tuple[str, str, bool]:
+    """(type, name, whether it is the deployed one) of what an ARN's expression refers to."""
+    for type_, kind in _SOURCES.items():
+        block = module.one(type_, _points(reference, type_))
+        if block is not None:
+            name = module.text(block, "name")
+            certain = bool(name) and "<" not in name and "${" not in name
+            return kind, name if certain else block.name, certain
+    return (*of_arn(reference), True)
 
 
 def _table(module: _Module, table: Block) -> TableFact:

@@ -18,6 +18,7 @@ from migrate.bridge.applications import COLLECT, DELIVER
 from migrate.config.model import (
     Api,
     Cleanup,
+    EventSource,
     Feature,
     Function,
     Identity,
@@ -157,7 +158,10 @@ def settings_for(name: str, stack: Mapping[str, Any], up: Mapping[str, Any]) -> 
         sse=Sse(url=up["sse_url"], shadow_url=up["shadow_url"][name], default_tenant=up["tenant"]),
         identity=Identity(email="email", user="email", tenant="") if name == "direct" else Identity(),
         tables=_tables(app, stack["tables"]),
-        functions=tuple(Function(name=stack["functions"][one.name], role=_role(one)) for one in app.functions),
+        functions=tuple(
+            Function(name=stack["functions"][one.name], role=_role(one), event_sources=_event_sources(one, stack))
+            for one in app.functions
+        ),
         features=tuple(
             replace(feature, deliver=DELIVER[name].get(feature.name, ()), collect=COLLECT[name].get(feature.name, ()))
             for feature in FEATURES[name]
@@ -200,6 +204,11 @@ def _tables(app: AppSpec, names: Mapping[str, str]) -> tuple[Table, ...]:
             sort_key = table.keys[1][0] if len(table.keys) > 1 else ""
             found.append(Table(name=names[table.name], role="messages", key=table.keys[0][0], sort_key=sort_key))
     return tuple(found)
+
+
+def _event_sources(function: FunctionSpec, stack: Mapping[str, Any]) -> tuple[EventSource, ...]:
+    name = stack.get("queues", {}).get(function.consumes)
+    return (EventSource(type="sqs", name=name, report_batch_item_failures=True),) if name else ()
 
 
 def _role(function: FunctionSpec) -> str:

@@ -12,7 +12,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from migrate.config import load_config, resolve_config
-from migrate.config.model import Api, Collect, Deliver, Feature, Ignore, Normalise, Project, Replay, Settings, Table
+from migrate.config.model import (
+    Api,
+    Collect,
+    Deliver,
+    EventSource,
+    Feature,
+    Function,
+    Ignore,
+    Normalise,
+    Project,
+    Replay,
+    Settings,
+    Table,
+)
 from migrate.config.parse import as_values, settings_from
 from migrate.config.templates import MissingFieldError, field_of, render, render_path
 from migrate.config.write import to_toml
@@ -22,6 +35,13 @@ SETTINGS = Settings(
     project=Project(name="chat"),
     api=Api(id="a1b2c3", stage="prod", region="eu-west-1", hosts=("ws.example.com",)),
     tables=(Table(name="Connections", role="connections", key="connectionId", ttl="ttl"),),
+    functions=(
+        Function(
+            name="oracle",
+            role="answer",
+            event_sources=(EventSource(type="sqs", name="jobs", batch_size=5, filters=('{"body": {"a": ["é"]}}',)),),
+        ),
+    ),
     features=(
         Feature(
             name="chat",
@@ -54,6 +74,13 @@ def test_every_text_and_number_survives_the_file(text: str, percent: float, othe
     assert settings_from(tomllib.loads(to_toml(settings)), "x") == settings
 
 
+def _fed(*sources: dict[str, Any]) -> dict[str, Any]:
+    return {"functions": [{"name": "f", "event_sources": list(sources)}]}
+
+
+JOBS = {"type": "sqs", "name": "jobs"}
+
+
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
@@ -68,6 +95,11 @@ def test_every_text_and_number_survives_the_file(text: str, percent: float, othe
         ({"tables": {}}, "tables is {}, and must be a list"),
         ({"tables": [{"name": "t", "role": "conections"}]}, "tables[0].role is 'conections'"),
         ({"features": [{"name": "a"}, {"name": "a"}]}, "features has 'a' twice"),
+        (_fed({"type": "queue", "name": "q"}), "functions[0].event_sources[0].type is 'queue', and must be one of sqs"),
+        (_fed({"type": "sqs"}), "functions[0].event_sources[0].name is missing"),
+        (_fed({"type": "sqs", "name": " "}), "functions[0].event_sources[0].name is ' '"),
+        (_fed({"type": "sqs", "name": "q", "filters": ["[1]"]}), "filters[0] is '[1]', and must be a JSON object"),
+        (_fed(JOBS, JOBS), "functions[0].event_sources has sqs jobs twice"),
         ({"features": [{"name": "a", "replay": {"body": 1, "path": "/"}}]}, "features[0].replay.body is 1"),
     ],
 )
