@@ -71,7 +71,8 @@ def test_a_post_to_very_many_connections_is_split(
     """MG6: every recipient is recorded once, in order, each part with the payload it belongs to."""
     ids = [f"connection-{number:06}=" for number in range(20_000)]
     records = copied(tee, message_event(), [(name, b"hi") for name in ids], monkeypatch)
-    assert len(records) == 2
+    # The digits of the time decide whether the frame that entered fits beside the first part.
+    assert len(records) in (2, 3)
     assert [name for record in records for post in record.posts for name in post.ok] == ids
     assert {post.data for record in records for post in record.posts} == {"hi"}
 
