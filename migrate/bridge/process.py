@@ -83,8 +83,7 @@ class Bridge:
             loop.add_signal_handler(number, self._stop.set)
         # At once: what a bridge that was killed left there says that it is live.
         self._status.write(self._status_file)
-        project = self._config.project
-        table = ControlTable(self._config.client("dynamodb"), project.state_table, project.name)
+        table = ControlTable.of(self._config)
         await asyncio.to_thread(table.ensure)
         stack = contextlib.ExitStack()
         try:

@@ -67,7 +67,7 @@ def sweep(
 
     settings = resolve_config(config, state_dir)
     part, parts = _share(segment)
-    control = ControlTable(settings.client("dynamodb"), settings.project.state_table, settings.project.name)
+    control = ControlTable.of(settings)
     if execute:
         control.ensure()
     reports: list[Report] = []
@@ -119,7 +119,7 @@ def status(
     from migrate.sweep.job import connection_tables, status_of
 
     settings = resolve_config(config, state_dir)
-    control = ControlTable(settings.client("dynamodb"), settings.project.state_table, settings.project.name)
+    control = ControlTable.of(settings)
     tables = connection_tables(settings, table)
     said: dict[str, Any] = {
         "ask_per_s": ask_per_s or None, "delete_per_s": delete_per_s or None, "paused": pause, "stop": stop or None,
@@ -167,8 +167,7 @@ def restore(
     from migrate.sweep.rows import Rows
 
     settings = resolve_config(config, state_dir)
-    dynamodb = settings.client("dynamodb")
-    control = ControlTable(dynamodb, settings.project.state_table, settings.project.name)
+    dynamodb, control = settings.client("dynamodb"), ControlTable.of(settings)
     tables = connection_tables(settings, table)
     name = job or _last_job(control, [one.name for one in tables])
     if _is_nothing(settings, control, name):

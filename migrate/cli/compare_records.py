@@ -145,8 +145,7 @@ def _finish(request: Recorded, report: RecordedReport, directory: Path | None) -
         return
     try:
         kept = "" if directory is None else str(keep_report(directory, report))
-        project = request.config.project
-        table = ControlTable(request.config.client("dynamodb"), project.state_table, project.name)
+        table = ControlTable.of(request.config)
         table.ensure()
         arguments: dict[str, Any] = {
             "features": [one.name for one in report.features], "tenant": report.tenant,

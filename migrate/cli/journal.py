@@ -37,7 +37,7 @@ def journal(
     """
     first = _moment(since) if since else None
     settings = resolve_config(config, state_dir)
-    table = ControlTable(settings.client("dynamodb"), settings.project.state_table, settings.project.name)
+    table = ControlTable.of(settings)
     entries = list(Journal(table).entries(since=first, limit=limit))
     if json_:
         print_json({"entries": [asdict(entry) for entry in entries]})

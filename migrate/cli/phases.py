@@ -11,13 +11,15 @@ import typer
 
 from migrate.cli.options import JsonOption, StateDirOption
 from migrate.cli.output import err, out, print_json, reports_errors
-from migrate.cli.shared import SIGNATURE, said, state_table, utc_text
+from migrate.cli.shared import SIGNATURE, said, state_table
 from migrate.config import Config, ConfigOption, resolve_config
 from migrate.control.journal import Journal
 from migrate.control.table import ControlTable
 from migrate.errors import ShutError, UsageError
 from migrate.phases.commands import next_command
 from migrate.phases.model import LANGUAGES, Item, Row, Signature
+from migrate.phases.texts import said_of, text
+from migrate.times import utc_text
 from migrate.up.state import DEFAULT_STATE_DIR
 
 __all__ = ["phase_app", "phase_rows"]
@@ -149,7 +151,6 @@ def _show(phase: int, config: Config, source: Path | None, language: str, *, as_
     from migrate.phases.items import PHASES
     from migrate.phases.judge import blocking, counts
     from migrate.phases.signatures import Signatures
-    from migrate.phases.texts import text
 
     rows, table, root = _rows(phase, config, source)
     closed = Signatures(table, config.project.name).closed(phase)
@@ -176,31 +177,13 @@ def _show(phase: int, config: Config, source: Path | None, language: str, *, as_
             group = row.item.group
             out.print(f"\n{text(group.value, language)}")
         out.print(f"  {MARKS[row.status.value]} {row.item.title[language]}  ({row.item.id})")
-        for line in _said(row, language):
+        for line in said_of(row, language):
             out.print(f"      {line}")
         if step := next_command(row, config.path, root):
             out.print(f"      {text('next', language)}: {step}", markup=False)
     out.print(f"\n{text('counts', language, counts(rows))}")
     if closed is None and not blocking(rows):
         out.print(text("can-close", language, {"phase": phase}))
-
-
-def _said(row: Row, language: str) -> list[str]:
-    """What is known of an item, a line each."""
-    from migrate.phases.texts import text
-
-    lines = []
-    if row.evidence is not None:
-        lines.append(text(row.evidence.message, language, row.evidence.values))
-    if row.signature is not None and row.reason != "stale-signature":
-        name = "waived-by" if row.signature.kind == "waived" else "signed"
-        values = {"by": row.signature.by, "at": utc_text(row.signature.at), "note": row.signature.note}
-        lines.append(text(name, language, values))
-    if row.reason:
-        at = row.signature.at if row.reason == "stale-signature" and row.signature else None
-        at = at if at is not None else row.evidence.taken_at if row.evidence else 0.0
-        lines.append(text(row.reason, language, {"at": utc_text(at)}))
-    return lines
 
 
 def _as_json(row: Row, config: Config, source: Path, language: str) -> dict[str, Any]:
@@ -212,7 +195,7 @@ def _as_json(row: Row, config: Config, source: Path, language: str) -> dict[str,
         "title": row.item.title[language],
         "status": row.status.value,
         "stale": row.is_stale,
-        "said": _said(row, language),
+        "said": said_of(row, language),
         "evidence": None
         if evidence is None
         else {
@@ -265,7 +248,6 @@ def _close(phase: int, by: str, config: Config, source: Path | None, language: s
     from migrate.phases.collect import config_digest
     from migrate.phases.judge import blocking
     from migrate.phases.signatures import Signatures
-    from migrate.phases.texts import text
 
     by = said("--by", by)
     rows, table, root = _rows(phase, config, source)

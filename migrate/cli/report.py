@@ -12,10 +12,11 @@ import typer
 
 from migrate.cli.options import JsonOption, StateDirOption
 from migrate.cli.output import err, out, print_json, reports_errors
-from migrate.cli.shared import state_table, utc_text, write_whole
+from migrate.cli.shared import state_table, write_whole
 from migrate.config import Config, ConfigOption, resolve_config
 from migrate.control.journal import Journal, digest
 from migrate.control.table import ControlTable
+from migrate.times import utc_text
 from migrate.up.state import DEFAULT_STATE_DIR
 
 __all__ = ["report", "runbook"]

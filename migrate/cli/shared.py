@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime
 from pathlib import Path
 
 from migrate.config import Config
 from migrate.control.table import ControlTable
 from migrate.errors import UsageError
+from migrate.times import utc_text
 
 __all__ = ["SIGNATURE", "said", "state_table", "utc_text", "write_whole"]
 
@@ -32,14 +32,9 @@ def said(option: str, value: str) -> str:
 
 def state_table(config: Config) -> ControlTable:
     """The team's shared state, made where it is missing. Raises: MigrateError: it cannot be used."""
-    table = ControlTable(config.client("dynamodb"), config.project.state_table, config.project.name)
+    table = ControlTable.of(config)
     table.ensure()
     return table
-
-
-def utc_text(at: float, timespec: str = "seconds") -> str:
-    """Epoch seconds as people and programs read them."""
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec=timespec).replace("+00:00", "Z")
 
 
 def write_whole(path: Path, text: str, mode: int = 0o666) -> None:

@@ -18,12 +18,15 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import BotoCoreError, ClientError
 
 from migrate.errors import MigrateError, UsageError
+
+if TYPE_CHECKING:
+    from migrate.config import Config
 
 __all__ = ["ConditionFailedError", "ControlTable", "Item"]
 
@@ -62,6 +65,11 @@ class ControlTable:
         self.name = name
         self.project = project
         self._to, self._from = TypeSerializer(), TypeDeserializer()
+
+    @classmethod
+    def of(cls, config: Config) -> Self:
+        """The team's table, as a configuration names it; not made where it is missing (`ensure`)."""
+        return cls(config.client("dynamodb"), config.project.state_table, config.project.name)
 
     def is_ours(self, item: Mapping[str, Any]) -> bool:
         """Whether an item is of this project; one that names none may be anybody's."""

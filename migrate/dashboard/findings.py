@@ -22,7 +22,7 @@ from migrate.cutover.gates import Gate, State
 from migrate.dashboard.model import LATENCY_EDGES_MS
 from migrate.phases.commands import next_command
 from migrate.phases.model import Row
-from migrate.phases.texts import text
+from migrate.phases.texts import said_of
 from migrate.scan.redact import redact
 
 __all__ = [
@@ -210,26 +210,13 @@ def phase_items(rows: Sequence[Row], config: Path, source: Path) -> list[dict[st
             "id": row.item.id,
             "title": row.item.title["en"],
             "status": row.status.value,
-            "evidence": _evidence(row),
+            "evidence": redact("; ".join(said_of(row, "en"))),
             "taken_at": row.evidence.taken_at if row.evidence else row.signature.at if row.signature else None,
             "stale": row.is_stale,
             "next_command": next_command(row, config, source),
         }
         for row in rows
     ]
-
-
-def _evidence(row: Row) -> str:
-    said = []
-    if row.evidence is not None:
-        said.append(text(row.evidence.message, "en", row.evidence.values))
-    if row.signature is not None and row.reason != "stale-signature":
-        said.append(f"{row.signature.kind} by {row.signature.by}: {row.signature.note}")
-    if row.reason:
-        at = row.signature.at if row.signature else row.evidence.taken_at if row.evidence else 0.0
-        when = datetime.fromtimestamp(at).astimezone().isoformat(timespec="minutes") if at else ""
-        said.append(text(row.reason, "en", {"at": when}))
-    return redact("; ".join(said))
 
 
 def closed_items(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

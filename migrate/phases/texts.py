@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["TEXTS", "text"]
+from migrate.phases.model import Row
+from migrate.times import utc_text
+
+__all__ = ["TEXTS", "said_of", "text"]
 
 
 def _t(en: str, ja: str, ko: str) -> dict[str, str]:
@@ -148,3 +151,19 @@ TEXTS: dict[str, dict[str, str]] = {
 def text(name: str, language: str, values: Mapping[str, Any] | None = None) -> str:
     """A text with its values."""
     return TEXTS[name][language].format(**(values or {}))
+
+
+def said_of(row: Row, language: str) -> list[str]:
+    """What is known of an item, a line each: evidence, signature, and why neither counts."""
+    lines = []
+    if row.evidence is not None:
+        lines.append(text(row.evidence.message, language, row.evidence.values))
+    if row.signature is not None and row.reason != "stale-signature":
+        name = "waived-by" if row.signature.kind == "waived" else "signed"
+        values = {"by": row.signature.by, "at": utc_text(row.signature.at), "note": row.signature.note}
+        lines.append(text(name, language, values))
+    if row.reason:
+        at = row.signature.at if row.reason == "stale-signature" and row.signature else None
+        at = at if at is not None else row.evidence.taken_at if row.evidence else 0.0
+        lines.append(text(row.reason, language, {"at": utc_text(at)}))
+    return lines
