@@ -19,6 +19,7 @@ from migrate.control.journal import Journal, actor
 from migrate.control.locks import LEASE_S, Locks
 from migrate.control.table import ControlTable
 from migrate.drain.gate import GATE, Moved, moved_features
+from migrate.drain.state import UNDER_WAY, lock_name, read_state, standing, tell
 from migrate.errors import InconclusiveError, RefusedError, UsageError
 from migrate.up.state import DEFAULT_STATE_DIR
 
@@ -56,7 +57,7 @@ def start(
     _check_gate(without_gate or [], note)
     without = note.strip() if without_gate else ""
     settings = resolve_config(config, state_dir)
-    control = _control(settings)
+    control = ControlTable.of(settings)
     if not execute:
         plan = Drain(settings, control, refuse=not no_refuse).plan()
         _preview(plan, moved_features(settings, control), without or _without(settings, control), json_)
@@ -67,7 +68,7 @@ def start(
     )
     with (
         waiting as shown,
-        Locks(control).hold(_lock(settings), actor(), lease_s) as lease,
+        Locks(control).hold(lock_name(settings), actor(), lease_s) as lease,
         Journal(control).record("drain start", _arguments(settings, not no_refuse, without, note)) as entry,
     ):
         moved = moved_features(settings, control)
@@ -100,12 +101,12 @@ def stop(config: ConfigOption = None, state_dir: StateDirOption = DEFAULT_STATE_
     Example: migrate drain stop
     """
     settings = resolve_config(config, state_dir)
-    control = _control(settings)
+    control = ControlTable.of(settings)
     state = _state(settings, control)
     if state["status"] != "draining":
         raise RefusedError(f"the drain is {state['status']}", "`migrate drain status` shows how it stands")
     with Journal(control).record("drain stop", {"api": settings.api.id}):
-        _say(settings, control, stop=True)
+        tell(control, settings, stop=True)
     err.print("the drain stops; new connections stay refused until `migrate drain undo`")
 
 
@@ -122,24 +123,22 @@ def status(
 
     Example: migrate drain status --who
     """
-    from migrate.drain.run import read_state
     from migrate.drain.who import who_is_left
 
     settings = resolve_config(config, state_dir)
-    control = _control(settings)
+    control = ControlTable.of(settings)
     if rate_per_s:
         _state(settings, control)
         with Journal(control).record("drain status", {"rate_per_s": rate_per_s}):
-            _say(settings, control, rate_per_s=rate_per_s)
+            tell(control, settings, rate_per_s=rate_per_s)
     state: dict[str, Any] | None
     try:
         state = read_state(control, settings.api.id, settings.api.stage)
     except UsageError:
         state = None  # no table of the shared state: nothing was ever done
-    running = bool(state and state["status"] == "draining" and Locks(control).holder(_lock(settings)))
-    view: dict[str, Any] = _view(state) if state else {"status": "never drained"}
-    if state and state["status"] == "draining" and not running:
-        view["status"] = "interrupted"
+    view: dict[str, Any] = {"status": "never drained"}
+    if state:
+        view = {**_view(state), "status": standing(control, settings, state)[0]}
     if who:
         left = who_is_left(settings)
         view["left"] = {
@@ -167,7 +166,7 @@ def undo(
     from migrate.drain.run import undo as put_back
 
     settings = resolve_config(config, state_dir)
-    control = _control(settings)
+    control = ControlTable.of(settings)
     state = _state(settings, control)
     if not execute and not state.get("refused"):
         _print(_view(state), json_)
@@ -178,7 +177,7 @@ def undo(
         err.print("hint: nothing was changed; --execute does it")
         return
     with (
-        Locks(control).hold(_lock(settings), actor()),
+        Locks(control).hold(lock_name(settings), actor()),
         Journal(control).record("drain undo", {"api": settings.api.id}),
     ):
         state = put_back(settings, control)
@@ -207,8 +206,6 @@ def _arguments(settings: Config, refuse: bool, without: str, note: str) -> dict[
 
 def _without(settings: Config, control: ControlTable) -> str:
     """Why the drain that is under way does without the gate; empty: it does not, or there is none."""
-    from migrate.drain.run import UNDER_WAY, read_state
-
     try:
         state = read_state(control, settings.api.id, settings.api.stage)
     except UsageError:
@@ -236,26 +233,11 @@ def _preview(plan: dict[str, Any], moved: Moved, reason: str, json_: bool) -> No
     )
 
 
-def _control(settings: Config) -> ControlTable:
-    return ControlTable(settings.client("dynamodb"), settings.project.state_table, settings.project.name)
-
-
-def _lock(settings: Config) -> str:
-    return f"drain-{settings.api.id}-{settings.api.stage}"
-
-
 def _state(settings: Config, control: ControlTable) -> dict[str, Any]:
-    from migrate.drain.run import read_state
-
     state = read_state(control, settings.api.id, settings.api.stage)
     if state is None:
         raise RefusedError(f"stage {settings.api.stage} was never drained", "begin with `migrate drain start`")
     return state
-
-
-def _say(settings: Config, control: ControlTable, **said: Any) -> None:
-    pk, sk = f"drain#{settings.api.id}", f"{settings.api.stage}#controls"
-    control.put({**(control.get(pk, sk) or {}), "pk": pk, "sk": sk, **said})
 
 
 def _view(state: dict[str, Any]) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def rollback(
     Example: migrate rollback chat
     """
     settings = resolve_config(config, state_dir)
-    table = ControlTable(settings.client("dynamodb"), settings.project.state_table, settings.project.name)
+    table = ControlTable.of(settings)
     flags = Flags(table)
     if not flags.of(feature):
         settings.feature(feature)  # a feature that was taken out of the file can still be brought back
@@ -69,7 +69,7 @@ def rollback(
 
 def _warnings(settings: Config, table: ControlTable) -> list[str]:
     """What keeps people from coming back although the flag says so. Never in the way of a rollback that is done."""
-    from migrate.drain.run import read_state
+    from migrate.drain.state import read_state
 
     api = settings.api
     try:

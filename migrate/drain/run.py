@@ -1,9 +1,6 @@
 """One drain: refuse, announce, wait, close, until nobody is left. until phase 3 (MG10)
 
-    pk drain#API  sk STAGE            how it stands; the settings that were there before stand here before they change
-                                      (as text: a number that went through DynamoDB may be spelled otherwise)
-                  sk STAGE#controls   what an operator says while it runs: stop, rate_per_s
-    checkpoint#drain-...  announce-TABLE, close-TABLE     how far each table is
+How it stands is in the state table (state.py), and how far each table is in checkpoints (announce-TABLE, close-TABLE).
 
 Killed anywhere it goes on: a page may be announced twice, and a connection that is closed already answers 410.
 """
@@ -27,28 +24,22 @@ from migrate.control.checkpoints import Checkpoints
 from migrate.control.journal import actor
 from migrate.control.table import ControlTable
 from migrate.drain.refusal import Refusal
+from migrate.drain.state import UNDER_WAY, forget_controls, lock_name, partition, read_controls, read_state
 from migrate.drain.walk import Known, pages
 from migrate.errors import RefusedError, UsageError
 from migrate.sweep.gateway import Gateway, Verdict
 from migrate.sweep.job import connection_tables, described
 from migrate.sweep.pace import Pace
 
-__all__ = ["UNDER_WAY", "Drain", "read_state", "undo"]
+__all__ = ["Drain", "read_state", "undo"]
 
 WORKERS = 16
 PASSES = 100
 _LOOK_S = 1.0
-UNDER_WAY = ("draining", "stopped")
-"""Of a drain that goes on when it is started again."""
 
 
 class StoppedError(Exception):
     """An operator said stop."""
-
-
-def read_state(control: ControlTable, api_id: str, stage: str) -> dict[str, Any] | None:
-    """How the drain of a stage stands, or None."""
-    return control.get(f"drain#{api_id}", stage)
 
 
 def frame_of(config: Config, known: Known) -> bytes:
@@ -145,15 +136,15 @@ class Drain:
     def _begin(self) -> None:
         api = self._config.api
         found = read_state(self._control, api.id, api.stage)
-        self._control.put({"pk": f"drain#{api.id}", "sk": f"{api.stage}#controls"})
+        forget_controls(self._control, self._config)
         if found and found["status"] in UNDER_WAY:
             self.state = found
             self.counts.update(found.get("counts", {}))
         else:
             self.state = {
-                "pk": f"drain#{api.id}",
+                "pk": partition(api.id),
                 "sk": api.stage,
-                "drain": f"drain-{api.id}-{api.stage}-{int(self._clock())}-{os.urandom(2).hex()}",
+                "drain": f"{lock_name(self._config)}-{int(self._clock())}-{os.urandom(2).hex()}",
                 "phase": "announce",
                 "started_at": self._clock(),
                 "by": actor(),
@@ -254,8 +245,7 @@ class Drain:
         if now - self._looked < _LOOK_S:
             return
         self._looked = now
-        api = self._config.api
-        said = self._control.get(f"drain#{api.id}", f"{api.stage}#controls") or {}
+        said = read_controls(self._control, self._config)
         if said.get("stop"):
             raise StoppedError
         self._close.set_limit(float(said.get("rate_per_s") or self._config.drain.rate_per_s))
