@@ -18,8 +18,8 @@ from migrate.config import Config, ConfigOption, resolve_config
 from migrate.control.flags import EVERY_TENANT, CutoverFlag, Flags
 from migrate.control.locks import Locks
 from migrate.control.table import ControlTable
-from migrate.cutover.gates import Gate, State, demand
-from migrate.cutover.run import Cutover
+from migrate.cutover.gates import GATES, Gate, State, demand
+from migrate.cutover.run import Cutover, lock_name
 from migrate.cutover.users import Affected, count_affected
 from migrate.errors import GateClosedError, InconclusiveError, UsageError
 from migrate.up.state import DEFAULT_STATE_DIR
@@ -47,7 +47,7 @@ def cutover(
     execute: Annotated[bool, typer.Option("--execute", help="Do it; without, say what would be done.")] = False,
     without_gate: Annotated[
         list[str] | None,
-        typer.Option(help="Do without this gate: comparison, capture, error-budget, hook; repeatable, needs --note."),
+        typer.Option(help=f"Do without this gate: {', '.join(GATES)}; repeatable, needs --note."),
     ] = None,
     note: Annotated[str, typer.Option(help="Why; kept in the journal and the flag.")] = "",
     config: ConfigOption = None,
@@ -62,7 +62,7 @@ def cutover(
     Example: migrate cutover chat --steps --execute
     """
     settings = resolve_config(config, state_dir)
-    table = ControlTable(settings.client("dynamodb"), settings.project.state_table, settings.project.name)
+    table = ControlTable.of(settings)
     if feature == STATUS:
         _status(settings, table, json_)
         return
@@ -106,11 +106,8 @@ def _check(
         raise UsageError("--hold goes with --steps", "leave it out")
     if tenant is not None and (not tenant.strip() or tenant == EVERY_TENANT):
         raise UsageError(f"{tenant!r} is no tenant", "leave --tenant out for all of them")
-    unknown = set(without) - {"comparison", "capture", "error-budget", "hook"}
-    if unknown:
-        raise UsageError(
-            f"there is no gate {', '.join(sorted(unknown))}", "the gates: comparison, capture, error-budget, hook"
-        )
+    if unknown := sorted(set(without) - set(GATES)):
+        raise UsageError(f"there is no gate {', '.join(unknown)}", f"the gates: {', '.join(GATES)}")
     if without and not note.strip():
         raise UsageError('--without-gate needs --note "…"', "say why; the journal keeps it")
     if note.strip():
@@ -234,7 +231,7 @@ def _status(config: Config, table: ControlTable, json_: bool) -> None:
                 "feature": name,
                 "flags": [_view(flag) for flag in mine],
                 "gates": [_gate(gate) for gate in gates],
-                "running": locks.holder(f"cutover of {name}"),
+                "running": locks.holder(lock_name(name)),
             }
         )
     if json_:

@@ -20,6 +20,7 @@ __all__ = [
     "BUDGET",
     "CAPTURE",
     "COMPARISON",
+    "GATES",
     "HOOK",
     "Gate",
     "State",
@@ -29,7 +30,8 @@ __all__ = [
     "demand",
 ]
 
-COMPARISON, CAPTURE, BUDGET, HOOK = "comparison", "capture", "error-budget", "hook"
+GATES = COMPARISON, CAPTURE, BUDGET, HOOK = "comparison", "capture", "error-budget", "hook"
+"""Their names, as --without-gate takes them."""
 MIN_REQUESTS = 20
 """Below so many requests a share says nothing, unless the failures alone are more than a few."""
 MIN_FAILURES = 3

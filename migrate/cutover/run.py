@@ -25,7 +25,7 @@ from migrate.cutover.evidence import Evidence
 from migrate.cutover.gates import Gate, demand
 from migrate.errors import ExitCode, GateClosedError, MigrateError, RefusedError
 
-__all__ = ["Cutover", "Say"]
+__all__ = ["Cutover", "Say", "lock_name"]
 
 LEASE_S = 15.0
 """So that what was killed can go on soon."""
@@ -36,6 +36,11 @@ MAX_PAUSE_S = 5.0
 """Between two attempts: soon after it has passed, somebody has to look at the gates again."""
 
 Say = Callable[[str], None]
+
+
+def lock_name(feature: str) -> str:
+    """Held by whoever moves a feature's users."""
+    return f"cutover of {feature}"
 
 
 class BroughtBackError(GateClosedError):
@@ -117,7 +122,7 @@ class Cutover:
             self._lock() as lease,
         ):
             before = self.percent
-            gates = self._gates(percent) if percent > before else []
+            gates = self.evidence.before(percent) if percent > before else []
             entry.note(from_percent=before, gates=_facts(gates))
             demand(gates, self._asked.without)
             lease.check()
@@ -161,7 +166,7 @@ class Cutover:
             if before > 0:
                 # A gate that has broken since the last look does more than keep this step from being made.
                 self._look(before)
-            gates = self._gates(percent)
+            gates = self.evidence.before(percent)
             entry.note(from_percent=before, gates=_facts(gates))
             demand(gates, self._asked.without)
             lease.check()
@@ -298,9 +303,6 @@ class Cutover:
             f"{self._name}: everybody is back on WebSocket, from {percent:g} %: {why}", "mend it, then begin again"
         )
 
-    def _gates(self, percent: float) -> list[Gate]:
-        return self.evidence.before(percent)
-
     def _change(self, percent: float, **more: Any) -> CutoverFlag:
         asked, config = self._asked, self._config
         seen = self.now
@@ -319,7 +321,7 @@ class Cutover:
         return flag
 
     def _lock(self) -> Any:
-        return self._locks.hold(f"cutover of {self._asked.feature}", actor(), LEASE_S)
+        return self._locks.hold(lock_name(self._asked.feature), actor(), LEASE_S)
 
     @property
     def _name(self) -> str:
