@@ -156,6 +156,8 @@ def _show(result: Result) -> None:
     for title, lines in (("deleted", result.deleted), ("restored in a trial", result.restored)):
         if lines:
             out.print(f"  {title}: {', '.join(lines)}")
+    for line in result.scheduled:
+        out.print(f"  {line}", markup=False)
     for limit in result.not_rehearsed:
         out.print(f"  not rehearsed: {limit['what']}\n          to do: {limit['do']}", markup=False)
     for item, why in result.waived.items():

@@ -1,7 +1,8 @@
 """Puts a team's own stack onto the local AWS, from its description and packages. until phase 3
 
 Tables, a role, functions, API with authorizer, integrations, routes and stage (Amazon API Gateway V2 API reference,
-CreateApi ... CreateDeployment; DynamoDB CreateTable; Lambda CreateFunction), under the names of the description.
+CreateApi ... CreateDeployment; DynamoDB CreateTable; SQS CreateQueue; Lambda CreateFunction,
+CreateEventSourceMapping), under the names of the description.
 """
 
 from __future__ import annotations
@@ -14,13 +15,15 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from migrate.config.model import Function, Table
+from migrate.config.model import EventSource, Function, Table
 from migrate.errors import UsageError
+from migrate.init.sources import batch_size_of
 from migrate.rehearse.own import OwnPlan
+from migrate.rehearse.sources import queues_of
 
 __all__ = ["Deployed", "deploy", "filled", "table_request"]
 
-_NAME = re.compile(r"\{\$([a-z_]+)\}")
+_NAME = re.compile(r"\{\$([a-z_]+(?:\.[A-Za-z0-9_.-]+)?)\}")
 _TRUST = {
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}],
@@ -28,7 +31,7 @@ _TRUST = {
 # The local AWS does not evaluate it; `cleanup resources` keeps it in its export.
 _POLICY = {
     "Version": "2012-10-17",
-    "Statement": [{"Effect": "Allow", "Action": ["dynamodb:*", "execute-api:*", "logs:*"], "Resource": "*"}],
+    "Statement": [{"Effect": "Allow", "Action": ["dynamodb:*", "execute-api:*", "logs:*", "sqs:*"], "Resource": "*"}],
 }
 
 
@@ -118,7 +121,8 @@ class _Deployment:
         self._values = {"secret": secret, "region": region}
 
     def run(self) -> Deployed:
-        self._tables()
+        streams = self._tables()
+        self._queues()
         self._stand_ins()
         settings = self._settings
         api = self._gateway.create_api(
@@ -129,20 +133,65 @@ class _Deployment:
         self._values |= {"api_id": api["ApiId"], "management_url": management_url}
         role = self._role()
         arns = {one.name: self._function(one, role) for one in settings.functions}
+        for function in settings.functions:
+            for source in function.event_sources:
+                self._source(function, source, streams)
         self._routes(api["ApiId"], arns)
         self._gateway.create_stage(ApiId=api["ApiId"], StageName=settings.api.stage)
         self._gateway.create_deployment(ApiId=api["ApiId"], StageName=settings.api.stage)
         return Deployed(api["ApiId"], ws_url, management_url)
 
-    def _tables(self) -> None:
+    def _tables(self) -> dict[str, str]:
+        """Returns: ARNs of the streams by table."""
         dynamodb = self._client("dynamodb")
+        streaming = {
+            source.name for one in self._settings.functions for source in one.event_sources if source.type == "dynamodb"
+        }
+        streams = {}
         for table in self._settings.tables:
-            dynamodb.create_table(**table_request(table))
+            # Of the views, the one that has everything.
+            view = {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
+            more = {"StreamSpecification": view} if table.name in streaming else {}
+            made = dynamodb.create_table(**table_request(table), **more)
+            if more:
+                streams[table.name] = made["TableDescription"]["LatestStreamArn"]
             dynamodb.get_waiter("table_exists").wait(TableName=table.name, WaiterConfig={"Delay": 1})
             if table.ttl:
                 dynamodb.update_time_to_live(
                     TableName=table.name, TimeToLiveSpecification={"Enabled": True, "AttributeName": table.ttl}
                 )
+
+        return streams
+
+    def _queues(self) -> None:
+        sqs = self._client("sqs")
+        for name, hidden_s in queues_of(self._settings.functions, self._env).items():
+            attributes = {"VisibilityTimeout": str(hidden_s)}
+            if name.endswith(".fifo"):
+                attributes |= {"FifoQueue": "true", "ContentBasedDeduplication": "true"}
+            url = sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
+            found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]
+            self._values |= {f"queue_url.{name}": url, f"queue_arn.{name}": found["QueueArn"]}
+
+    def _source(self, function: Function, source: EventSource, streams: Mapping[str, str]) -> None:
+        if source.type == "schedule":
+            # The rehearsal invokes it itself (migrate.rehearse.schedules).
+            return
+        more: dict[str, Any] = {"FunctionResponseTypes": ["ReportBatchItemFailures"]} if (
+            source.report_batch_item_failures) else {}  # fmt: skip
+        if source.filters:
+            more["FilterCriteria"] = {"Filters": [{"Pattern": one} for one in source.filters]}
+        if source.batch_window_s:
+            more["MaximumBatchingWindowInSeconds"] = source.batch_window_s
+        is_queue = source.type == "sqs"
+        if not is_queue:
+            more["StartingPosition"] = "TRIM_HORIZON"
+        self._client("lambda").create_event_source_mapping(
+            FunctionName=function.name,
+            EventSourceArn=self._values[f"queue_arn.{source.name}"] if is_queue else streams[source.name],
+            BatchSize=batch_size_of(source),
+            **more,
+        )
 
     def _stand_ins(self) -> None:
         given = self._settings.rehearse

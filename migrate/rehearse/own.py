@@ -14,6 +14,7 @@ from migrate.config.model import Feature, Function, Settings, Table
 from migrate.errors import UsageError
 from migrate.init.draft import Limit
 from migrate.rehearse.packages import Package, handler_of, runtime_of
+from migrate.rehearse.sources import sources_of, unfilled_queues
 
 __all__ = ["OwnPlan", "foreign_services", "plan_own"]
 
@@ -33,7 +34,8 @@ class OwnPlan:
     """What is deployed and rehearsed.
 
     Args:
-        settings: functions that have packages, with routes, runtime and handler; features that can be talked in.
+        settings: functions that have packages, with routes, runtime, handler and the sources that are made; features
+            that can be talked in.
         packages: by function.
         limits: what is left out, and what to do.
     """
@@ -73,6 +75,7 @@ def plan_own(settings: Settings, packages: Mapping[str, Package], source: str) -
         raise UsageError(
             f"{source} cannot be rehearsed: {'; '.join(missing)}", "docs/guides/rehearse.md says what is needed"
         )
+    limits += unfilled_queues(functions, packages)
     kept = {one.name: packages[one.name] for one in functions}
     return OwnPlan(replace(settings, functions=tuple(functions), features=tuple(features)), kept, tuple(limits))
 
@@ -109,15 +112,16 @@ def _functions(
         if not handler:
             missing.append(f"the handler of {name} cannot be told from {package.path} ([[functions]] handler)")
             continue
-        if function.role in {"answer", "other"}:
+        if function.role in {"answer", "other"} and not function.event_sources:
             limits.append(
                 Limit(
                     f"function {name} is there, and nothing invokes it: the description does not tell its queue, "
                     "stream or schedule",
-                    "invoke it against `migrate up`; what it posts was not compared",
+                    "write them into [[functions.event_sources]]; what it posts was not compared",
                 )
             )
-        yield replace(function, routes=tuple(routes), runtime=runtime, handler=handler)
+        sources = sources_of(function, settings.tables, limits)
+        yield replace(function, routes=tuple(routes), runtime=runtime, handler=handler, event_sources=sources)
 
 
 def _doubled(functions: list[Function]) -> Iterator[str]:

@@ -136,7 +136,7 @@ class Rehearsal:
         while True:
             done = await self._commands.run("compare", "--json", codes=(0, 3, 4))
             if done.code == 0:
-                return {"verdict": "pass"}
+                return {"verdict": "pass", "recorded": _recorded(done.json)}
             if done.code == 3:
                 raise StoppedError(f"step {self._result.stopped_in}: the comparison failed: {_why(done.json)}")
             if time.monotonic() > deadline:
@@ -337,6 +337,7 @@ class Rehearsal:
             for name, one in crowd.ledger.by_step().items()
         }
         result.events = [f"{one.name}: {event}" for one in crowd.ledger.records.values() for event in one.events]
+        result.scheduled = self._stage.scheduled
         said = [vars_of(one) for one in crowd.ledger.said]
         heard = {name: {stack: dict(c) for stack, c in one.heard.items()} for name, one in crowd.ledger.records.items()}
         path = self._folder / "people.json"
@@ -348,6 +349,11 @@ def vars_of(said: Any) -> dict[str, Any]:
     return {
         "text": said.text, "by": said.by, "step": said.step, "via": said.via, "to": sorted(said.to), "at": said.at,
     }  # fmt: skip
+
+
+def _recorded(view: Any) -> dict[str, dict[str, int]]:
+    """Deliveries of the comparison, by feature and stack."""
+    return {name: dict(one.get("recorded", {})) for name, one in view.get("features", {}).items()}
 
 
 def _why(view: Any) -> str:

@@ -30,6 +30,7 @@ class Result:
     Attributes:
         problem: why it ended early, or what a command would have done wrong.
         not_rehearsed: (what, what to do) of what the local AWS or the description has not.
+        scheduled: what became of functions that were invoked in the place of their schedules.
         is_late: what seemed lost came in the end: the machine was too busy to tell.
     """
 
@@ -44,6 +45,7 @@ class Result:
     waived: dict[str, str] = field(default_factory=dict)
     not_rehearsed: list[dict[str, str]] = field(default_factory=list)
     events: list[str] = field(default_factory=list)
+    scheduled: list[str] = field(default_factory=list)
     report: str = ""
     is_late: bool = False
     folder: str = ""

@@ -45,6 +45,8 @@ class Stack(Protocol):
     has_bridge: bool
     """Whether `migrate up` runs its bridge."""
     up_options: tuple[str, ...]
+    scheduled: Collection[str]
+    """Functions that the rehearsal invokes in the place of their schedules."""
 
     def settings(self, up: Mapping[str, Any], secret: str) -> Settings:
         """Its description on the local AWS of `up`, where it is from now on."""
@@ -59,6 +61,7 @@ class Shipped:
     """An application of `migrate up`."""
 
     limits: Collection[Limit] = ()
+    scheduled: Collection[str] = ()
 
     def __init__(self, name: str) -> None:
         self.name, self.app = name, APPLICATIONS[name]
@@ -105,6 +108,11 @@ class Own:
         self._plan = plan_own(described, packages, source)
         self._env = env
         self.name = name
+        self.scheduled: Collection[str] = [
+            one.name
+            for one in self._plan.settings.functions
+            if any(source.type == "schedule" for source in one.event_sources)
+        ]
         self.limits: Collection[Limit] = self._plan.limits
         self.up_options: tuple[str, ...] = ("--only", "none", "--shadow-for", name)
         self.app: Application = self._spoken(self._plan.settings)
@@ -126,6 +134,11 @@ class Own:
         return replace(
             given,
             project=replace(given.project, records=f"../records/shadow/{self.name}"),
+            # No schedule is made: nothing of it is to be found there.
+            functions=tuple(
+                replace(one, event_sources=tuple(s for s in one.event_sources if s.type != "schedule"))
+                for one in given.functions
+            ),
             api=replace(
                 given.api, id=there.api_id, region=region, endpoint_url=up["aws_endpoint_url"], ws_url=there.ws_url,
                 management_url=there.management_url, hosts=(),

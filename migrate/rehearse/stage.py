@@ -11,6 +11,8 @@ from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
+from botocore.config import Config as BotoConfig
+
 from migrate.clients import new_http_client
 from migrate.config import Config, load_config
 from migrate.config.model import Cleanup, Cutover, Gates, Shadow
@@ -20,7 +22,8 @@ from migrate.init.draft import Limit
 from migrate.rehearse.commands import ACTOR, Commands, end
 from migrate.rehearse.crowd import Crowd
 from migrate.rehearse.person import Addresses
-from migrate.rehearse.stacks import Stack
+from migrate.rehearse.schedules import Schedules
+from migrate.rehearse.stacks import ACCOUNT, Stack
 from migrate.tokens import mint
 from migrate.up.configs import state_table
 from migrate.up.state import STACK, StateDir
@@ -28,6 +31,8 @@ from migrate.up.state import STACK, StateDir
 __all__ = ["Pace", "Stage"]
 
 BRIDGE_S = 60.0
+LONGEST_INVOCATION_S = 910
+"""Of a function, and a little (Lambda quotas: 15 minutes)."""
 PUBLISH = ("events:publish",)
 HEADING = """The application {name} in a rehearsal. Thresholds and times are for minutes of a few people's traffic,
 not for production."""
@@ -67,6 +72,7 @@ class Stage:
         self._stack, self._state, self._commands, self._pace = stack, state, commands, pace
         self._config: Config
         self._bridge: asyncio.subprocess.Process | None = None
+        self._schedules: Schedules | None = None
 
     @property
     def limits(self) -> Collection[Limit]:
@@ -86,11 +92,36 @@ class Stage:
             self._commands.config = self._config.path
             if not self._stack.has_bridge:
                 await self._start_bridge()
-            yield self._config
+            async with self._scheduled():
+                yield self._config
         finally:
             if self._bridge is not None:
                 await end(self._bridge)
             await self._commands.run("down", config=False, codes=(0, 1, 2, 3, 4, 5))
+
+    @contextlib.asynccontextmanager
+    async def _scheduled(self) -> AsyncIterator[None]:
+        """Functions with schedules are invoked, inside the block."""
+        names, config = self._stack.scheduled, self._config
+        if not names:
+            yield
+            return
+        lambda_ = config.client(
+            "lambda", config=BotoConfig(read_timeout=LONGEST_INVOCATION_S, retries={"max_attempts": 0})
+        )
+        self._schedules = Schedules(lambda_, names, account=ACCOUNT, region=config.region)
+        task = asyncio.create_task(self._schedules.run())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    @property
+    def scheduled(self) -> list[str]:
+        """What became of invocations in the place of schedules."""
+        return self._schedules.said if self._schedules is not None else []
 
     def _configure(self, up: dict[str, Any]) -> Config:
         given = self._stack.settings(up, self._state.jwt_secret())

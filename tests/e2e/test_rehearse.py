@@ -59,14 +59,35 @@ def test_a_message_that_the_bridge_loses_is_named_with_who_did_not_get_it(tmp_pa
     assert result["deleted"] == []
     assert any("cutover" in command for command in _commands(result))
     # Both stacks delivered the same before: the comparison of this stack's own frames passed.
-    assert {"verdict": "pass"}.items() <= next(
-        step["facts"] for step in result["steps"] if step["name"] == "both stacks are compared"
-    ).items()
+    compared = next(step["facts"] for step in result["steps"] if step["name"] == "both stacks are compared")
+    assert compared["verdict"] == "pass"
+    # What a function answered that a queue feeds was counted on both as well.
+    answers = compared["recorded"]["questions"]
+    assert min(answers["legacy"], answers["sse"]) >= 20, compared
+    assert result["scheduled"][0].startswith("club-clock: invoked")
+    assert "failed" not in result["scheduled"][0]
     # What could not be rehearsed is named, with what to do.
     left_out = {one["what"]: one["do"] for one in result["not_rehearsed"]}
     assert "--package club-quiz=FILE.zip" in left_out["function club-quiz has no package"]
     assert any("calls polly, which the local AWS has not" in what for what in left_out)
     assert all(left_out.values())
+
+
+def test_an_answer_that_a_queue_brings_twice_is_named(tmp_path: Path) -> None:
+    """MG16: the function behind no route, fed by a queue, posts each tenth answer twice."""
+    options = (*write_stack(tmp_path), "--env", "club-oracle:STUTTERS=10")
+    done = run(
+        MIGRATE, "rehearse", *options, "--people", "4", "--hold", "0", "--json", "-o", str(tmp_path / "out"),
+        timeout=400,
+    )  # fmt: skip
+    assert done.returncode == 3, done.stdout + done.stderr
+    result = json.loads(done.stdout)
+    twice = re.fullmatch(
+        r"wrong: 'w2s-(\w+)-\d+-said', said by \1 over websocket in step .+, was heard 2 times by \w+",
+        result["problem"],
+    )
+    assert twice, result["problem"]
+    assert result["deleted"] == []
 
 
 def _commands(result: dict[str, str]) -> list[str]:
