@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from botocore.exceptions import ClientError
 
 from migrate.cli.options import JsonOption, StateDirOption
 from migrate.cli.output import err, out, print_json, reports_errors
@@ -93,7 +94,7 @@ def apply(
 
     Example: migrate cleanup resources apply --execute --point-of-no-return a1b2c3
     """
-    from migrate.resources.apply import apply_plan, job_of
+    from migrate.resources.apply import apply_plan, done_of, job_of
     from migrate.sweep.export import export_of
 
     settings = resolve_config(config, state_dir)
@@ -105,10 +106,11 @@ def apply(
         )
     table = state_table(settings)
     checkpoints = Checkpoints(table)
-    begun = bool(checkpoints.all(job_of(made)))
+    kept = checkpoints.all(job_of(made))
+    done = done_of(kept)
     with err.status("looking at the stack again"):
-        _check_true(settings, table, made, checkpoints.all(job_of(made)), begun=begun)
-    left = [step for step in made.steps if step.id not in checkpoints.all(job_of(made))]
+        _check_true(settings, table, made, done, begun=bool(kept))
+    left = [step for step in made.steps if step.id not in done]
     if not execute:
         for step in left:
             out.print(f"would {_does(step)}")
@@ -209,6 +211,7 @@ def _make(settings: Config, table: ControlTable) -> Plan:
 
 def _rows(settings: Config, seen: Any) -> dict[str, int]:
     """Connections that are left, by table; counting ends at a thousand."""
+    from migrate.resources.discover import asking, is_missing
     from migrate.sweep.rows import Rows
 
     client, found = settings.client("dynamodb"), {}
@@ -217,15 +220,21 @@ def _rows(settings: Config, seen: Any) -> dict[str, int]:
             continue
         rows = Rows(table, [one["AttributeName"] for one in seen.tables[table.name]["KeySchema"]])
         count = 0
-        for page in client.get_paginator("scan").paginate(TableName=table.name, ConsistentRead=True):
-            count += sum(len(rows.entries(item)) for item in page["Items"])
-            if count > 1000:
-                break
+        with asking():
+            try:
+                for page in client.get_paginator("scan").paginate(TableName=table.name, ConsistentRead=True):
+                    count += sum(len(rows.entries(item)) for item in page["Items"])
+                    if count > 1000:
+                        break
+            except ClientError as error:
+                # A run that was killed has deleted it: it is still described, and cannot be read any more.
+                if not is_missing(error):
+                    raise
         found[table.name] = count
     return found
 
 
-def _check_true(settings: Config, table: ControlTable, made: Plan, done: dict[str, Any], *, begun: bool) -> None:
+def _check_true(settings: Config, table: ControlTable, made: Plan, done: set[str], *, begun: bool) -> None:
     """Raises: RefusedError: the plan is stale, or something stands in its way."""
     from migrate.phases.collect import config_digest
 

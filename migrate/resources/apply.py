@@ -1,7 +1,8 @@
 """Carries out a plan, step by step; can be stopped anywhere and run again, also on another machine. until phase 3
 
-Each step: what is there is written to the export (and flushed), then it is deleted, then the checkpoint says so. A
-step that was cut off is repeated: what is gone already counts as done, and what was kept stays kept.
+Each step: the checkpoint says that it begins, what is there is written to the export (and flushed), then it is deleted,
+then the checkpoint says so. A step that was cut off is repeated: what is gone already counts as done, and what was kept
+stays kept.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import base64
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -26,7 +27,7 @@ from migrate.resources.model import Plan, Step
 from migrate.sweep.dynamojson import encode
 from migrate.sweep.export import Export
 
-__all__ = ["Applied", "apply_plan", "job_of"]
+__all__ = ["Applied", "apply_plan", "done_of", "job_of"]
 
 PAGE = 200
 CODE_S = 60.0
@@ -48,6 +49,11 @@ def job_of(plan: Plan) -> str:
     return f"resources-{plan.digest[:12]}"
 
 
+def done_of(kept: Mapping[str, Mapping[str, Any]]) -> set[str]:
+    """Ids of the steps that are done, of a job's checkpoints; the others of them were cut off."""
+    return {name for name, value in kept.items() if value.get("done")}
+
+
 def apply_plan(
     config: Config, plan: Plan, export: Export, checkpoints: Checkpoints, lease: Lease, told: Applied, *, final: bool
 ) -> list[Step]:
@@ -60,7 +66,7 @@ def apply_plan(
     Raises: RefusedError: traffic came back, or the lock was lost. MigrateError: a step failed; those before are done.
     """
     job = job_of(plan)
-    done = {name for name, value in checkpoints.all(job).items() if value.get("done")}
+    done = done_of(checkpoints.all(job))
     worker = _Worker(config, export)
     for number, step in enumerate(plan.steps):
         if step.id in done:
@@ -71,6 +77,8 @@ def apply_plan(
                 return [one for one in plan.steps[number:] if one.id not in done]
             _still_quiet(config)
         lease.check()
+        # Killed behind the first deletion, the next run has to know that what is missing is missing by us.
+        checkpoints.put(job, step.id, {"done": False, "at": time.time()})
         try:
             outcome = worker.do(number, step)
         except ClientError as error:
@@ -133,7 +141,9 @@ class _Worker:
     def _event_source(self, number: int, step: Step) -> None:
         client = self._config.client("lambda")
         mapping = _plain(_bare(client.get_event_source_mapping(UUID=step.name)))
-        self._keep(number, step, mapping=mapping)
+        # Cut off behind its deletion: what was kept then says whether it was enabled, this one does not.
+        if mapping.get("State") != "Deleting":
+            self._keep(number, step, mapping=mapping)
         _patiently(lambda: client.delete_event_source_mapping(UUID=step.name))
         # It is in the state Deleting for a while; the function and the queue are not to go before it.
         end = time.monotonic() + BUSY_S

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -21,11 +22,11 @@ from migrate.control.journal import digest
 from migrate.errors import MigrateError
 from migrate.tee.install import HANDLER, functions_of_api
 
-__all__ = ["Seen", "discover", "is_missing", "traffic"]
+__all__ = ["Seen", "asking", "discover", "is_missing", "traffic"]
 
 MISSING = {
-    "NotFoundException", "ResourceNotFoundException", "NoSuchEntity", "AWS.SimpleQueueService.NonExistentQueue",
-    "QueueDoesNotExist", "404",
+    "NotFoundException", "ResourceNotFoundException", "ResourceNotFound", "NoSuchEntity",
+    "AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist", "404",
 }  # fmt: skip
 
 
@@ -57,8 +58,15 @@ def discover(config: Config) -> Seen:
 
     Raises: MigrateError: something could not be read; a plan without it could delete what is used.
     """
-    try:
+    with asking():
         return _Discovery(config).run()
+
+
+@contextmanager
+def asking() -> Iterator[None]:
+    """Raises: MigrateError: AWS did not answer, or refused."""
+    try:
+        yield
     except ClientError as error:
         code = error.response["Error"]["Code"]
         raise MigrateError(
@@ -71,7 +79,15 @@ def discover(config: Config) -> Seen:
 
 
 def traffic(config: Config, hours: float, now: float) -> dict[str, float]:
-    """Sums of the API stage's metrics (API Gateway guide, "Monitor WebSocket API execution with CloudWatch")."""
+    """Sums of the API stage's metrics (API Gateway guide, "Monitor WebSocket API execution with CloudWatch").
+
+    Raises: MigrateError: they could not be read; that is not quiet.
+    """
+    with asking():
+        return _traffic(config, hours, now)
+
+
+def _traffic(config: Config, hours: float, now: float) -> dict[str, float]:
     client = config.client("cloudwatch")
     found = {}
     for metric in ("ConnectCount", "MessageCount"):

@@ -64,19 +64,19 @@ def restore(
     Raises: MigrateError: the export does not hold a wanted one, or AWS refused.
     """
     heads: dict[str, dict[str, Any]] = {}
-    items: dict[str, dict[bytes, dict[str, Any]]] = {}
+    rows: dict[str, list[dict[str, Any]]] = {}
     for page in pages:
         if page.problem:
             warned(f"{page.source}: {page.problem}")
         for record in page.records:
             if record["kind"] == "item":
-                # A table whose step was repeated is in the export twice; rows are what they are.
-                items.setdefault(record["name"], {})[canonical(record["item"])] = record["item"]
+                rows.setdefault(record["name"], []).append(record["item"])
             else:
                 heads.setdefault(f"{record['kind']}:{record['name']}", record)
     unknown = wanted - set(heads)
     if unknown:
         raise MigrateError(f"the export holds no {', '.join(sorted(unknown))}", f"it holds {', '.join(sorted(heads))}")
+    items = {name: _newest(rows.pop(name), heads[f"table:{name}"]) for name in list(rows) if f"table:{name}" in heads}
     maker = _Maker(config, items)
     found = []
     for kind in ORDER:
@@ -98,6 +98,16 @@ def restore(
                 told(one)
                 found.append(one)
     return found
+
+
+def _newest(rows: Iterable[dict[str, Any]], head: Mapping[str, Any]) -> dict[bytes, dict[str, Any]]:
+    """Rows by their canonical form, one for each key. A table whose step was repeated, or that was made again and
+    deleted again, is in the export twice; the newest run comes first."""
+    names = [one["AttributeName"] for one in head["facts"]["KeySchema"]]
+    found: dict[bytes, dict[str, Any]] = {}
+    for row in rows:
+        found.setdefault(canonical({name: row[name] for name in names}), row)
+    return {canonical(row): row for row in found.values()}
 
 
 class _Maker:
