@@ -1,29 +1,18 @@
-// What an operator can do: the dry run first, then again by name. The token is in this module's memory and nowhere else:
-// not in the document, an address or a store of the browser. until phase 3
+// What an operator can do: the dry run first, then again by name. until phase 3
 
-import { ask, documentOf, exitWords, isAccepted } from "./ask.js";
+import { ask, documentOf, exitWords } from "./ask.js";
 import { $, attribute, chip, element, set } from "./elements.js";
 import { number } from "./format.js";
 import { announce } from "./live.js";
 import { hasMoved, wouldComeBack } from "./moves.js";
 import { named, t } from "./strings.js";
+import { GATE_TONES } from "./summary.js";
 
-const GATES = { open: "good", shut: "bad", unsure: "warn" };
+// What an action asks for besides where its button stands; the others ask for nothing.
+const ASKS = { cutover: ["percent", "tenant"], "sweep-throttle": ["delete_per_s", "paused"] };
 
-// fields: of the form. subject: the word that is typed to confirm, from the values.
-const ACTIONS = {
-  cutover: { fields: ["percent", "tenant"], subject: ({ feature }) => feature },
-  rollback: { fields: [], subject: ({ feature }) => feature },
-  "drain-start": { fields: [], subject: () => "drain" },
-  "drain-pause": { fields: [], subject: () => "drain" },
-  "drain-resume": { fields: [], subject: () => "drain" },
-  "drain-undo": { fields: [], subject: () => "drain" },
-  "sweep-throttle": { fields: ["delete_per_s", "paused"], subject: () => "sweep" },
-  "sweep-stop": { fields: [], subject: () => "sweep" },
-  "shadow-pause": { fields: [], subject: () => "shadow" },
-  "shadow-resume": { fields: [], subject: () => "shadow" },
-  "shadow-kill": { fields: [], subject: () => "shadow" },
-};
+/** The word that is typed to confirm: the feature, or what is acted on ("drain" of drain-start). */
+const subjectOf = (name, { feature }) => feature ?? name.split("-")[0];
 
 // What is told by where the button stands.
 const GIVEN = ["feature", "table"];
@@ -36,14 +25,12 @@ const FIELDS = {
   paused: { type: "checkbox", read: (input) => input.checked },
 };
 
-let token = "";
-
 /** The gates that an answer names, as chips: what an operator looks for first. */
 function gates(found) {
   if (!Array.isArray(found) || !found.length) return [];
   const rows = found.map((gate) => {
     const state = chip();
-    state.show(String(gate.state), GATES[gate.state] ?? "unknown");
+    state.show(String(gate.state), GATE_TONES[gate.state] ?? "unknown");
     return element("li", {}, state.root, element("span", {}, element("b", { text: String(gate.name) }), ` ${gate.reason ?? ""}`));
   });
   return [element("h3", { text: t("act.gates") }), element("ul", { class: "gates" }, ...rows)];
@@ -56,44 +43,24 @@ function steps(found) {
     const [connected, sse, websocket] = [step.connected_users, step.to_sse, step.to_websocket].map(number);
     return step.problem || t("act.step", { percent: step.percent, connected, sse, websocket });
   });
-  return [element("h3", { text: t("act.steps") }), element("ul", {}, ...words.map((text) => element("li", { text })))];
+  return [element("h3", { text: t("act.steps") }), bullets(words)];
 }
 
-const sentences = (words) => (words.length ? [element("ul", { class: "sentences" }, ...words.map((text) => element("li", { text })))] : []);
+const bullets = (words, kind) => element("ul", { class: kind }, ...words.map((text) => element("li", { text })));
+const sentences = (words) => (words.length ? [bullets(words, "sentences")] : []);
 
 export class Actions {
-  /** store: what the page knows. */
-  constructor(store) {
+  /** store: what the page knows. operator: whose token is sent. */
+  constructor(store, operator) {
     this.store = store;
+    this.operator = operator;
     this.dialog = $("act");
-    this.asking = $("operator");
-    this.button = $("operate");
-    this.isReadOnly = true;
-    this.next = null;
-    this.asked = 0; // which question about the token is open
     this.run = 0; // which dry run is shown: an answer that comes late belongs to none
-    $("read-only").title = t("operate.none.why");
     this.listen();
   }
 
   listen() {
-    this.button.addEventListener("click", () => {
-      if (!token) return this.signIn(null);
-      token = "";
-      announce(t("operate.signed-out"));
-      return this.show();
-    });
-    this.asking.addEventListener("submit", (event) => {
-      event.preventDefault();
-      this.signingIn();
-    });
-    this.asking.addEventListener("close", () => {
-      this.asked += 1;
-      $("operator-token").value = "";
-      this.next = null;
-    });
-    for (const dialog of [this.asking, this.dialog])
-      dialog.querySelector("[data-close]").addEventListener("click", () => dialog.close());
+    this.dialog.querySelector("[data-close]").addEventListener("click", () => this.dialog.close());
     this.dialog.addEventListener("close", () => {
       this.run += 1;
     });
@@ -111,57 +78,13 @@ export class Actions {
     });
   }
 
-  /** isReadOnly: whether the server takes actions at all. */
-  show(isReadOnly = this.isReadOnly) {
-    this.isReadOnly = isReadOnly;
-    document.body.dataset.readonly = String(isReadOnly);
-    $("read-only").hidden = !isReadOnly;
-    this.button.hidden = isReadOnly;
-    set(this.button, t(token ? "operate.sign-out" : "operate.sign-in"));
-    attribute(this.button, "data-on", token ? "" : null);
-  }
-
-  /** Asks for the token; next: what is done with it then. */
-  signIn(next, problem = "") {
-    set($("operator-problem"), problem);
-    this.asking.showModal();
-    this.next = next;
-  }
-
-  /** A wrong token is told here and now, not in the middle of an action. */
-  async signingIn() {
-    const given = $("operator-token").value.trim();
-    this.asked += 1;
-    const { asked } = this;
-    set($("operator-problem"), t("operate.checking"));
-    let problem = "";
-    try {
-      if (!(await isAccepted(given))) problem = t("operate.refused");
-    } catch (error) {
-      problem = t("operate.unasked", { why: error.message });
-    }
-    if (asked !== this.asked) return;
-    set($("operator-problem"), problem);
-    if (problem) $("operator-token").select();
-    else this.signedIn(given);
-  }
-
-  signedIn(given) {
-    token = given;
-    const { next } = this;
-    this.asking.close();
-    this.show();
-    announce(t("operate.signed-in"));
-    next?.();
-  }
-
-  /** name: of ACTIONS. values: what the form begins with, `feature` besides. */
+  /** name: of an action. values: what the form begins with, `feature` besides. */
   open(name, values) {
-    if (!token) return this.signIn(() => this.open(name, values));
-    const { fields, subject } = ACTIONS[name];
+    if (!this.operator.token) return this.operator.signIn(() => this.open(name, values));
+    const fields = ASKS[name] ?? [];
     this.name = name;
     this.values = values;
-    this.subject = subject(values);
+    this.subject = subjectOf(name, values);
     this.fields = fields.map((field) => [field, this.field(field, values[field])]);
     set($("act-title"), t(`act.${name}`, values));
     set($("act-what"), t(`act.${name}.what`));
@@ -248,7 +171,7 @@ export class Actions {
     $("act-result").replaceChildren(element("p", { class: "quiet", text: waiting }));
     $("act-try").disabled = true;
     try {
-      const said = await ask(token, this.name, args, execute);
+      const said = await ask(this.operator.token, this.name, args, execute);
       return run === this.run ? said : undefined;
     } catch (error) {
       if (run === this.run) this.problem(error, execute);
@@ -260,11 +183,9 @@ export class Actions {
 
   problem(error, execute) {
     if (error.status === 401) {
-      token = "";
-      this.show();
       const { name, values } = this;
       this.dialog.close();
-      this.signIn(() => this.open(name, values), t("operate.refused"));
+      this.operator.refused(() => this.open(name, values));
       return;
     }
     // Without an answer nobody knows whether it was done.
@@ -285,8 +206,8 @@ export class Actions {
     const isTold = found !== null && found !== undefined && found !== "";
     const text = typeof found === "string" ? found : JSON.stringify(found, null, 2);
     const told = [...(tone === "bad" ? [] : this.moves(found, isDone)), ...steps(found?.steps), ...gates(found?.gates)];
-    // What only shows how things stand is no command that somebody would want to repeat.
     const line = Array.isArray(command) ? [element("p", {}, element("code", { text: command.join(" ") }))] : [];
+    // What only shows how things stand is no command that somebody would want to repeat.
     const isAside = this.name === "rollback" && !isDone && told.length > 0;
     const whole = element("pre", { text, tabindex: "0" });
     $("act-result").replaceChildren(

@@ -8,6 +8,7 @@ import { clock, number } from "./format.js";
 import { makeGlance } from "./glance.js";
 import { Changes, announce } from "./live.js";
 import { makeMismatches } from "./mismatches.js";
+import { Operator } from "./operator.js";
 import { makeDeliveries, makeLatency } from "./plots.js";
 import { makeComparison, makeConnections, makeJournal, makeSources } from "./sections.js";
 import { Store } from "./store.js";
@@ -26,7 +27,8 @@ const AGEING = ["comparison", "cutover", "phases", "sources"];
 
 fill(document);
 const store = new Store();
-const acts = new Actions(store);
+const operator = new Operator();
+const acts = new Actions(store, operator);
 const glance = makeGlance();
 const journal = makeJournal();
 journal.listen(store);
@@ -65,7 +67,7 @@ const parts = {
 };
 
 function drawPage({ readOnly, project }) {
-  acts.show(readOnly);
+  operator.show(readOnly);
   set($("project"), project || t("title"));
 }
 
@@ -113,16 +115,16 @@ document.addEventListener("visibilitychange", () => {
 });
 
 function draw(name) {
+  let words = "";
   for (const part of parts[name] ?? []) {
     try {
       part(store);
-      broken(name, "");
     } catch (error) {
       console.error(name, error);
-      broken(name, t("section.broken", { why: error.message }));
-      return;
+      words ||= t("section.broken", { why: error.message });
     }
   }
+  broken(name, words);
 }
 
 /** The words in place of what cannot be shown, in the panel of a section. */

@@ -5,12 +5,11 @@ export const $ = (id) => document.getElementById(id);
 
 const SVG = "http://www.w3.org/2000/svg";
 
-/** An element: `text` and `class` by those names, the rest as attributes (false and undefined are left out). */
+/** An element: `text` is its text, the rest are attributes (false and undefined are left out). */
 export function element(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (name === "text") made.textContent = value;
-    else if (name === "class") made.className = value;
     else if (value !== undefined && value !== false) made.setAttribute(name, value === true ? "" : value);
   }
   made.append(...children);
@@ -64,6 +63,16 @@ export function keyed(container, items, keyOf, make) {
   views.set(container, after);
 }
 
+/** The list of `id`, keyed as above; the note `id`-empty is there while the list has nothing. Returns show(items). */
+export function listed(id, keyOf, make) {
+  const holder = $(id);
+  const empty = $(`${id}-empty`);
+  return (items) => {
+    empty.hidden = Boolean(items?.length);
+    keyed(holder, items ?? [], keyOf, make);
+  };
+}
+
 /** One list item for each text; by place, so that a sentence whose numbers change stays the same line. */
 export function lines(container, texts) {
   container.hidden = !texts.length;
@@ -74,11 +83,11 @@ export function lines(container, texts) {
 }
 
 /**
- * A table that phones show as cards. Roles are said, since `display` takes them away there.
+ * A table; with asCards, phones show its rows as cards. Roles are said, since `display` takes them away there.
  * columns: [{label, header?, kind?, text(item)?, tone?(item), make?(): {root, update(item)}}]
  */
 export class Table {
-  constructor(caption, columns) {
+  constructor(caption, columns, { asCards = false } = {}) {
     this.columns = columns;
     this.body = element("tbody", { role: "rowgroup" });
     const head = columns.map(({ label, kind }) =>
@@ -87,7 +96,7 @@ export class Table {
     this.caption = element("caption", { class: "hidden", text: caption });
     this.root = element(
       "table",
-      { role: "table" },
+      { role: "table", class: asCards && "as-cards" },
       this.caption,
       element("thead", { role: "rowgroup" }, element("tr", { role: "row" }, ...head)),
       this.body,

@@ -8,38 +8,36 @@ const TENTHS = new Intl.NumberFormat(language, { maximumFractionDigits: 1 });
 const CLOCK = new Intl.DateTimeFormat(language, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 const DAY = new Intl.DateTimeFormat(language, { day: "numeric", month: "short" });
 
-const isNumber = (value) => typeof value === "number" && Number.isFinite(value);
-
 /** Epoch seconds of a number or of ISO 8601; NaN for anything else. */
 export function seconds(value) {
-  if (isNumber(value)) return value;
+  if (Number.isFinite(value)) return value;
   return typeof value === "string" && value ? Date.parse(value) / 1000 : NaN;
 }
 
 export function number(value) {
-  return isNumber(value) ? WHOLE.format(value) : "–";
+  return Number.isFinite(value) ? WHOLE.format(value) : "–";
 }
 
 /** A rate: tenths below ten, where they say something. */
 export function rate(value) {
-  if (!isNumber(value)) return "–";
+  if (!Number.isFinite(value)) return "–";
   return (Math.abs(value) < 10 ? TENTHS : WHOLE).format(value);
 }
 
 /** Of 0 to 100. */
 export function percent(value) {
-  return isNumber(value) ? `${TENTHS.format(value)} %` : "–";
+  return Number.isFinite(value) ? `${TENTHS.format(value)} %` : "–";
 }
 
 /** Of a share of 0 to 1, to two significant digits: 0.00006 is not nothing. */
 export function share(value) {
-  if (!isNumber(value)) return "–";
+  if (!Number.isFinite(value)) return "–";
   if (value <= 0) return "0 %";
   return `${Number((value * 100).toPrecision(2))} %`;
 }
 
 export function milliseconds(value) {
-  if (!isNumber(value)) return "–";
+  if (!Number.isFinite(value)) return "–";
   if (value >= 1000) return `${TENTHS.format(value / 1000)} s`;
   return `${(value < 10 ? TENTHS : WHOLE).format(value)} ms`;
 }
@@ -47,7 +45,7 @@ export function milliseconds(value) {
 /** The time of day; with the day, when it is another one. */
 export function clock(value) {
   const at = seconds(value);
-  if (!isNumber(at)) return "–";
+  if (!Number.isFinite(at)) return "–";
   const date = new Date(at * 1000);
   const time = CLOCK.format(date);
   return date.toDateString() === new Date().toDateString() ? time : `${DAY.format(date)} ${time}`;
@@ -55,7 +53,7 @@ export function clock(value) {
 
 export function ago(value, now = Date.now() / 1000) {
   const at = seconds(value);
-  if (!isNumber(at)) return "–";
+  if (!Number.isFinite(at)) return "–";
   const passed = Math.max(0, now - at);
   if (passed < 5) return t("time.now");
   if (passed < 90) return t("time.seconds", { count: Math.round(passed / 5) * 5 });
@@ -66,7 +64,7 @@ export function ago(value, now = Date.now() / 1000) {
 
 /** A span of seconds, coarsely: it is an estimate wherever it is shown. */
 export function span(value) {
-  if (!isNumber(value)) return "–";
+  if (!Number.isFinite(value)) return "–";
   if (value < 90) return `${Math.max(1, Math.round(value))} s`;
   if (value < 5400) return `${Math.round(value / 60)} min`;
   return value < 172_800 ? `${TENTHS.format(value / 3600)} h` : `${Math.round(value / 86_400)} d`;
@@ -75,7 +73,7 @@ export function span(value) {
 const TIMES = /(?:^|_)(?:at|since|until|from|to|window|time|when|deadline|expires|began|started|ended)$/;
 const DIGEST = /^[0-9a-f]{64}$/;
 // 2001 to 2096: a count so high under such a name is no count.
-const isEpoch = (value) => isNumber(value) && value > 1e9 && value < 4e9;
+const isEpoch = (value) => Number.isFinite(value) && value > 1e9 && value < 4e9;
 
 /** As people read it, by its name: epoch seconds as a time of day, a digest as its beginning. */
 function readable(value, name) {

@@ -1,22 +1,17 @@
-// The latest differences as a list of which only the rows in sight exist, and both payloads of the chosen one.
+// The latest differences as a list of which only the rows in sight exist.
 // until phase 3
 
-import { compare } from "./diff.js";
-import { $, Table, attribute, chip, element, keyed, set } from "./elements.js";
+import { blameOf, joined, kindOf, makeDifference, toWhom } from "./difference.js";
+import { $, attribute, chip, element, keyed, set } from "./elements.js";
 import { clock, number } from "./format.js";
 import { named, t } from "./strings.js";
 
 // As in dashboard.css: .option has this height.
 const ROW = 56;
 const BEYOND = 4;
-const LONGEST = 2000;
 const KINDS = ["missing", "extra", "duplicate", "changed", "reordered"];
 
 const stackOf = (item) => named(`stack.${item.stack}`, item.stack ?? "–");
-const toWhom = ({ recipient }) => t("mismatches.to", { recipient });
-const blameOf = ({ blame }) => t("mismatches.blame", { blame });
-const joined = (...words) => words.filter(Boolean).join(" · ");
-const kindOf = (item) => named(`kind.${item.kind}`, item.kind);
 
 function option() {
   const kind = chip();
@@ -49,9 +44,9 @@ function option() {
   };
 }
 
-function select(id, store, render) {
+function select(id, render) {
   const made = $(id);
-  made.addEventListener("change", () => render(store));
+  made.addEventListener("change", render);
   return {
     get value() {
       return made.value;
@@ -86,7 +81,7 @@ export function makeMismatches(store) {
   let shown = [];
   let active = ""; // ids: places change as new ones come
   let above = 0; // how many came above a reader who has scrolled down
-  const detail = makeDetail(() => {
+  const detail = makeDifference(() => {
     list.focus();
     draw();
   });
@@ -132,6 +127,7 @@ export function makeMismatches(store) {
       isActive: item.id === active,
       isChosen: item.id === detail.id,
     }));
+    // As many views as rows in sight: one that leaves at an end comes in again at the other.
     keyed(inner, rows, ({ at }) => String(at % (last - first + 1)), option);
     const place = rows.find((row) => row.isActive);
     attribute(list, "aria-activedescendant", place ? `difference-${place.at}` : null);
@@ -156,8 +152,8 @@ export function makeMismatches(store) {
     draw();
   }
 
-  const kind = select("mismatches-kind", store, refresh);
-  const feature = select("mismatches-feature", store, refresh);
+  const kind = select("mismatches-kind", refresh);
+  const feature = select("mismatches-feature", refresh);
   list.addEventListener("scroll", draw, { passive: true });
   list.addEventListener("click", (event) => {
     const id = event.target.closest(".option")?.dataset.id;
@@ -183,93 +179,4 @@ export function makeMismatches(store) {
   });
   new ResizeObserver(draw).observe(list);
   return refresh;
-}
-
-function value(text) {
-  if (text === undefined) return t("mismatches.absent");
-  return text.length > LONGEST ? text.slice(0, LONGEST) + t("mismatches.cut", { count: number(text.length) }) : text;
-}
-
-/** Both payloads, side by side; onHide: gives the focus back. */
-function makeDetail(onHide) {
-  const root = $("difference");
-  const title = element("h3", { id: "difference-title", tabindex: "-1" });
-  const about = element("p", { class: "quiet" });
-  const note = element("p", { class: "note" });
-  const only = element("input", { type: "checkbox", id: "difference-only" });
-  only.checked = matchMedia("(max-width: 719px)").matches;
-  const close = element("button", { type: "button", text: t("mismatches.close") });
-  const sign = () => {
-    const made = element("span", { class: "hidden" });
-    const path = element("span");
-    const may = element("span", { class: "quiet may" });
-    const cell = element("span", {}, path, made, may);
-    return {
-      root: cell,
-      update(row) {
-        set(path, row.path || "–");
-        set(made, row.state === "differs" ? ` (${t("mismatches.differs")})` : "");
-        set(may, row.state === "ignored" ? t("mismatches.ignored") : "");
-      },
-    };
-  };
-  const tone = (side) => (row) => (row.state === "differs" ? side : row[side] === undefined ? "absent" : row.state);
-  const columns = ["legacy", "sse"].map((side) => ({
-    label: t(`stack.${side}`),
-    kind: "any code",
-    text: (row) => value(row[side]),
-    tone: tone(side),
-  }));
-  const table = new Table(t("mismatches.what"), [{ label: t("mismatches.field"), header: true, make: sign }, ...columns]);
-  table.root.className = "as-cards";
-  root.append(
-    element("div", { class: "row" }, title, element("span", { class: "spring" }), close),
-    about,
-    note,
-    element("label", { class: "check" }, only, t("mismatches.only")),
-    table.root,
-  );
-  let item = null;
-
-  function draw() {
-    const all = compare(item.legacy, item.sse, item.fields && Object.keys(item.fields));
-    const lacks = ["legacy", "sse"].find((side) => item[side] === null || item[side] === undefined);
-    const differs = all.some((row) => row.state === "differs");
-    note.hidden = !lacks && differs;
-    set(note, lacks ? t(`mismatches.never.${lacks}`) : t("mismatches.same"));
-    only.parentElement.hidden = Boolean(lacks) || !differs;
-    const isOnly = only.checked && !only.parentElement.hidden;
-    table.root.classList.toggle("one-side", Boolean(lacks));
-    // One side alone differs in everything, which says nothing: it is shown plain.
-    const rows = lacks ? all.map((row) => ({ ...row, state: "plain" })) : all.filter((row) => row.state === "differs" || !isOnly);
-    table.render(rows, (row) => row.path);
-  }
-
-  function hide() {
-    item = null;
-    root.hidden = true;
-    onHide();
-  }
-
-  only.addEventListener("change", draw);
-  close.addEventListener("click", hide);
-  root.addEventListener("keydown", (event) => {
-    if (event.key === "Escape") hide();
-  });
-  return {
-    get id() {
-      return item?.id ?? null;
-    },
-    hide,
-    show(chosen) {
-      item = chosen;
-      root.hidden = false;
-      set(title, `${chosen.feature}: ${kindOf(chosen)}`);
-      set(about, joined(toWhom(chosen), chosen.message, clock(chosen.at), blameOf(chosen), chosen.detail));
-      set(table.caption, t("mismatches.caption", { message: chosen.message ?? chosen.id, recipient: chosen.recipient }));
-      draw();
-      title.focus({ preventScroll: true });
-      root.scrollIntoView({ block: "nearest" });
-    },
-  };
 }

@@ -5,14 +5,11 @@ import { t } from "./strings.js";
 
 const EVERY = "*";
 
-const known = (value) => typeof value === "number" && Number.isFinite(value);
-
 /** The flags that `migrate cutover status` names, as {tenant: percent}; else what the page knows. */
 function flagsOf(feature, answer, shown) {
   const found = answer?.features?.find?.((one) => one.feature === feature);
   if (found) return Object.fromEntries((found.flags ?? []).map((flag) => [flag.tenant, flag.percent]));
-  const tenants = Object.entries(shown.tenants ?? {}).map(([name, one]) => [name, one?.percent ?? one]);
-  return { ...Object.fromEntries(tenants), [EVERY]: shown.percent ?? 0 };
+  return { ...shown.tenants, [EVERY]: shown.percent ?? 0 };
 }
 
 /** What is open on SSE and would have to come back; a row of all features cannot be told apart. */
@@ -22,7 +19,7 @@ function openWords(feature, connections) {
   const used = mine.length ? mine : rows;
   if (!used.length) return t("back.open.unknown");
   const counts = used
-    .filter((row) => known(row.open))
+    .filter((row) => Number.isFinite(row.open))
     .map((row) => t("who.count", { count: number(row.open), stack: t(`stack.${row.stack}`) }))
     .join(", ");
   return t(mine.length ? "back.open" : "back.open.all", { feature, counts });
@@ -48,7 +45,9 @@ export function wouldComeBack(feature, answer, shown, connections) {
 
 /** What a command did, by its answer: of a roll back, or of a step (from: where it stood). Empty: it does not say. */
 export function hasMoved(feature, answer, from) {
-  const flags = answer?.from_percent && Array.isArray(answer.flags) ? answer.flags : known(from) && known(answer?.percent) ? [answer] : [];
+  const isBack = answer?.from_percent && Array.isArray(answer.flags);
+  const isStep = Number.isFinite(from) && Number.isFinite(answer?.percent);
+  const flags = isBack ? answer.flags : isStep ? [answer] : [];
   return flags.map(({ tenant, percent: to }) => {
     const before = answer.from_percent ? (answer.from_percent[tenant] ?? answer.from_percent[EVERY] ?? 0) : from;
     const who = !tenant || tenant === EVERY ? feature : t("moved.tenant", { feature, tenant });

@@ -55,11 +55,12 @@ export function makeConnections() {
 }
 
 export function makeComparison() {
-  const count = (name, tone) => ({
+  /** isFault: whether more than none is bad. */
+  const count = (name, isFault) => ({
     label: t(`comparison.${name}`),
     kind: "number",
     text: (row) => number(row[name]),
-    tone: (row) => (tone && row[name] > 0 ? tone : tone ? "nothing" : null),
+    tone: (row) => (!isFault ? null : row[name] > 0 ? "bad" : "nothing"),
   });
   const table = new Table(t("comparison.caption"), [
     { label: t("comparison.feature"), header: true, text: (row) => row.feature },
@@ -70,25 +71,24 @@ export function makeComparison() {
     ),
     count("expected"),
     count("matched"),
-    count("missing", "bad"),
-    count("extra", "bad"),
-    count("duplicate", "bad"),
-    count("changed", "bad"),
-    count("reordered", "bad"),
+    count("missing", true),
+    count("extra", true),
+    count("duplicate", true),
+    count("changed", true),
+    count("reordered", true),
     { label: t("comparison.upper"), kind: "number", text: (row) => share(row.loss_upper) },
     { label: t("comparison.why"), kind: "why", text: (row) => [...(row.reasons ?? []), ...(row.notes ?? [])].join("; ") },
-  ]);
-  table.root.className = "as-cards";
+  ], { asCards: true });
   const show = placed("comparison", table);
-  const window_ = $("comparison-window");
+  const period = $("comparison-window");
   return ({ sections: { comparison } }) => {
     const rows = comparison?.features ?? [];
     const spans = rows.map((row) => row.window ?? []).filter((span) => span.length === 2);
-    window_.hidden = !spans.length;
+    period.hidden = !spans.length;
     if (spans.length) {
       const from = clock(Math.min(...spans.map((span) => span[0])));
       const to = clock(Math.max(...spans.map((span) => span[1])));
-      set(window_, t("comparison.window", { from, to }));
+      set(period, t("comparison.window", { from, to }));
     }
     show(rows, (row) => row.feature);
   };
@@ -102,8 +102,7 @@ export function makeJournal() {
     { label: t("journal.arguments"), kind: "any code", text: ([, entry]) => told(entry.arguments) || "–" },
     chipped(t("journal.outcome"), ([, entry]) => brief(entry.outcome), ([, entry]) => OUTCOMES[entry.outcome] ?? "unknown"),
     { label: t("journal.digest"), kind: "code digest", text: ([, entry]) => String(entry.digest ?? "").slice(0, 12) || "–" },
-  ]);
-  table.root.className = "as-cards";
+  ], { asCards: true });
   const show = placed("journal", table);
   const more = $("journal-more");
   const isWhole = () => more.getAttribute("aria-expanded") === "true";
@@ -130,8 +129,7 @@ export function makeSources() {
     chipped(t("sources.state"), (row) => named(`state.${row.state}`, row.state), (row) => STATES[row.state] ?? "unknown"),
     { label: t("sources.since"), kind: "time", text: (row) => (seconds(row.at) > 0 ? ago(row.at) : "–") },
     { label: t("sources.reason"), kind: "any", text: (row) => row.why || "–" },
-  ]);
-  table.root.className = "as-cards";
+  ], { asCards: true });
   const show = placed("sources", table);
   return ({ sections: { sources } }) => show(sources ?? [], (row) => row.name);
 }

@@ -5,14 +5,7 @@ const en = {
   skip: "Skip to the state of the migration",
   subtitle: "From WebSocket to Server-Sent Events",
   sections: "Sections of this page",
-  "nav.cutover": "Cut-over",
   "nav.traffic": "Traffic",
-  "nav.comparison": "Comparison",
-  "nav.mismatches": "Differences",
-  "nav.jobs": "Jobs",
-  "nav.phases": "Phases",
-  "nav.journal": "Journal",
-  "nav.sources": "Sources",
 
   "stream.connecting": "connecting",
   "stream.live": "live",
@@ -81,7 +74,6 @@ const en = {
   "running.one.unsized": "{kind} {status}",
   "running.many": "{count} jobs are running",
   "running.left": "about {time} left",
-  "running.pace": "Pace: {reason}",
   "running.interrupted": "{kind} was interrupted: started again, it goes on where it was",
 
   "next.question": "What comes next?",
@@ -293,7 +285,6 @@ const en = {
   "act.shadow-resume.what": "Goes on where it was paused.",
   "act.shadow-kill": "Kill the shadow",
   "act.shadow-kill.what": "Replays nothing more, not even what is under way.",
-  "act.do": "{action}",
   "act.short.drain-start": "Start drain…",
   "act.short.drain-pause": "Pause…",
   "act.short.drain-resume": "Resume…",
@@ -359,7 +350,7 @@ export function named(key, fallback) {
   return table[key] ?? fallback;
 }
 
-/** Fills every element that names its words: data-text its text, data-label its accessible name. */
+/** Fills every element that names its words: data-text its text, data-label-text its accessible name. */
 export function fill(root) {
   for (const one of root.querySelectorAll("[data-text]")) one.textContent = t(one.dataset.text);
   for (const one of root.querySelectorAll("[data-label-text]")) one.setAttribute("aria-label", t(one.dataset.labelText));

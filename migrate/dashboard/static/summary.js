@@ -62,6 +62,8 @@ export function gateOf({ gate }) {
   return states.includes("shut") ? "shut" : "unsure";
 }
 
+export const GATE_TONES = { open: "good", unsure: "warn", shut: "bad" };
+
 /** Who is on what? The flags say it: what is open may be the shadow's, or somebody's who tries SSE out. */
 export function who(connections, cutover) {
   const open = byStack(connections);
@@ -123,7 +125,7 @@ export function running(jobs) {
       ...(Number.isFinite(left) ? [t("running.left", { time: span(left) })] : []),
     ].join(", ");
   };
-  const paces = active.filter((job) => job.throttle_reason).map((job) => t("running.pace", { reason: job.throttle_reason }));
+  const paces = active.filter((job) => job.throttle_reason).map((job) => t("jobs.pace", { reason: job.throttle_reason }));
   return {
     tone: cut.length ? "warn" : "plain",
     headline: active.length === 1 ? one(active[0]) : t("running.many", { count: active.length }),

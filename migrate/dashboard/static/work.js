@@ -1,14 +1,12 @@
 // Cut-over, jobs and phases: what is done, and what can be done about it. until phase 3
 
-import { $, attribute, chip, element, keyed, lines, set } from "./elements.js";
+import { $, attribute, chip, element, keyed, lines, listed, set } from "./elements.js";
 import { ago, number, percent, seconds, span } from "./format.js";
 import { progressBar } from "./glance.js";
 import { named, t } from "./strings.js";
-import { done, gateOf, isMoved, isRunning, isSettled, jobName, remaining, speed } from "./summary.js";
+import { GATE_TONES, done, gateOf, isMoved, isRunning, isSettled, jobName, remaining, speed } from "./summary.js";
 
 const ITEM_TONES = { done: "good", waived: "unknown", open: "plain", failing: "bad" };
-
-const GATE_TONES = { open: "good", unsure: "warn", shut: "bad" };
 
 /** A button that opens an action's dialog; there only while somebody may operate. */
 function actButton(acts, words, name, values) {
@@ -18,10 +16,7 @@ function actButton(acts, words, name, values) {
 }
 
 const tenantsOf = ({ tenants }) =>
-  Object.entries(tenants ?? {})
-    .filter(([name]) => name !== "*")
-    .map(([name, one]) => t("cutover.tenant", { tenant: name, percent: percent(one?.percent ?? one) }))
-    .join(", ");
+  Object.entries(tenants ?? {}).map(([tenant, one]) => t("cutover.tenant", { tenant, percent: percent(one) })).join(", ");
 
 function feature(acts) {
   let shown = {};
@@ -77,12 +72,8 @@ function feature(acts) {
 }
 
 export function makeCutover(acts) {
-  const holder = $("cutover");
-  const empty = $("cutover-empty");
-  return ({ sections: { cutover } }) => {
-    empty.hidden = Boolean(cutover?.length);
-    keyed(holder, cutover ?? [], (item) => item.feature, () => feature(acts));
-  };
+  const show = listed("cutover", (item) => item.feature, () => feature(acts));
+  return ({ sections: { cutover } }) => show(cutover);
 }
 
 const JOB_TONES = { done: "good", failed: "bad", interrupted: "warn", paused: "warn", stopped: "warn" };
@@ -153,19 +144,15 @@ function job(acts, { kind, id }) {
 }
 
 export function makeJobs(acts) {
-  const holder = $("jobs");
-  const empty = $("jobs-empty");
+  const show = listed("jobs", (one) => `${one.kind} ${one.id}`, (one) => job(acts, one));
   const more = $("jobs-more");
-  const named_ = (name) => actButton(acts, t(`act.short.${name}`), name, () => ({}));
-  const start = named_("drain-start");
-  const shadow = Object.fromEntries(["shadow-pause", "shadow-resume", "shadow-kill"].map((name) => [name, named_(name)]));
+  const button = (name) => actButton(acts, t(`act.short.${name}`), name, () => ({}));
+  const start = button("drain-start");
+  const shadow = Object.fromEntries(["shadow-pause", "shadow-resume", "shadow-kill"].map((name) => [name, button(name)]));
   const why = element("p", { class: "quiet", id: "drain-why" });
   more.append(start, ...Object.values(shadow), why);
   return {
-    jobs({ sections: { jobs } }) {
-      empty.hidden = Boolean(jobs?.length);
-      keyed(holder, jobs ?? [], (one) => `${one.kind} ${one.id}`, (one) => job(acts, one));
-    },
+    jobs: ({ sections: { jobs } }) => show(jobs),
     /** What else can be done, and why not. */
     more({ sections: { cutover, jobs, sources } }) {
       const reason = noDrain(cutover, jobs);
@@ -174,7 +161,7 @@ export function makeJobs(acts) {
       why.hidden = !reason;
       set(why, reason);
       const can = shadowActs(sources);
-      for (const [name, button] of Object.entries(shadow)) button.hidden = !can.includes(name);
+      for (const [name, act] of Object.entries(shadow)) act.hidden = !can.includes(name);
     },
   };
 }
@@ -255,17 +242,15 @@ function phase() {
 }
 
 export function makePhases() {
-  const holder = $("phases");
-  const empty = $("phases-empty");
+  const show = listed("phases", (one) => String(one.phase), phase);
   let isFirst = true;
   return ({ sections: { phases } }) => {
-    empty.hidden = Boolean(phases?.length);
-    keyed(holder, phases ?? [], (one) => String(one.phase), phase);
+    show(phases);
     // The one that is under way is open to begin with; afterwards it is the reader's.
     if (isFirst && phases?.length) {
       isFirst = false;
       const now = phases.findIndex((one) => !one.closed);
-      if (now >= 0) holder.children[now].open = true;
+      if (now >= 0) $("phases").children[now].open = true;
     }
   };
 }
