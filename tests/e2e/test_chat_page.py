@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import shutil
 from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
+from browser_support import WAIT_MS, chromium, until
 from e2e_support import Stacks
-from playwright.async_api import BrowserContext, Page, async_playwright, expect
+from playwright.async_api import BrowserContext, Page, expect
 
 pytestmark = [pytest.mark.integration, pytest.mark.browser]
 
-ARGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
-WAIT_MS = 20_000
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAIAAAACCAIAAAD91JpzAAAAEElEQVR4nGMQqTgBRAwQCgAibgVRDiZvtgAAAABJRU5ErkJggg=="
 )
@@ -25,19 +23,8 @@ PNG = base64.b64decode(
 
 @pytest.fixture
 async def context() -> AsyncIterator[BrowserContext]:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    assert chromium, "no Chromium on PATH: run `make browser`"
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium, args=ARGS)
+    async with chromium() as browser:
         yield await browser.new_context(viewport={"width": 1200, "height": 800})
-        await browser.close()
-
-
-async def until(page: Page, condition: str) -> None:
-    """Playwright's own way evaluates text inside the page, which the page's policy forbids."""
-    async with asyncio.timeout(WAIT_MS / 1000):
-        while not await page.evaluate(condition):
-            await asyncio.sleep(0.02)
 
 
 class Tab:

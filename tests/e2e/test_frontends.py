@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from browser_support import chromium
 from e2e_support import MIGRATE, run
 from frontends_support import FRONTENDS, RECORD, BadNetwork, Way, bot
 from local_stack import LocalStack, local_stack
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page
 from playwright.async_api import TimeoutError as PageTimeoutError
 from redis_support import RedisServer
 from virtual_support import Served, service, tell_functions
@@ -29,7 +30,6 @@ pytestmark = [pytest.mark.integration, pytest.mark.browser]
 
 FILES = ["vanilla/{}/chat.js", "react/{}/useChat.js", "node-bot/{}/bot.mjs"]
 WAIT_MS = 30_000
-ARGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 LINES = 8
 """Said by each person in each of the four parts of the conversation."""
 
@@ -71,12 +71,8 @@ def redis_url(tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 async def browser() -> AsyncIterator[Browser]:
-    async with async_playwright() as playwright:
-        chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-        assert chromium, "no Chromium on PATH: run `make browser`"
-        running = await playwright.chromium.launch(executable_path=chromium, args=ARGS)
+    async with chromium() as running:
         yield running
-        await running.close()
 
 
 class Chat:

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 
 import pytest
+from browser_support import chromium
 from e2e_support import Stacks
-from playwright.async_api import async_playwright, expect
+from playwright.async_api import expect
 
 pytestmark = [pytest.mark.integration, pytest.mark.browser]
-
-ARGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 
 
 async def test_messages_of_both_stacks_arrive_side_by_side(stacks: Stacks) -> None:
     """MG2: one message over REST and one typed in the page's WebSocket: each appears in both columns, as a pair."""
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    assert chromium, "no Chromium on PATH: run `make browser`"
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium, args=ARGS)
+    async with chromium() as browser:
         page = await browser.new_page()
         errors: list[str] = []
         page.on("pageerror", lambda error: errors.append(str(error)))
@@ -36,4 +31,3 @@ async def test_messages_of_both_stacks_arrive_side_by_side(stacks: Stacks) -> No
                 await expect(row).to_have_count(1, timeout=15_000)
                 await expect(row).to_have_attribute("data-pair", "both", timeout=15_000)
         assert errors == []
-        await browser.close()

@@ -3,30 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
+from playwright.async_api import BrowserContext, Page, expect
 
 from sse_service.testing import make_token
 
-ARGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
-WAIT_MS = 20_000
-expect.set_options(timeout=WAIT_MS)
-
-
-@asynccontextmanager
-async def chromium() -> AsyncIterator[Browser]:
-    async with async_playwright() as playwright:
-        path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-        assert path, "no Chromium on PATH: run `make browser`"
-        running = await playwright.chromium.launch(executable_path=path, args=ARGS)
-        yield running
-        await running.close()
+from .browser_support import WAIT_MS, until
 
 
 class Tabs:
@@ -54,13 +38,6 @@ class Tabs:
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.on("console", lambda m: self.errors.append(m.text) if "Content Security Policy" in m.text else None)
         return page
-
-
-async def until(page: Page, condition: str) -> None:
-    """Playwright's own way evaluates text inside the page, which the page's policy forbids."""
-    async with asyncio.timeout(WAIT_MS / 1000):
-        while not await page.evaluate(condition):
-            await asyncio.sleep(0.02)
 
 
 async def live(page: Page, name: str = "") -> None:
@@ -109,12 +86,6 @@ async def switch(page: Page, name: str) -> None:
     await page.locator(f"#transports input[value={name}]").check()
     await live(page, name)
     await expect(page.locator("#transports")).not_to_be_visible()
-
-
-async def shot(page: Page, name: str) -> None:
-    """A picture for people, where SCREENSHOTS names a directory."""
-    if directory := os.environ.get("SCREENSHOTS"):
-        await page.screenshot(path=str(Path(directory) / name))
 
 
 def tokens(secret: str, now: Callable[[], float]) -> Callable[[str], str]:

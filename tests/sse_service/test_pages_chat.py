@@ -12,7 +12,8 @@ from playwright.async_api import Route, expect
 
 from sse_service.settings import Settings
 
-from .pages_support import Tabs, choose, chromium, live, say, shown, switch, texts, tokens, until_texts
+from .browser_support import chromium
+from .pages_support import Tabs, choose, live, say, shown, switch, texts, tokens, until_texts
 
 pytestmark = [pytest.mark.integration, pytest.mark.browser]
 

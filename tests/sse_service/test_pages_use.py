@@ -14,67 +14,15 @@ from playwright.async_api import Page, expect
 
 from sse_service.settings import Settings
 
-from .pages_support import Tabs, choose, chromium, live, say, shot, switch, texts, tokens, until, until_texts
+from .browser_support import chromium, shot, until
+from .page_checks import check
+from .pages_support import Tabs, choose, live, say, switch, texts, tokens, until_texts
 
 pytestmark = [pytest.mark.integration, pytest.mark.browser]
 
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
-
-UNNAMED = """() => {
-  const wanted =
-    'button, input, textarea, a[href], img, [role=img], [role=region], [role=feed], dialog, nav, main'
-  const visible = element => element.checkVisibility({ visibilityProperty: true })
-  const name = element => {
-    const by = element.getAttribute('aria-labelledby')
-    if (by) return by.split(' ').map(id => document.getElementById(id)?.textContent ?? '').join('')
-    if (element.hasAttribute('aria-label')) return element.getAttribute('aria-label')
-    if (element.tagName === 'IMG') return element.alt
-    if (element.labels?.length) return element.labels[0].textContent
-    return element.textContent
-  }
-  return [...document.querySelectorAll(wanted)]
-    .filter(element => visible(element) && !element.closest('[aria-hidden=true]'))
-    .filter(element => !name(element).trim())
-    .map(element => element.outerHTML.slice(0, 120))
-}"""
-
-# WCAG 2.2, 1.4.3: 4.5 to 1 for text, 3 to 1 for large text; the nearest opaque ground counts.
-POOR_CONTRAST = """() => {
-  const parse = color => (color.match(/[\\d.]+/g) ?? []).map(Number)
-  const part = value => (value /= 255) <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4
-  const luminance = ([r, g, b]) => 0.2126 * part(r) + 0.7152 * part(g) + 0.0722 * part(b)
-  const ground = element => {
-    for (let at = element; at; at = at.parentElement) {
-      const color = parse(getComputedStyle(at).backgroundColor)
-      if (color.length === 3 || color[3] === 1) return color
-    }
-    return [255, 255, 255]
-  }
-  const poor = []
-  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT)
-  while (walker.nextNode()) {
-    const { parentElement: element, data } = walker.currentNode
-    if (!data.trim() || !element.checkVisibility({ visibilityProperty: true })) continue
-    if (element.closest('.hidden, script, noscript') || element.closest('[disabled], label:has(:disabled)')) continue
-    const style = getComputedStyle(element)
-    const [a, b] = [luminance(parse(style.color)), luminance(ground(element))]
-    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05)
-    const isLarge = parseFloat(style.fontSize) >= 24 || (parseFloat(style.fontSize) >= 18.66 && style.fontWeight >= 700)
-    if (ratio < (isLarge ? 3 : 4.5)) poor.push([data.trim().slice(0, 40), ratio.toFixed(2), element.className])
-  }
-  return poor
-}"""
-
-STRUCTURE = """() => ({
-  twice: [...document.querySelectorAll('[id]')].map(e => e.id).filter((id, at, all) => all.indexOf(id) !== at),
-  lost: [...document.querySelectorAll('[aria-labelledby], [aria-describedby], [for]')]
-    .flatMap(e => ['aria-labelledby', 'aria-describedby', 'for'].flatMap(a => (e.getAttribute(a) ?? '').split(' ')))
-    .filter(id => id && !document.getElementById(id)),
-  lang: document.documentElement.lang,
-  tabindex: [...document.querySelectorAll('[tabindex]')].filter(e => e.tabIndex > 0).length,
-})"""
 
 
 @pytest.fixture
@@ -101,13 +49,6 @@ async def talk(service: Any) -> None:
     ):
         await service.say(user, text, "main" if n != 3 else "design")
     await service.post("/api/chat/send", "bob", {"with": "ann", "message": "Have a look when you can."})
-
-
-async def check(page: Page) -> None:
-    assert await page.evaluate(UNNAMED) == []
-    assert await page.evaluate(POOR_CONTRAST) == []
-    assert await page.evaluate(STRUCTURE) == {"twice": [], "lost": [], "lang": "en", "tabindex": 0}
-    assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -13,7 +13,8 @@ from playwright.async_api import Page, expect
 
 from sse_service.settings import Settings
 
-from .pages_support import Tabs, chromium, shot, tokens, until
+from .browser_support import chromium, shot, until
+from .pages_support import Tabs, tokens
 
 pytestmark = [pytest.mark.integration, pytest.mark.browser]
 

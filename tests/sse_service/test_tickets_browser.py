@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from playwright.async_api import Page, async_playwright
+from playwright.async_api import Page
 
 from sse_service.settings import Settings
 
+from .browser_support import chromium
+
 pytestmark = [pytest.mark.integration, pytest.mark.browser]
 
-ARGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 WAIT_MS = 20_000
 
 OPEN = """([token]) => fetch('/api/streams/tickets', {method: 'POST', headers: {authorization: `Bearer ${token}`}})
@@ -28,13 +28,9 @@ OPEN = """([token]) => fetch('/api/streams/tickets', {method: 'POST', headers: {
 
 @pytest.fixture
 async def page() -> AsyncIterator[Page]:
-    async with async_playwright() as playwright:
-        chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-        assert chromium, "no Chromium on PATH: run `make browser`"
-        running = await playwright.chromium.launch(executable_path=chromium, args=ARGS)
+    async with chromium() as running:
         context = await running.new_context()
         yield await context.new_page()
-        await running.close()
 
 
 async def test_an_event_source_reconnects_by_itself_with_its_used_ticket(

@@ -3,34 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
 from aiohttp import web
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Browser, Page, expect
 from two_stacks import SECRET, TwoStacks, two_stacks
 
 from migrate import live
 
+from ...sse_service.browser_support import chromium, shot
+
 # One browser for all of these tests, so one event loop as well.
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
-
-ARGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def browser() -> AsyncIterator[Browser]:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    assert chromium, "no Chromium on PATH: run `make browser`"
-    async with async_playwright() as playwright:
-        running = await playwright.chromium.launch(executable_path=chromium, args=ARGS)
+    async with chromium() as running:
         yield running
-        await running.close()
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -57,12 +50,6 @@ async def page(stacks: TwoStacks, browser: Browser) -> AsyncIterator[Page]:
     await opened.close()
     await runner.cleanup()
     assert errors == []
-
-
-async def shot(page: Page, name: str) -> None:
-    """A picture for people, where SCREENSHOTS names a directory."""
-    if directory := os.environ.get("SCREENSHOTS"):
-        await page.screenshot(path=str(Path(directory) / name))
 
 
 async def test_both_columns(page: Page, stacks: TwoStacks) -> None:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 from fake_server import FakeServer
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page
+
+from ..browser_support import chromium
 
 pytestmark = [pytest.mark.integration, pytest.mark.browser]
 
-ARGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 WAIT_MS = 30_000
 
 CONNECT = """async ([url, name]) => {
@@ -34,12 +34,8 @@ CONNECT = """async ([url, name]) => {
 
 @pytest.fixture
 async def browser() -> AsyncIterator[Browser]:
-    async with async_playwright() as playwright:
-        chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-        assert chromium, "no Chromium on PATH: run `make browser`"
-        running = await playwright.chromium.launch(executable_path=chromium, args=ARGS)
+    async with chromium() as running:
         yield running
-        await running.close()
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,15 +11,16 @@ from pathlib import Path
 import httpx
 import pytest
 from client_support import CLIENT, node
-from playwright.async_api import Page, Route, async_playwright
+from playwright.async_api import Page, Route
 from service_support import SECRET, WAIT_S, Service, serve
 
 from sse_service.testing import make_token
 
+from ..browser_support import chromium
+
 pytestmark = [pytest.mark.integration, pytest.mark.browser]
 
 EXAMPLES = Path(__file__).parents[3] / "docs" / "examples"
-ARGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 
 READ = """
 import { follow } from "EXAMPLES/fetch-stream.mjs"
@@ -76,12 +76,8 @@ class Room:
 
 @pytest.fixture
 async def page() -> AsyncIterator[Page]:
-    async with async_playwright() as playwright:
-        chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-        assert chromium, "no Chromium on PATH: run `make browser`"
-        running = await playwright.chromium.launch(executable_path=chromium, args=ARGS)
+    async with chromium() as running:
         yield await running.new_page()
-        await running.close()
 
 
 async def test_native_event_source(tmp_path: Path, page: Page) -> None:

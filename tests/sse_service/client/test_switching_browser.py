@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 
 import pytest
-from playwright.async_api import Page, async_playwright
+from playwright.async_api import Page
 from switching_world import SECRET, TENANT, World
 
 from sse_service.testing import make_token
 
+from ..browser_support import chromium
+
 pytestmark = [pytest.mark.integration, pytest.mark.browser]
 
-ARGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 WAIT_MS = 30_000
 
 CONNECT = """async ([urls, name, token]) => {
@@ -34,10 +34,7 @@ async def test_two_tabs_chat_while_they_are_moved_over_and_back() -> None:
     world = World()
     urls = await world.start()
     try:
-        async with async_playwright() as playwright:
-            chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-            assert chromium, "no Chromium on PATH: run `make browser`"
-            browser = await playwright.chromium.launch(executable_path=chromium, args=ARGS)
+        async with chromium() as browser:
             context = await browser.new_context()
             tabs: dict[str, Page] = {}
             for name in ("ann", "bob"):
@@ -63,6 +60,5 @@ async def test_two_tabs_chat_while_they_are_moved_over_and_back() -> None:
                 assert await tab.evaluate("ends") == []
             for name, count in said.items():
                 assert [n for user, n, _ in world.room.heard if user == name] == list(range(1, count + 1))
-            await browser.close()
     finally:
         await world.stop()

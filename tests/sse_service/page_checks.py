@@ -1,6 +1,4 @@
-"""What every page of the migration must be for everybody: named, readable, in order, not wider than the screen.
-until phase 3
-"""
+"""What every page must be for everybody: named, readable, in order, not wider than the screen."""
 
 from __future__ import annotations
 
@@ -9,13 +7,14 @@ from playwright.async_api import Page
 __all__ = ["check"]
 
 UNNAMED = """() => {
-  const wanted = 'button, input, select, a[href], summary, [role=img], [role=region], [role=listbox], [role=option], '
-    + '[role=progressbar], [role=group], dialog[open], nav, section, article, table'
+  const wanted = 'button, input, textarea, select, a[href], summary, img, dialog, nav, main, section, article, table, '
+    + '[role=img], [role=region], [role=feed], [role=listbox], [role=option], [role=progressbar], [role=group]'
   const visible = element => element.checkVisibility({ visibilityProperty: true })
   const name = element => {
     const by = element.getAttribute('aria-labelledby')
     if (by) return by.split(' ').map(id => document.getElementById(id)?.textContent ?? '').join('')
     if (element.hasAttribute('aria-label')) return element.getAttribute('aria-label')
+    if (element.tagName === 'IMG') return element.alt
     if (element.tagName === 'TABLE') return element.caption?.textContent ?? ''
     if (element.labels?.length) return element.labels[0].textContent
     return element.textContent
@@ -44,7 +43,7 @@ POOR_CONTRAST = """() => {
   while (walker.nextNode()) {
     const { parentElement: element, data } = walker.currentNode
     if (!data.trim() || !element.checkVisibility({ visibilityProperty: true })) continue
-    if (element.closest('.hidden, script, noscript, option, title, :disabled')) continue
+    if (element.closest('.hidden, script, noscript, option, title, :disabled, label:has(:disabled)')) continue
     const style = getComputedStyle(element)
     const [a, b] = [luminance(parse(style.color)), luminance(ground(element))]
     const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05)
