@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import hmac
 import logging
 import secrets
-import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -30,6 +28,7 @@ from sse_service.virtual.metrics import VirtualMetrics
 from sse_service.virtual.session import Accepted, Session, SessionLimits, Swept
 from sse_service.virtual.store import Entry, SessionStore
 from sse_service.virtual.streams import Streams
+from sse_service.virtual.turns import Turns
 
 __all__ = ["Connected", "VirtualConnections", "VirtualOptions"]
 
@@ -38,8 +37,6 @@ logger = logging.getLogger("sse_service.virtual")
 T = TypeVar("T")
 
 SWEEP_AT_ONCE = 200
-TURN_CHECK_S = 0.05
-TURN_MARGIN_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +73,8 @@ class VirtualConnections:
         self.is_draining = False
         self._metrics = metrics
         self._clock = clock
+        limits = options.limits
+        self._turns = Turns(store, clock, limit=limits.in_flight, integration_s=limits.integration_s)
         self._flows: Flows | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._sweeper: asyncio.Task[None] | None = None
@@ -151,20 +150,23 @@ class VirtualConnections:
         taken, cause = self._acceptable(messages)
         numbers = [message.number for message in taken]
         now = self._clock()
-        in_turn = flows.ordered and self.store.is_shared
 
         def accept(session: Session) -> Accepted:
-            if in_turn and session.acked - session.handled >= self.options.limits.in_flight:
-                raise BusyError("messages under way", "connection", self.options.limits.in_flight, retry_after_s=1)
-            return session.accept(numbers, received, now)
+            if self._in_turns:
+                self._turns.make_room(session)
+            accepted = session.accept(numbers, received, now)
+            if not self._in_turns:
+                # So that nobody waits for them once the setting is another one.
+                session.was_handled(accepted.acked, now)
+            return accepted
 
         accepted = await self.store.change(connection_id, accept)
         new = [message for message in taken if message.number >= accepted.first_new]
         if cause is CloseCause.BINARY:
             new = [message for message in new if not isinstance(message.data, bytes)]
-        if in_turn:
+        if self._in_turns:
             # Shielded: who waits may be cancelled, what was accepted is handled all the same.
-            await asyncio.shield(self._spawn(self._in_turn(entry, accepted, new)))
+            await asyncio.shield(self._spawn(self._turns.take(flows, entry, accepted, new)))
         else:
             await flows.take(entry.facts, new)
         if cause is not None:
@@ -173,40 +175,10 @@ class VirtualConnections:
             raise TooLargeError("a message", self.options.limits.message_bytes)
         return accepted.acked
 
-    async def _in_turn(self, entry: Entry, accepted: Accepted, new: list[Message]) -> None:
-        """Behind what another instance has accepted of this connection and not yet handled: a client whose request was
-        cut off, or that heard of its messages by its stream, goes on at any instance."""
-        connection_id = entry.facts.connection_id
-        await self._until_handled(connection_id, accepted.first_new - 1)
-        for message in new:
-            await self.flows.take(entry.facts, [message])
-            await self._was_handled(connection_id, message.number)
-        await self._was_handled(connection_id, accepted.acked)
-
-    async def _was_handled(self, connection_id: str, number: int) -> None:
-        with contextlib.suppress(GoneError, UnavailableError):
-            await self.store.change(connection_id, lambda session: session.was_handled(number))
-
-    async def _until_handled(self, connection_id: str, number: int) -> None:
-        """Until the handlers of all up to this message have ended, or the instance that runs them has not got on for
-        longer than any handler may take: it is dead, and its messages with it, as on API Gateway."""
-        handled, since = -1, time.monotonic()
-        while True:
-            now = time.monotonic()
-            try:
-                session = await self.store.session(connection_id)
-            except GoneError:
-                return
-            except UnavailableError:
-                session = None
-            if session is not None and session.handled >= number:
-                return
-            if session is not None and session.handled != handled:
-                handled, since = session.handled, now
-            elif now - since > self.options.limits.integration_s + TURN_MARGIN_S:
-                logger.warning("message %d of %s is not waited for any longer", number, connection_id)
-                return
-            await asyncio.sleep(TURN_CHECK_S)
+    @property
+    def _in_turns(self) -> bool:
+        """Whether the messages of a connection are handled one after another, whichever instances they come to."""
+        return self.flows.ordered and self.store.is_shared
 
     def _acceptable(self, messages: list[Message]) -> tuple[list[Message], CloseCause | None]:
         """Those that may come, and why the connection is closed behind them, if it is."""
@@ -284,8 +256,11 @@ class VirtualConnections:
         return closed
 
     async def _disconnect(self, entry: Entry, status: CloseStatus) -> None:
+        connection_id = entry.facts.connection_id
+        if self._in_turns:
+            await self._turns.over(connection_id)
         await self.flows.disconnect(entry.facts, status)
-        await self.store.change(entry.facts.connection_id, lambda session: session.disconnected())
+        await self.store.change(connection_id, lambda session: session.disconnected())
 
     async def _sweep_for_ever(self) -> None:
         limits = self.options.session_limits

@@ -92,7 +92,9 @@ class Session:
     state: State = State.OPEN
     acked: int = 0
     handled: int = 0
-    """Up to here handlers have ended; kept only where messages are handled one after another by several instances."""
+    """Up to here handlers have ended; where several instances do not handle them one after another, as `acked`."""
+    turn_s: float = 0.0
+    """When `handled` last changed, or messages began to wait for it."""
     first: int = 1
     """Number of the oldest event in the window."""
     last: int = 0
@@ -126,13 +128,22 @@ class Session:
         if numbers and numbers[0] > first_new:
             raise GapError(self.acked)
         if numbers and numbers[-1] >= first_new:
+            if self.handled >= self.acked:
+                self.turn_s = now_s
             self.acked = numbers[-1]
             self.last_message_s = now_s
         return Accepted(first_new, self.acked)
 
-    def was_handled(self, number: int) -> None:
+    def was_handled(self, number: int, now_s: float) -> None:
         """The handlers of all messages up to this one have ended."""
-        self.handled = max(self.handled, number)
+        if number > self.handled:
+            self.handled, self.turn_s = number, now_s
+
+    def give_up(self, now_s: float, patience_s: float) -> None:
+        """What has not got on for so long is not waited for: its instance is dead, and its messages with it. Also where
+        the clock was set back meanwhile."""
+        if abs(now_s - self.turn_s) > patience_s:
+            self.was_handled(self.acked, now_s)
 
     # Down -----------------------------------------------------------------------------------------------
 
@@ -256,10 +267,11 @@ class Session:
     @classmethod
     def from_json(cls, text: str | bytes) -> Session:
         values = json.loads(text)
-        values["state"] = State(values["state"])
         values.setdefault("handled", values["acked"])  # of a version that did not keep it
-        values["segments"] = [tuple(one) for one in values["segments"]]
-        return cls(**values)
+        # A later version may keep more: while a deploy is under way, or taken back, both are at work.
+        kept = {name: values[name] for name in _KEPT if name in values}
+        kept["segments"] = [tuple(one) for one in values["segments"]]
+        return cls(**kept, state=State(values["state"]))
 
     # ----------------------------------------------------------------------------------------------------
 

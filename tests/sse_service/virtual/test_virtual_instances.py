@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
+from sse_service.errors import UnavailableError
 from sse_service.settings import Secret, Settings
 
 from ..redis_support import RedisServer, door_to
@@ -119,13 +120,61 @@ async def test_one_after_another_also_over_instances(
 async def test_what_an_instance_took_with_it_is_not_waited_for_for_ever(
     start_service: Start, shared: Settings, connect: Any, app: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sse_service.virtual.service.TURN_MARGIN_S", 0.2)
+    monkeypatch.setattr("sse_service.virtual.turns.MARGIN_S", 0.2)
     service = await start_service(shared.replace(virtual_ordered=1, virtual_integration_s=1.0))
     made = await connect(service.client)
     # Accepted by an instance that died before it handled it.
     await connections(service).store.change(made.id, lambda session: session.accept([1], None, time.time()))
     assert (await made.post({"seq": 2, "text": "b"})).json() == {"acked": 2}
     assert app.texts == ["b"]
+
+
+async def test_more_than_may_wait_that_an_instance_took_with_it_does_not_close_the_way(
+    start_service: Start, shared: Settings, connect: Any, app: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """429 for as long as a handler may take, not for ever."""
+    monkeypatch.setattr("sse_service.virtual.turns.MARGIN_S", 0.2)
+    service = await start_service(shared.replace(virtual_ordered=1, virtual_integration_s=0.5, virtual_in_flight=4))
+    made = await connect(service.client)
+    await connections(service).store.change(made.id, lambda session: session.accept([1, 2, 3, 4], None, time.time()))
+    answer = await made.post({"seq": 5, "text": "b"})
+    assert (answer.status_code, answer.headers["retry-after"]) == (429, "1")
+    async with asyncio.timeout(10):
+        while answer.status_code == 429:
+            await asyncio.sleep(0.1)
+            answer = await made.post({"seq": 5, "text": "b"})
+    assert answer.json() == {"acked": 5}
+    assert app.texts == ["b"]
+
+
+async def test_one_after_another_from_now_on(start_service: Start, shared: Settings, connect: Any, app: Any) -> None:
+    """A connection from before the setting was changed: nothing of it is waited for, however much it has sent."""
+    one, other = await start_service(shared), await start_service(shared.replace(virtual_ordered=1))
+    made = await connect(one.client)
+    await made.post(*[{"seq": number, "text": "a"} for number in range(1, 101)])
+    made.client = other.client
+    async with asyncio.timeout(10):
+        assert (await made.post({"seq": 101, "text": "b"})).json() == {"acked": 101}
+    assert app.texts[-1] == "b"
+
+
+async def test_disconnect_is_the_last_in_turn(
+    start_service: Start, shared: Settings, connect: Any, app: Any, eventually: Any
+) -> None:
+    """Else a handler would store something for a connection whose row `$disconnect` has just deleted."""
+    one, other = [await start_service(shared.replace(virtual_ordered=1)) for _ in range(2)]
+    app.gate = asyncio.Event()
+    made = await connect(one.client)
+    first = asyncio.create_task(made.post({"seq": 1, "text": "a"}, {"seq": 2, "text": "b"}))
+    await eventually(lambda: app.texts == ["a"])
+    closed = await other.client.request("DELETE", made.path, json={"seq": 2}, headers=made.headers)
+    assert closed.status_code == 204
+    await asyncio.sleep(0.3)  # in which it would begin, if it did not wait
+    assert app.disconnects == []
+    app.gate.set()
+    await first
+    await eventually(lambda: app.disconnects)
+    assert app.texts == ["a", "b"]
 
 
 async def test_a_newer_stream_elsewhere_ends_the_older(pair: Any, connect: Any) -> None:
@@ -253,5 +302,48 @@ async def test_a_store_that_is_away_is_503_and_nothing_is_lost(
             # The handler had let somebody in who then could not be kept.
             await eventually(lambda: app.ends())
             assert [code for _, code, _ in app.ends()] == [1006]
+    finally:
+        server.stop()
+
+
+async def test_a_store_that_was_away_at_the_end_of_a_handler_stops_nobody(
+    start_service: Start,
+    virtual_settings: Settings,
+    tmp_path: Path,
+    connect: Any,
+    app: Any,
+    eventually: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """That the message was handled is said once the store is back: the next one does not wait in vain."""
+    server = RedisServer(tmp_path)
+    server.start()
+    try:
+        async with door_to("127.0.0.1", server.port) as door:
+            url = Secret(f"redis://127.0.0.1:{door.port}/0")
+            settings = virtual_settings.replace(virtual_store="redis", redis_url=url, virtual_ordered=1)
+            service = await start_service(settings)
+            made = await connect(service.client)
+            app.gate = asyncio.Event()
+            first = asyncio.create_task(made.post({"seq": 1, "text": "a"}))
+            await eventually(lambda: app.texts == ["a"])
+            store, failed = connections(service).store, []
+            change = store.change
+
+            async def watched(*arguments: Any) -> Any:
+                try:
+                    return await change(*arguments)
+                except UnavailableError:
+                    failed.append(arguments)
+                    raise
+
+            monkeypatch.setattr(store, "change", watched)
+            await door.shut()
+            app.gate.set()
+            await eventually(lambda: len(failed) >= 2)  # the handler has ended, and could not say so
+            door.open()
+            async with asyncio.timeout(15):
+                assert (await first).json() == {"acked": 1}
+                assert (await made.post({"seq": 2, "text": "b"})).json() == {"acked": 2}
     finally:
         server.stop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 
 import pytest
@@ -43,6 +44,29 @@ def test_messages_count_once_whatever_is_repeated() -> None:
             accepted = one.accept(numbers, None, 1)
             taken += [number for number in numbers if number >= accepted.first_new]
         assert taken == list(range(1, one.acked + 1))
+
+
+def test_what_does_not_get_on_is_given_up_and_what_does_is_not() -> None:
+    one = session()
+    one.accept([1, 2, 3], None, 100)
+    one.accept([4], None, 129)  # does not begin the time anew
+    one.give_up(125, 30)
+    assert one.handled == 0
+    one.was_handled(1, 126)
+    one.give_up(155, 30)
+    assert one.handled == 1
+    one.give_up(157, 30)
+    assert one.handled == 4
+    one.accept([5], None, 5000)
+    one.give_up(5029, 30)
+    assert one.handled == 4
+    one.give_up(1000, 30)  # the clock was set back
+    assert one.handled == 5
+
+
+def test_a_session_of_a_later_version_is_read() -> None:
+    kept = json.loads(session().to_json())
+    assert Session.from_json(json.dumps({**kept, "more": 1})) == session()
 
 
 def test_a_gap_changes_nothing() -> None:
