@@ -37,6 +37,8 @@ REMEMBERED = 1024
 MAX_REMEMBERED_BYTES = 2048
 MAX_HEADERS = 40
 MAX_HEADER_BYTES = 8 << 10
+MAX_DIGITS = 15
+"""Of a length: Python refuses to read numbers of thousands of them."""
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 # What `json.loads` calls between two regular expressions for white space around the text.
 _scan: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
@@ -82,11 +84,12 @@ class QuickPublish:
             or b" " in token
             or found.get(b"content-type") != b"application/json"
             or not length.isdigit()
+            or len(length) > MAX_DIGITS
             or int(length) > self._max_body_bytes
             or not _UNUSUAL.isdisjoint(found)
             or len(found) != len(headers)  # one of them twice
             or len(headers) > MAX_HEADERS
-            or sum(map(len, found.values())) > MAX_HEADER_BYTES
+            or sum(map(len, found)) + sum(map(len, found.values())) > MAX_HEADER_BYTES
         ):
             return None
         if request_id and not _REQUEST_ID.fullmatch(request_id):

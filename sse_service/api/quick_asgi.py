@@ -31,6 +31,7 @@ class QuickPublishes:
             scope["type"] != "http"
             or scope["path"] != _PATH
             or scope["method"] != "POST"
+            or scope.get("query_string")  # it may hold a token
             or scope.get("root_path")
             or ((scope.get("extensions") or {}).get(CONNECTION_EXTENSION) or {}).get(LOOKED_AT)
             or (head := self._quick.head(scope["headers"])) is None

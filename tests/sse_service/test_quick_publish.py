@@ -132,6 +132,11 @@ async def test_what_is_not_plain_goes_the_ordinary_way(
         (201, request(back_end, {"events": [{**EVENT, "ensureConversation": {"conversationId": "c"}}]})),
         (400, request(back_end, {"events": [EVENT], "more": 1})),
         (400, request(back_end, {"events": [{**EVENT, "excludeUsr": "ann"}]})),
+        (400, request(back_end, one).replace(b"/api/events", b"/api/events?access_token=x.y.z", 1)),
+        (400, request(back_end, one).replace(b"/api/events", b"/api/events?token=", 1)),
+        (201, request(back_end, one).replace(b"/api/events", b"/api/events?a=b", 1)),
+        (414, request(back_end, one).replace(b"/api/events", b"/api/events?a=" + b"b" * (50 << 10), 1)),
+        (431, request(back_end, one, **{"x-" + "n" * (66 << 10): "1"})),
         (201, request(back_end, one, connection="close")),
         (201, request(back_end, b"\xef\xbb\xbf" + json.dumps(one).encode())),
     ]
