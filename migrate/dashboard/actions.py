@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import math
 import os
 import re
 import subprocess
@@ -35,7 +34,10 @@ DO_S = 20.0
 LOOK_AGAIN_S = 0.2
 AT_ONCE = 4
 SAID_BYTES = 256 << 10
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+# Control characters, and halves of surrogate pairs, which no command line can hold.
+_UNFIT = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+# Of numbers: more than anybody means, and less than what no float can hold.
+_MOST_PER_S = 1e6
 
 
 class WrongActionError(Exception):
@@ -60,7 +62,7 @@ def _percent(value: Any) -> list[str]:
 
 def _text(option: str) -> Callable[[Any], list[str]]:
     def check(value: Any) -> list[str]:
-        if not isinstance(value, str) or not value.strip() or len(value) > 256 or _CONTROL.search(value):
+        if not isinstance(value, str) or not value.strip() or len(value) > 256 or _UNFIT.search(value):
             raise WrongActionError(f"{option} must be a text of 1 to 256 characters on one line")
         # One word: a value that begins with a hyphen is no option.
         return [f"--{option}={value}"]
@@ -69,8 +71,8 @@ def _text(option: str) -> Callable[[Any], list[str]]:
 
 
 def _rate(value: Any) -> list[str]:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0.01:
-        raise WrongActionError("delete_per_s must be a number of at least 0.01")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.01 <= value <= _MOST_PER_S:
+        raise WrongActionError(f"delete_per_s must be a number from 0.01 to {_MOST_PER_S:,.0f}")
     return [f"--delete-per-s={float(value)!r}"]
 
 

@@ -140,8 +140,7 @@ class _View:
         headers = request.headers
         if self._operator is None:
             return _problem(HTTPStatus.FORBIDDEN, READ_ONLY)
-        origin = headers.get("origin", "")
-        if not origin or urlsplit(origin).netloc.lower() != headers.get("host", "").lower():
+        if not _is_from(headers.get("origin", ""), headers.get("host", "")):
             return _problem(HTTPStatus.FORBIDDEN, "the Origin of a request must be the dashboard itself")
         if not self._access.is_operator(headers.get("authorization", "")):
             log.warning("an action without the operator's token was refused")
@@ -204,6 +203,14 @@ class _Guard:
             await refusal(scope, receive, with_headers)
             return
         await self._app(scope, receive, with_headers)
+
+
+def _is_from(origin: str, host: str) -> bool:
+    """Whether an Origin header (RFC 6454, 7) names the host that was asked."""
+    try:
+        return bool(origin) and urlsplit(origin).netloc.lower() == host.lower()
+    except ValueError:
+        return False
 
 
 def _problem(status: HTTPStatus, detail: str, headers: Mapping[str, str] | None = None) -> Response:
