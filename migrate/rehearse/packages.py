@@ -10,6 +10,7 @@ import io
 import re
 import sys
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -20,6 +21,8 @@ __all__ = ["Package", "handler_of", "read_package", "read_packages", "runtime_of
 
 MOST_BYTES = 50_000_000
 """Of a zip that CreateFunction takes directly (Lambda quotes 50 MB)."""
+MOST_UNZIPPED = 250 << 20
+"""Of all that is in it (Lambda developer guide, "Lambda quotas": 250 MB unzipped). A small zip may hold much more."""
 LOOKED_AT_BYTES = 1_000_000
 _SKIPPED = {"__pycache__", ".git", ".venv", ".DS_Store"}
 # Where other people's code is: what it could call says nothing of what this function calls.
@@ -70,21 +73,34 @@ def read_packages(given: list[str]) -> dict[str, Package]:
 def read_package(path: Path) -> Package:
     """A zip, or a directory that becomes one. Raises: UsageError: it is neither, or too large."""
     try:
+        if not path.is_dir():
+            # Before it is read: it may be a disk's image, or have no end.
+            _check_size(path, path.stat().st_size, MOST_BYTES)
+            if not path.is_file():
+                raise UsageError(f"{path} is no file", "give what you upload to Lambda, or its directory")
         code = _zipped(path) if path.is_dir() else path.read_bytes()
+        _check_size(path, len(code), MOST_BYTES)
         with zipfile.ZipFile(io.BytesIO(code)) as archive:
+            _check_size(path, sum(entry.file_size for entry in archive.infolist()), MOST_UNZIPPED, " unzipped")
             sources = dict(_sources(archive))
     except FileNotFoundError:
         raise UsageError(f"there is no package {path}", "a zip, or a directory with what the zip would hold") from None
     except zipfile.BadZipFile:
         raise UsageError(f"{path} is no zip", "give what you upload to Lambda, or its directory") from None
+    except (zlib.error, EOFError, NotImplementedError, RuntimeError, UnicodeError):
+        # Damaged, of a kind that Lambda does not take either, or with a password.
+        raise UsageError(f"{path} cannot be unpacked", "give what you upload to Lambda, or its directory") from None
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}", "give a zip or a directory") from None
-    if len(code) > MOST_BYTES:
+    return Package(str(path), code, sources)
+
+
+def _check_size(path: Path, size: int, most: int, what: str = "") -> None:
+    if size > most:
         raise UsageError(
-            f"{path} is {len(code) / 1e6:.0f} MB, and a package may have {MOST_BYTES / 1e6:.0f} MB",
+            f"{path} is {size / 1e6:,.0f} MB{what}, and a package may have {most / 1e6:.0f} MB",
             "leave out what the function does not need",
         )
-    return Package(str(path), code, sources)
 
 
 def runtime_of(package: Package) -> str:
@@ -111,11 +127,14 @@ def handler_of(package: Package, runtime: str) -> str:
 
 
 def _zipped(folder: Path) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+    buffer, size = io.BytesIO(), 0
+    # Not strict: builds that are the same every time have files of 1970.
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as archive:
         for path in sorted(folder.rglob("*")):
             name = path.relative_to(folder)
             if path.is_file() and not _SKIPPED & set(name.parts):
+                size += path.stat().st_size
+                _check_size(folder, size, MOST_UNZIPPED, " or more unzipped")
                 archive.write(path, name.as_posix())
     return buffer.getvalue()
 

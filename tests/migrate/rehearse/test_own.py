@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import tomllib
 import zipfile
 from pathlib import Path
@@ -161,6 +162,39 @@ def test_what_is_no_package_is_refused(tmp_path: Path, given: str, said: str) ->
     file.write_text("no zip", encoding="utf-8")
     with pytest.raises(UsageError, match=said):
         read_packages([given.format(file=file)])
+
+
+def test_a_package_that_would_fill_the_memory_or_cannot_be_unpacked_is_refused(tmp_path: Path) -> None:
+    bomb, locked, odd, huge = (tmp_path / f"{name}.zip" for name in ("bomb", "locked", "odd", "huge"))
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
+        for number in range(270):
+            archive.writestr(f"{number}.py", b" " * 1_000_000)
+    assert bomb.stat().st_size < 1_000_000
+    with zipfile.ZipFile(odd, "w") as archive:
+        archive.writestr("hall.py", "x = 1")
+    data = odd.read_bytes()
+    # The flag of a password, and a method of compression that there is not: local header and directory.
+    for file, at, value in ((locked, 6, 1), (odd, 8, 97)):
+        changed = bytearray(data)
+        for begin, further in ((b"PK\3\4", 0), (b"PK\1\2", 2)):
+            changed[data.index(begin) + at + further] = value
+        file.write_bytes(changed)
+    with huge.open("wb") as opened:
+        opened.truncate(1 << 40)
+    for file, said in (
+        (bomb, "270 MB unzipped"), (locked, "cannot be unpacked"), (odd, "cannot be unpacked"),
+        (huge, "a package may have 50 MB"), (Path("/dev/zero"), "is no file"),
+    ):  # fmt: skip
+        with pytest.raises(UsageError, match=said):
+            read_packages([f"hall={file}"])
+
+
+def test_a_build_that_is_the_same_every_time_is_a_package(tmp_path: Path) -> None:
+    """Its files are of 1970, which zips have no time for."""
+    source = tmp_path / "hall.py"
+    source.write_text("def handler(event, context): ...\n", encoding="utf-8")
+    os.utime(source, (0, 0))
+    assert runtime_of(read_packages([f"hall={tmp_path}"])["hall"]).startswith("python")
 
 
 # Deployment -------------------------------------------------------------------------------------------------------
