@@ -28,26 +28,49 @@ class CodeMismatchError(Exception):
 
 
 def unpack(archive: bytes, folder: Path) -> None:
-    """Unpack a zip with the permissions and symbolic links in it; nothing may land outside of `folder`."""
+    """Unpack a zip with the permissions and symbolic links in it; nothing may land outside of `folder`.
+
+    Links come last, so that no file is written over one, and are looked at when all are there: each alone may lead to
+    a place inside, and together out of it.
+    """
+    root = folder.resolve()
+    links = []
     with zipfile.ZipFile(io.BytesIO(archive)) as content:
         for info in content.infolist():
             mode = info.external_attr >> 16
             if stat.S_ISLNK(mode):
-                _link(content.read(info).decode(), Path(info.filename), folder)
+                links.append((Path(info.filename), content.read(info).decode()))
                 continue
             # extract() itself removes "..", drive letters and leading slashes.
-            path = Path(content.extract(info, folder))
+            path = Path(content.extract(info, root))
             if not info.is_dir() and mode & 0o777:
                 path.chmod(mode & 0o777)
+    for name, target in links:
+        _link(name, target, root)
+    for name, _ in links:
+        _check(root / name, name, root)
 
 
-def _link(target: str, name: Path, folder: Path) -> None:
-    place = folder / name
-    inside = Path(os.path.normpath(place.parent / target))
-    if ".." in name.parts or name.is_absolute() or not inside.is_relative_to(folder):
+def _link(name: Path, target: str, root: Path) -> None:
+    place = root / name
+    if ".." in name.parts or name.is_absolute():
         raise zipfile.BadZipFile(f"the link {name} leads out of the archive")
-    place.parent.mkdir(parents=True, exist_ok=True)
-    place.symlink_to(target)
+    _check(place.parent, name, root)
+    _check(place.parent / target, name, root)
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.symlink_to(target)
+    except (FileExistsError, NotADirectoryError):
+        raise zipfile.BadZipFile(f"{name} is there twice") from None
+
+
+def _check(place: Path, name: Path, root: Path) -> None:
+    try:
+        found = place.resolve()
+    except (OSError, RuntimeError):  # a circle
+        raise zipfile.BadZipFile(f"the link {name} leads nowhere") from None
+    if not found.is_relative_to(root):
+        raise zipfile.BadZipFile(f"the link {name} leads out of the archive")
 
 
 class CodeStore:

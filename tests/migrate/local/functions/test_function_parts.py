@@ -170,3 +170,26 @@ def test_archive_cannot_write_outside(tmp_path: Path) -> None:
     for name, target in (("a", "../../etc"), ("../b", "x"), ("c", "/etc/passwd")):
         with pytest.raises(zipfile.BadZipFile):
             unpack(archive((name, target, stat.S_IFLNK | 0o777)), folder)
+
+
+@pytest.mark.parametrize(
+    "links",
+    [
+        # The way to the second leads over the first, to a place that is not as deep as its name says.
+        [("p/q/r", "../../"), ("p/q/r/t", "../..")],
+        # What the first leads over is another thing once the second is there.
+        [("a/l", "x/../.."), ("a/x", "..")],
+    ],
+)
+def test_links_cannot_lead_out_together(tmp_path: Path, links: list[tuple[str, str]]) -> None:
+    folder = tmp_path / "outer" / "inside"
+    folder.mkdir(parents=True)
+    entries = [(name, target, stat.S_IFLNK | 0o777) for name, target in links]
+    with pytest.raises(zipfile.BadZipFile):
+        unpack(archive(*entries, ("t/evil", "x", 0)), folder)
+    assert not [path for path in tmp_path.rglob("evil") if not path.resolve().is_relative_to(folder)]
+
+
+def test_what_is_a_file_and_a_link_is_no_archive(tmp_path: Path) -> None:
+    with pytest.raises(zipfile.BadZipFile, match="twice"):
+        unpack(archive(("a", ".", stat.S_IFLNK | 0o777), ("a/b", "x", 0)), tmp_path)
