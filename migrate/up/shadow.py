@@ -11,14 +11,13 @@ import contextlib
 import json
 import logging
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from migrate.errors import MigrateError
 from migrate.shadow.faults import VARIABLE
+from migrate.up.processes import Processes, until_http
 from migrate.up.state import StateDir
 
 __all__ = ["ShadowParts"]
@@ -35,7 +34,7 @@ class ShadowParts:
     Args:
         ports: of the services, by application.
         service_env: variables of an application's service. worker_env: of the workers.
-        child, run_once, end_child: the supervisor's own.
+        processes: the supervisor's own.
     """
 
     def __init__(
@@ -44,17 +43,13 @@ class ShadowParts:
         ports: Mapping[str, int],
         service_env: Callable[[str], dict[str, str]],
         worker_env: dict[str, str],
-        child: Callable[..., Awaitable[None]],
-        run_once: Callable[[str, list[str], dict[str, str]], Awaitable[bytes]],
-        end_child: Callable[[str], Awaitable[None]],
+        processes: Processes,
     ) -> None:
         self._state = state
         self._ports = ports
         self._service_env = service_env
         self._worker_env = worker_env
-        self._child = child
-        self._run_once = run_once
-        self._end_child = end_child
+        self._processes = processes
         self._running: set[str] = set()
         self._served: set[str] = set()
 
@@ -74,8 +69,8 @@ class ShadowParts:
     async def _follow(self) -> None:
         wanted = await asyncio.to_thread(self._wanted)
         for name in sorted(self._running - wanted.keys()):
-            await self._end_child(f"shadow-{name}")
-            await self._end_child(f"shadow-sse-{name}")
+            await self._processes.end(f"shadow-{name}")
+            await self._processes.end(f"shadow-sse-{name}")
             self._running.discard(name)
             self._served.discard(name)
         for name in sorted(wanted.keys() & self._ports.keys() - self._running):
@@ -96,25 +91,19 @@ class ShadowParts:
 
     async def _start_service(self, name: str) -> None:
         env = self._service_env(name)
-        await self._run_once(f"shadow-sse-{name}-tables", [sys.executable, "-m", "sse_service", "create-tables"], env)
-        await self._child(
+        await self._processes.run_once(
+            f"shadow-sse-{name}-tables", [sys.executable, "-m", "sse_service", "create-tables"], env
+        )
+        await self._processes.start(
             f"shadow-sse-{name}",
             ["-m", "sse_service", "serve", "--host", "127.0.0.1", "--port", str(self._ports[name])],
             env,
-            lambda: self._service_ready(name),
+            lambda: until_http(f"http://127.0.0.1:{self._ports[name]}/readyz"),
         )
-
-    async def _service_ready(self, name: str) -> None:
-        async with httpx.AsyncClient(timeout=2.0, trust_env=False) as client:
-            while True:
-                with contextlib.suppress(httpx.TransportError):
-                    if (await client.get(f"http://127.0.0.1:{self._ports[name]}/readyz")).status_code == 200:
-                        return
-                await asyncio.sleep(0.03)
 
     async def _start_worker(self, name: str, wanted: dict[str, Any]) -> None:
         config: Path = self._state.configs / f"{name}.toml"
-        await self._child(
+        await self._processes.start(
             f"shadow-{name}",
             ["-m", "migrate.shadow", "--config", str(config), "--state-dir", str(self._state.path)],
             {**self._worker_env, VARIABLE: str(wanted.get("faults", ""))},

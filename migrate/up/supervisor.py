@@ -6,8 +6,8 @@
 `migrate shadow start` asks for more by a file (shadow/NAME.wanted): a second SSE service with tables of its own, and
 the worker of that application; without the file both are ended again.
 
-Whatever way the supervisor ends, its children end with it: by SIGTERM in order on a clean stop, by the leash of
-`migrate.local.children` when it is killed.
+Whatever way the supervisor ends, its children end with it (migrate.up.processes): by SIGTERM in order on a clean stop,
+by their leash when it is killed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,28 +29,23 @@ from legacy_ws.deploy.apps import APPS
 from migrate import live, traffic
 from migrate.control.table import ControlTable
 from migrate.errors import MigrateError
-from migrate.local.children import Supervised, kill, last_words, spawn
-from migrate.local.errors import ChildFailedError
 from migrate.tee.consumers import TeeState
 from migrate.tee.install import functions_of_api, install_tee
 from migrate.tokens import mint
-from migrate.up.aws import REGION, clients, environment, without_proxy
+from migrate.up.aws import REGION, clients, environment
 from migrate.up.configs import state_table, write_configs
+from migrate.up.environments import service_environment, shadow_environment, tables_environment
 from migrate.up.people import NOBODY, chat_unless_held
+from migrate.up.processes import Processes, until, until_http
 from migrate.up.shadow import ShadowParts
 from migrate.up.state import STACK, StateDir
-from migrate.up.uploads import BUCKET, make_bucket
+from migrate.up.uploads import make_bucket
 
 __all__ = ["HOST", "ROOMS", "STACK", "TENANT", "Supervisor", "UpOptions"]
 
 HOST = "127.0.0.1"
 TENANT = "demo"
 ROOMS = ("main", "random")
-SSE_TABLE_PREFIX = "sse"
-SHADOW_TABLE_PREFIX = "shadow"
-# How long one part may take to start, seconds: generous, since a laptop may be busy.
-START_TIMEOUT_S = 60.0
-MAX_LOG_BYTES = 5_000_000
 
 
 @dataclass(frozen=True)
@@ -83,7 +78,7 @@ class Supervisor:
         self._state = state
         self._options = options
         self._say = say
-        self._children: dict[str, Supervised] = {}
+        self._processes = Processes(state.logs, self._write, say)
         self._tasks: list[asyncio.Task[None]] = []
         self._end = asyncio.Event()
         self._failed: MigrateError | None = None
@@ -120,10 +115,10 @@ class Supervisor:
         stack, _, _ = await asyncio.gather(
             self._deploy(STACK, env, secret),
             asyncio.to_thread(make_bucket, env, [f"http://{host}:{ports['sse']}" for host in (HOST, "localhost")]),
-            self._run_once(
+            self._processes.run_once(
                 "sse-service-tables",
                 [sys.executable, "-m", "sse_service", "create-tables"],
-                self._sse_environment(env, secret),
+                self._tables_environment(env, secret),
             ),
         )
         tee, _, *others = await asyncio.gather(
@@ -140,7 +135,7 @@ class Supervisor:
             sse_url=f"http://{HOST}:{ports['sse']}",
             # There only while `migrate shadow` wants it.
             shadow_url={name: f"http://{HOST}:{port}" for name, port in self._shadow_ports.items()},
-            dashboard_url=f"http://{HOST}:{ports['dashboard']}/",
+            dashboard_url=f"{self._page_url}/",
             env=env,
             jwt={"secret_file": str(state.jwt_secret_file)},
             tenant=TENANT,
@@ -153,22 +148,20 @@ class Supervisor:
         self._write()
         await self._make_rooms(secret)
         state.bridge_status.unlink(missing_ok=True)
-        await self._child(
+        await self._processes.start(
             "bridge",
             ["-m", "migrate.bridge", "--config", str(state.configs / f"{STACK}.toml"), "--state-dir", str(state.path)],
             {**env, "SSE_JWT_SECRET": secret},
-            lambda: _until(lambda: bool(_json(state.bridge_status).get("live"))),
+            lambda: until(lambda: bool(_json(state.bridge_status).get("live"))),
             held=state.bridge_held.exists,
         )
         self._say("bridge is up")
         parts = ShadowParts(
             state,
             self._shadow_ports,
-            lambda name: self._shadow_environment(name, env, secret),
+            lambda name: shadow_environment(name, env, secret, self._page_url),
             env,
-            self._child,
-            self._run_once,
-            self._end_child,
+            self._processes,
         )
         self._start_in_process("shadow", parts.run(self._end))
         self._start_in_process("page", self._serve_page(secret))
@@ -198,10 +191,10 @@ class Supervisor:
         gateway_health = f"http://{HOST}:{ports['gateway']}/_gateway/health"
 
         async def ready() -> None:
-            await _until_http(f"{url}/_ministack/health")
-            await _until_http(gateway_health)
+            await until_http(f"{url}/_ministack/health")
+            await until_http(gateway_health)
 
-        await self._child(
+        await self._processes.start(
             "local-aws",
             [
                 *("-m", "migrate.local", "--state-dir", str(self._state.aws), "--region", REGION),
@@ -214,56 +207,25 @@ class Supervisor:
         )
         return {"aws_endpoint_url": url, "ca_bundle": str(self._state.aws / "tls" / "ca.pem")}
 
-    def _sse_environment(self, env: dict[str, str], secret: str) -> dict[str, str]:
-        return {
-            **env,
-            "SSE_LOG": "dynamodb",
-            "SSE_TABLE_PREFIX": SSE_TABLE_PREFIX,
-            # One history for both stacks: the service reads and writes the legacy stack's messages.
-            "SSE_MESSAGES_TABLE": f"{STACK}-ChatMessages",
-            "SSE_MESSAGES_PARTITION_KEY": "roomId",
-            "SSE_MESSAGES_TENANT": TENANT,
-            "SSE_JWT_SECRET": secret,
-            "SSE_CORS_ORIGINS": f"http://{HOST}:{self._options.ports['dashboard']}",
-        }
+    @property
+    def _page_url(self) -> str:
+        return f"http://{HOST}:{self._options.ports['dashboard']}"
 
-    def _shadow_environment(self, name: str, env: dict[str, str], secret: str) -> dict[str, str]:
-        """Of an application's second instance: it shares no table, and so no event, with the first one, with the
-        application, or with what is replayed of another application.
-        """
-        shared = {"SSE_TABLE_PREFIX", "SSE_MESSAGES_TABLE", "SSE_MESSAGES_PARTITION_KEY", "SSE_MESSAGES_TENANT"}
-        own = {name: value for name, value in self._sse_environment(env, secret).items() if name not in shared}
-        return {**own, "SSE_TABLE_PREFIX": f"{SHADOW_TABLE_PREFIX}-{name}", "SSE_PAGES": "0"}
+    def _tables_environment(self, env: dict[str, str], secret: str) -> dict[str, str]:
+        return tables_environment(env, secret, self._page_url, TENANT)
 
     async def _start_sse(self, env: dict[str, str], secret: str, stack: Mapping[str, Any]) -> None:
         port = self._options.ports["sse"]
-        # The chat page shows, and switches between, both stacks.
-        pages = {
-            "SSE_PAGES_WEBSOCKET_URL": str(stack["websocket_url"]),
-            "SSE_PAGES_WEBSOCKET_ROOMS": ",".join(ROOMS),
-            "SSE_UPLOADS_BUCKET": BUCKET,
-        }
-        # `migrate cutover`: its flags, and virtual connections in front of the same functions. Functions sign with
-        # the first of these keys; those whose client is still a WebSocket are posted to by the gateway, as ever.
-        cutover = {
-            "SSE_TRANSPORT_TABLE": state_table(STACK),
-            "SSE_TRANSPORT_POLL_S": "2",
-            "SSE_VIRTUAL_API_ID": str(stack["api_id"]),
-            "SSE_VIRTUAL_STAGE": str(stack.get("stage", "prod")),
-            "SSE_VIRTUAL_MANAGEMENT_ACCESS_KEY_ID": "000000000000,local,test",
-            "SSE_VIRTUAL_MANAGEMENT_SECRET_ACCESS_KEY": "local,local,test",
-            "SSE_VIRTUAL_MANAGEMENT_FORWARD_URL": str(stack["management_url"]),
-        }
-        await self._child(
+        await self._processes.start(
             "sse-service",
             ["-m", "sse_service", "serve", "--host", HOST, "--port", str(port)],
-            {**self._sse_environment(env, secret), **pages, **cutover},
-            lambda: _until_http(f"http://{HOST}:{port}/readyz"),
+            service_environment(self._tables_environment(env, secret), stack, ROOMS),
+            lambda: until_http(f"http://{HOST}:{port}/readyz"),
         )
 
     async def _deploy(self, name: str, env: dict[str, str], secret: str) -> dict[str, Any]:
         """Deploy the application `name` as the stack of that name; what `legacy-ws deploy` says of it."""
-        output = await self._run_once(
+        output = await self._processes.run_once(
             f"legacy-ws-{name}",
             # Our own Python runs the functions: another one's packages would have to be installed first.
             [
@@ -325,72 +287,13 @@ class Supervisor:
         if self._failed is not None:
             raise self._failed
 
-    async def _child(
-        self,
-        name: str,
-        arguments: Sequence[str],
-        env: Mapping[str, str],
-        ready: Callable[[], Awaitable[None]],
-        *,
-        held: Callable[[], bool] = lambda: False,
-        grace_s: float = 10.0,
-    ) -> None:
-        """Start one of the parts and keep it running. Raises ChildFailedError."""
-        log_file = self._state.logs / f"{name}.log"
-        if log_file.exists() and log_file.stat().st_size > MAX_LOG_BYTES:
-            log_file.replace(log_file.with_suffix(".log.1"))
-        self._children[name] = child = Supervised(
-            name,
-            lambda: ([sys.executable, *arguments], {**_base_environment(), **env}),
-            ready,
-            log_file=log_file,
-            ready_s=START_TIMEOUT_S,
-            grace_s=grace_s,
-            held=held,
-            changed=self._write,
-        )
-        await child.start()
-
-    async def _end_child(self, name: str) -> None:
-        """End a part that is no longer wanted."""
-        child = self._children.pop(name, None)
-        if child is not None:
-            await child.stop()
-            self._write()
-
-    async def _run_once(self, name: str, argv: list[str], env: dict[str, str]) -> bytes:
-        """Run a command to its end; its stdout is the result. Raises ChildFailedError with its last words."""
-        log_file = self._state.logs / f"{name}.log"
-        with log_file.open("wb") as messages:
-            process = await spawn(
-                argv,
-                env={**_base_environment(), **env},
-                stdout=asyncio.subprocess.PIPE,
-                stderr=messages.fileno(),
-            )
-        reason = None
-        try:
-            output, _ = await asyncio.wait_for(process.communicate(), START_TIMEOUT_S)
-        except TimeoutError:
-            reason = f"took longer than {START_TIMEOUT_S:g} s"
-        else:
-            if process.returncode != 0:
-                reason = f"ended with exit code {process.returncode}"
-        finally:
-            kill(process)
-            await process.wait()
-        if reason is not None:
-            raise ChildFailedError(f"`{' '.join(argv[2:5])}`", reason, str(log_file), last_words(log_file))
-        return output
-
     def _note_people(self, what: str) -> None:
         self._up["people"] = what
         self._write()
 
     def _write(self) -> None:
-        pids = {name: child.pid for name, child in self._children.items() if child.pid is not None}
-        self._up["pids"] = {"up": os.getpid(), **pids}
-        self._up["restarts"] = {name: child.restarts for name, child in self._children.items() if child.restarts}
+        self._up["pids"] = {"up": os.getpid(), **self._processes.pids}
+        self._up["restarts"] = self._processes.restarts
         self._state.write_up(self._up)
 
     async def _stop(self) -> None:
@@ -399,29 +302,9 @@ class Supervisor:
         for task in self._tasks:
             with contextlib.suppress(asyncio.CancelledError, TimeoutError, Exception):
                 await asyncio.wait_for(task, 5.0)
-        # The last started goes first; the local AWS, which all the others use, goes last and saves its state.
-        for child in reversed(self._children.values()):
-            try:
-                await child.stop()
-            except Exception as error:
-                # The others are still to be ended; this one ends with us, by its leash.
-                self._say(f"{child.name} could not be ended in order: {error!r}")
+        # The local AWS, which was started first, goes last and saves its state.
+        await self._processes.stop()
         self._state.remove_up()
-
-
-async def _until(condition: Callable[[], bool]) -> None:
-    while not condition():
-        await asyncio.sleep(0.05)
-
-
-async def _until_http(url: str) -> None:
-    """Return once the address answers 200; whoever waits sets the limit."""
-    async with httpx.AsyncClient(timeout=2.0, trust_env=False) as client:
-        while True:
-            with contextlib.suppress(httpx.TransportError):
-                if (await client.get(url)).status_code == 200:
-                    return
-            await asyncio.sleep(0.03)
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -430,17 +313,3 @@ def _json(path: Path) -> dict[str, Any]:
     except (FileNotFoundError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}
-
-
-def _base_environment() -> dict[str, str]:
-    """Our own environment without anything of AWS: a real account must not be reached from here."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "SSE_", "LEGACY_WS_"))}
-    # Unset files would be looked for in the home directory, where real credentials may lie.
-    nowhere = str(Path(os.devnull))
-    return {
-        **kept,
-        **without_proxy(kept),
-        "AWS_CONFIG_FILE": nowhere,
-        "AWS_SHARED_CREDENTIALS_FILE": nowhere,
-        "PYTHONUNBUFFERED": "1",
-    }

@@ -20,9 +20,11 @@ from typer.testing import CliRunner
 from migrate.cli import app
 from migrate.errors import MigrateError, RefusedError, UsageError
 from migrate.local.errors import ChildFailedError
+from migrate.up import processes
 from migrate.up import state as state_module
-from migrate.up import supervisor as supervisor_module
 from migrate.up.aws import clients, environment, without_proxy
+from migrate.up.environments import base_environment
+from migrate.up.processes import Processes
 from migrate.up.state import StateDir
 from migrate.up.supervisor import Supervisor, UpOptions
 
@@ -192,7 +194,7 @@ async def test_a_part_that_cannot_be_ended_in_order_does_not_keep_the_others_up(
     """MG2: the local AWS saves its state and up.json goes, whatever went wrong before."""
     stopped: list[str] = []
     parent: Any = supervisor(state)
-    parent._children = {
+    parent._processes._children = {
         "local-aws": _Child("local-aws", stopped),
         "bridge": _Child("bridge", stopped, OSError(28, "No space left on device")),
     }
@@ -207,13 +209,12 @@ def test_a_command_of_the_start_dies_with_a_supervisor_that_is_killed(state: Sta
     code = textwrap.dedent("""
         import asyncio, sys
         from pathlib import Path
-        from migrate.up.state import StateDir
-        from migrate.up.supervisor import Supervisor, UpOptions
+        from migrate.up.processes import Processes
         said = "import os, sys, time; sys.stderr.write(str(os.getpid()) + chr(10)); sys.stderr.flush(); time.sleep(60)"
-        parent = Supervisor(StateDir(Path(sys.argv[1])), UpOptions(ports={}), print)
-        asyncio.run(parent._run_once("slow", [sys.executable, "-c", said], {}))
+        parent = Processes(Path(sys.argv[1]), lambda: None, print)
+        asyncio.run(parent.run_once("slow", [sys.executable, "-c", said], {}))
     """)
-    parent = subprocess.Popen([sys.executable, "-c", code, str(state.path)])
+    parent = subprocess.Popen([sys.executable, "-c", code, str(state.logs)])
     log = state.logs / "slow.log"
     try:
         deadline = time.monotonic() + 20
@@ -230,13 +231,13 @@ async def test_a_command_of_the_start_that_fails_or_hangs_says_why(
     state: StateDir, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """MG2: the last lines of its log, and where it is; a command that is given up is ended."""
-    parent = supervisor(state)
+    parent = Processes(state.logs, lambda: None, lambda _: None)
     before = {child.pid for child in psutil.Process().children()}
     with pytest.raises(ChildFailedError, match=r"exit code 1:\n  \| no table"):
-        await parent._run_once("fails", [sys.executable, "-c", "import sys; sys.exit('no table')"], {})
-    monkeypatch.setattr(supervisor_module, "START_TIMEOUT_S", 1.0)
+        await parent.run_once("fails", [sys.executable, "-c", "import sys; sys.exit('no table')"], {})
+    monkeypatch.setattr(processes, "START_TIMEOUT_S", 1.0)
     with pytest.raises(MigrateError, match="took longer than 1 s") as caught:
-        await parent._run_once("hangs", SLEEP, {})
+        await parent.run_once("hangs", SLEEP, {})
     assert "hangs.log" in str(caught.value.hint)
     left = [child for child in psutil.Process().children() if child.pid not in before]
     assert not [child for child in left if child.status() != psutil.STATUS_ZOMBIE]
@@ -282,7 +283,7 @@ def test_nothing_on_this_machine_goes_through_a_proxy(monkeypatch: pytest.Monkey
     monkeypatch.setenv("HTTP_PROXY", "http://proxy.invalid:3128")
     monkeypatch.setenv("http_proxy", "http://proxy.invalid:3128")
     monkeypatch.setenv("NO_PROXY", "intranet.example, localhost")
-    child = supervisor_module._base_environment()
+    child = base_environment(os.environ)
     assert child["NO_PROXY"] == child["no_proxy"] == "intranet.example,localhost,127.0.0.1,::1"
     assert child["HTTP_PROXY"] == "http://proxy.invalid:3128"
     client = clients(environment("http://127.0.0.1:4566", "ca.pem"))("dynamodb")
