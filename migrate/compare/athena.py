@@ -25,7 +25,7 @@ from migrate.compare.deliveries import SCHEMA, Span
 from migrate.compare.dialect import Athena, Dialect, DuckDB, literal
 from migrate.compare.duck import DELIVERIES, SENDS
 from migrate.compare.engine import OnStep, Options, compare_records
-from migrate.compare.files import NoDeliveriesError, progress_of, spans_from
+from migrate.compare.files import NoDeliveriesError, NoRecordsError, progress_of, spans_from
 from migrate.compare.recorded import RecordedReport, RunFacts
 from migrate.compare.rules import Rules
 from migrate.compare.sql import VIEWS, steps
@@ -242,7 +242,7 @@ def _newest(s3: Any, bucket: str, prefix: str) -> tuple[str, dict[str, Any], dic
                     runs[run] = max(runs.get(run, item["LastModified"]), item["LastModified"])
                     keys.setdefault(f"{run}/{rest}", []).append(item["Key"])
         if not runs:
-            raise UsageError(f"s3://{bucket}/{prefix} holds no delivery records", "copy a run's directory there")
+            raise NoRecordsError(f"s3://{bucket}/{prefix} holds no delivery records", "copy a run's directory there")
         newest = max(runs, key=lambda name: runs[name])
         lines = {
             kind: [line for key in keys.get(f"{newest}/{kind}", []) for line in _lines(s3, bucket, key)[1:]]

@@ -21,6 +21,7 @@ from migrate.errors import ExitCode, UsageError
 
 __all__ = [
     "NoDeliveriesError",
+    "NoRecordsError",
     "RunFiles",
     "find_run",
     "has_records",
@@ -36,7 +37,11 @@ SUFFIXES = (".jsonl", ".open", ".parquet")
 _BLOCK = 1 << 16
 
 
-class NoDeliveriesError(UsageError):
+class NoRecordsError(UsageError):
+    """There is nothing to compare, or not yet; whoever follows waits for it."""
+
+
+class NoDeliveriesError(NoRecordsError):
     """A run that has recorded no delivery, or none yet: nobody's mistake, and no verdict either."""
 
     exit_code = ExitCode.INCONCLUSIVE
@@ -84,15 +89,15 @@ def _runs(directory: Path) -> list[Path]:
 def find_run(directory: Path) -> tuple[Path, int]:
     """The run in a directory, or the newest of several, and how many there are.
 
-    Raises: UsageError: there is none.
+    Raises: NoRecordsError: there is none.
     """
     if not directory.is_dir():
-        raise UsageError(
+        raise NoRecordsError(
             f"there is no directory {directory}", "`migrate shadow start` records one, or name another with --records"
         )
     runs = _runs(directory)
     if not runs:
-        raise UsageError(
+        raise NoRecordsError(
             f"{directory} holds no delivery records", "`migrate shadow start` records them; --probe compares without"
         )
     return max(runs, key=lambda path: (_newest(path), path.name)), len(runs)

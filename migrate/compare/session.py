@@ -15,7 +15,7 @@ from migrate.compare.dialect import literal
 from migrate.compare.duck import DELIVERIES, SENDS, DuckEngine
 from migrate.compare.engine import OnStep, Options, compare_records
 from migrate.compare.files import (
-    NoDeliveriesError,
+    NoRecordsError,
     RunFiles,
     find_run,
     names_of,
@@ -199,13 +199,8 @@ class Follower:
         while True:
             try:
                 yield self.refresh()
-            except UsageError as error:
-                if self._read or not _is_waiting(error, self._directory):
+            except NoRecordsError:
+                if self._read:
                     raise
                 yield None
             time.sleep(interval_s)
-
-
-def _is_waiting(error: UsageError, directory: Path) -> bool:
-    """Whether there are simply no records yet."""
-    return isinstance(error, NoDeliveriesError) or "no deliver" in error.message or not directory.exists()

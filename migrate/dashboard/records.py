@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from migrate.compare.engine import Options
-from migrate.compare.files import RunFiles, find_run
+from migrate.compare.files import NoRecordsError, RunFiles, find_run
 from migrate.compare.recorded import Offence, RecordedReport
 from migrate.compare.rules import Rules
 from migrate.compare.session import Follower, rules_for, today
@@ -132,10 +132,8 @@ class Records:
             return Finding(state="absent", why=error.message)
         try:
             report = window.look()
-        except UsageError as error:
-            if "no deliver" in error.message:
-                return Finding(state="absent", why=error.message)
-            raise
+        except NoRecordsError as error:
+            return Finding(state="absent", why=error.message)
         offences = list(report.offences)
         if report.offences_total > len(offences):
             offences += window.lately(report).offences
