@@ -23,7 +23,7 @@ from typing import Any, Self, TypeVar, cast
 import httpx
 
 from migrate.addresses import is_loopback, without_query
-from migrate.clients.backoff import Backoff
+from migrate.clients.backoff import TRANSIENT, Backoff
 from migrate.clients.errors import RefusedByServerError
 from migrate.clients.sse_parser import EventTooLargeError, SseParser
 from migrate.clients.states import ConnectionState, OnState, StateChange
@@ -37,8 +37,6 @@ CONTROL_EVENTS = frozenset({"ready", "reset", "rotate", "farewell", "transport"}
 """Events that speak about the stream, not about the application. They are never dropped as repeated."""
 
 SEEN_IDS = 10_000
-# Answers after which the same request may well succeed.
-TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
 @dataclass(frozen=True, slots=True)

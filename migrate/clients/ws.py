@@ -28,14 +28,13 @@ from websockets.exceptions import (
 )
 
 from migrate.addresses import is_loopback, without_query
-from migrate.clients.backoff import Backoff
+from migrate.clients.backoff import TRANSIENT, Backoff
 from migrate.clients.errors import NotConnectedError, RefusedByServerError
 from migrate.clients.states import ConnectionState, OnState, StateChange
 
 __all__ = ["WsClient", "WsFrame"]
 
 MAX_FRAME_BYTES = 1024 * 1024
-TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 # The library writes whole handshakes, Authorization header included, at DEBUG: never for ours.
 _wire_log = logging.getLogger("migrate.clients.ws.wire")
