@@ -9,7 +9,7 @@ from typing import Any
 
 from migrate.dashboard.findings import closed_items, phase_items
 from migrate.dashboard.model import Finding
-from migrate.dashboard.sources import Clients
+from migrate.dashboard.sources import Clients, Collector
 from migrate.errors import UsageError
 from migrate.phases.collect import Collectors, config_digest, gather
 from migrate.phases.items import PHASES, items_of
@@ -19,7 +19,7 @@ from migrate.phases.signatures import Signatures
 __all__ = ["Checklists"]
 
 
-class Checklists:
+class Checklists(Collector):
     """All phases. To look at them is expensive: it asks AWS about everything, and scans the application's code.
 
     Args:
@@ -28,9 +28,8 @@ class Checklists:
     """
 
     def __init__(self, clients: Clients, source: Path, clock: Callable[[], float] = time.time) -> None:
-        self._clients = clients
+        super().__init__(clients, clock)
         self._source = source
-        self._clock = clock
 
     def look(self) -> Finding:
         config, table, now = self._clients.config, self._clients.control(), self._clock()

@@ -10,7 +10,7 @@ from migrate.control.checkpoints import Checkpoints
 from migrate.control.locks import Locks
 from migrate.dashboard.findings import redacted
 from migrate.dashboard.model import Finding
-from migrate.dashboard.sources import Clients
+from migrate.dashboard.sources import Clients, Collector
 from migrate.dashboard.traffic import Speed
 from migrate.drain.run import read_state
 from migrate.errors import UsageError
@@ -40,16 +40,11 @@ def _job(kind: str, id_: str, status: str, **known: Any) -> dict[str, Any]:
     return {"kind": kind, "id": id_, "status": status, **rest, **redacted(known)}
 
 
-class DrainJob:
-    """The drain of the configured stage.
-
-    Args:
-        clock: epoch seconds.
-    """
+class DrainJob(Collector):
+    """The drain of the configured stage."""
 
     def __init__(self, clients: Clients, clock: Callable[[], float] = time.time) -> None:
-        self._clients = clients
-        self._clock = clock
+        super().__init__(clients, clock)
         self._speed = Speed()
 
     def look(self) -> Finding:
@@ -75,16 +70,11 @@ class DrainJob:
         return Finding({"jobs": [job]})
 
 
-class SweepJobs:
-    """The last sweep of each connection table.
-
-    Args:
-        clock: epoch seconds.
-    """
+class SweepJobs(Collector):
+    """The last sweep of each connection table."""
 
     def __init__(self, clients: Clients, clock: Callable[[], float] = time.time) -> None:
-        self._clients = clients
-        self._clock = clock
+        super().__init__(clients, clock)
         self._speeds: dict[str, Speed] = {}
 
     def look(self) -> Finding:
@@ -110,11 +100,8 @@ class SweepJobs:
         )  # fmt: skip
 
 
-class ResourcesJob:
+class ResourcesJob(Collector):
     """The last plan for the old stack's resources, and how much of it is done."""
-
-    def __init__(self, clients: Clients) -> None:
-        self._clients = clients
 
     def look(self) -> Finding:
         config, table = self._clients.config, self._clients.control()

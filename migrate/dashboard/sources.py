@@ -21,7 +21,7 @@ from migrate.control.table import ControlTable
 from migrate.dashboard.model import Finding
 from migrate.errors import MigrateError
 
-__all__ = ["Clients", "Source", "Sources", "Told", "reason"]
+__all__ = ["Clients", "Collector", "Source", "Sources", "Told", "reason"]
 
 # A look may take so much of a source's time: one that takes 10 s is made every 40 s.
 REST = 3.0
@@ -64,6 +64,18 @@ class Clients:
     def control(self) -> ControlTable:
         """The team's state table; it is not made here, since who only looks changes nothing."""
         return ControlTable(self("dynamodb"), self.config.project.state_table, self.config.project.name)
+
+
+class Collector:
+    """What all that look at AWS have: it, and the time; how they look is theirs.
+
+    Args:
+        clock: epoch seconds.
+    """
+
+    def __init__(self, clients: Clients, clock: Callable[[], float] = time.time) -> None:
+        self._clients = clients
+        self._clock = clock
 
 
 @dataclass(frozen=True)

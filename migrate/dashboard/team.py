@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,7 +13,7 @@ from migrate.control.locks import Locks
 from migrate.cutover.evidence import Evidence
 from migrate.dashboard.findings import feature_flags, journal_item, stored
 from migrate.dashboard.model import RINGS, Finding
-from migrate.dashboard.sources import Clients
+from migrate.dashboard.sources import Clients, Collector
 from migrate.shadow.state import ShadowState
 
 __all__ = ["Cutovers", "JournalTail", "Shadow", "Verdicts"]
@@ -25,11 +24,11 @@ SKEW = timedelta(minutes=2)
 LONGEST_ACTION = timedelta(hours=12)
 
 
-class Cutovers:
+class Cutovers(Collector):
     """Flags and gates of each feature; the hooks of the configuration are not run."""
 
     def __init__(self, clients: Clients) -> None:
-        self._clients = clients
+        super().__init__(clients)
         self._evidence: dict[str, Evidence] = {}
 
     def look(self) -> Finding:
@@ -47,16 +46,8 @@ class Cutovers:
         return Finding({"cutover": rows}, why="" if rows else "the configuration names no features")
 
 
-class Verdicts:
-    """The last verdict on each feature, as the gates know it.
-
-    Args:
-        clock: epoch seconds.
-    """
-
-    def __init__(self, clients: Clients, clock: Callable[[], float] = time.time) -> None:
-        self._clients = clients
-        self._clock = clock
+class Verdicts(Collector):
+    """The last verdict on each feature, as the gates know it."""
 
     def look(self) -> Finding:
         table, now = self._clients.control(), self._clock()
@@ -94,11 +85,8 @@ class JournalTail:
         return min([newest, now, *running]) - (SKEW if entries or self._since is None else timedelta())
 
 
-class Shadow:
+class Shadow(Collector):
     """The shadow run: how it stands is said among the sources."""
-
-    def __init__(self, clients: Clients) -> None:
-        self._clients = clients
 
     def look(self) -> Finding:
         told = ShadowState(self._clients.control(), self._clients.config.project.name)

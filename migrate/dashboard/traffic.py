@@ -21,7 +21,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from migrate.config import Config
 from migrate.control.flags import EVERY_TENANT
 from migrate.dashboard.model import Finding
-from migrate.dashboard.sources import Clients
+from migrate.dashboard.sources import Clients, Collector
 from migrate.drain.walk import pages
 from migrate.errors import MigrateError, UsageError
 from migrate.sweep.job import connection_tables, described
@@ -137,11 +137,8 @@ class Service:
         self._instances = {name: one for name, one in self._instances.items() if one.seen > now - INSTANCE_S}
 
 
-class LegacyConnections:
+class LegacyConnections(Collector):
     """The connections that the tables have: rows of gone ones included, until a sweep takes them."""
-
-    def __init__(self, clients: Clients) -> None:
-        self._clients = clients
 
     def look(self) -> Finding:
         config = self._clients.config
@@ -161,16 +158,11 @@ class LegacyConnections:
         return Finding({"connections": [{"stack": "legacy", "feature": _feature(config), "open": count}]}, why=why)
 
 
-class LegacyMessages:
-    """What passes the legacy gateway a second.
-
-    Args:
-        clock: epoch seconds.
-    """
+class LegacyMessages(Collector):
+    """What passes the legacy gateway a second."""
 
     def __init__(self, clients: Clients, clock: Callable[[], float] = time.time) -> None:
-        self._clients = clients
-        self._clock = clock
+        super().__init__(clients, clock)
         self._speed = Speed()
         self._told = 0
 
