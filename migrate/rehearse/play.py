@@ -136,7 +136,7 @@ class Rehearsal:
         while True:
             done = await self._commands.run("compare", "--json", codes=(0, 3, 4))
             if done.code == 0:
-                return {"verdict": "pass", "recorded": _recorded(done.json)}
+                return {"verdict": "pass", "matched": _matched(done.json)}
             if done.code == 3:
                 raise StoppedError(f"step {self._result.stopped_in}: the comparison failed: {_why(done.json)}")
             if time.monotonic() > deadline:
@@ -351,9 +351,9 @@ def vars_of(said: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _recorded(view: Any) -> dict[str, dict[str, int]]:
-    """Deliveries of the comparison, by feature and stack."""
-    return {name: dict(one.get("recorded", {})) for name, one in view.get("features", {}).items()}
+def _matched(view: Any) -> dict[str, int]:
+    """Deliveries that were the same on both stacks, by feature."""
+    return {name: one["counts"]["matched"] for name, one in view["features"].items()}
 
 
 def _why(view: Any) -> str:
