@@ -7,15 +7,18 @@ from typing import Any
 
 from loadtests.compare.figures import PER_MESSAGE
 
-__all__ = ["doubts", "idle_of_others"]
+__all__ = ["doubts", "idle_of_others", "repeats"]
 
 # A message of a client invokes the function of its route once, whatever the scenario (API Gateway Developer Guide,
 # "Create routes for WebSocket APIs"); on SSE there is no function.
 LEAST_INVOCATIONS = {"ws": 1.0, "dropin": 1.0}
 INVOCATIONS, POSTS = "lambda invocations" + PER_MESSAGE, "execute-api PostToConnection" + PER_MESSAGE
+SENDS = "sqs SendMessage" + PER_MESSAGE
 # Everybody hears everything, and all stay: as many posts as users.
 TO_ALL = ("rooms", "idle", "slow")
 TOLERANCE = 0.01
+# Calls are whole; what is less than one of a thousand messages is rounding.
+LEAST_REPEATS = 0.001
 # Calls a second that may come and go by themselves: leases are renewed, queues polled.
 RESTLESS_PER_S, RESTLESS_TIMES = 2.0, 1.5
 # What is made only when somebody speaks over a WebSocket.
@@ -47,6 +50,23 @@ def _of(side: str, runs: Sequence[Mapping[str, Any]], plan: Mapping[str, Any]) -
         if most > plan["users"] * (1 + TOLERANCE):
             said.append(f"{most:.3g} posts per message to {plan['users']} users: somebody else was there")
     return said
+
+
+def repeats(result: Mapping[str, Any]) -> dict[str, float]:
+    """By side, how many SendMessage per message the tee has sent again, at most of all repetitions.
+
+    It copies each invocation once, and nothing else of rooms sends to a queue; so while nobody connects, what is above
+    the invocations was sent twice: not answered within a quarter of WS2SSE_TEE_TIMEOUT_S (0.15 s), which says nothing
+    of whether it has arrived. The queue keeps one of both, by their MessageDeduplicationId. What failed twice waits in
+    the function for 5 s, so that of the warm-up may be among it.
+    """
+    if not result.get("emulated") or not result.get("tee") or result["plan"]["scenario"] not in TO_ALL:
+        return {}
+    found = {
+        side: max((run["figures"].get(SENDS, 0.0) - run["figures"].get(INVOCATIONS, 0.0) for run in runs), default=0.0)
+        for side, runs in result["rounds"].items()
+    }
+    return {side: more for side, more in found.items() if more > LEAST_REPEATS}
 
 
 def idle_of_others(before: Mapping[str, float], after: Mapping[str, float]) -> list[str]:

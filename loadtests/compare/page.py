@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from loadtests.compare import charts
-from loadtests.compare.credible import doubts
+from loadtests.compare.credible import SENDS, doubts, repeats
 from loadtests.compare.figures import PER_MESSAGE, Change, names_of, ratios, spread_of
 from loadtests.compare.rounds import NAMES
 
@@ -77,6 +77,11 @@ def warnings(result: Mapping[str, Any]) -> list[str]:
         found.append(f"Not all of it: {result['stopped']}.")
     for side, said in doubts(result).items():
         found.append(f"{NAMES[side]}: figures per message (marked ?) are NOT CREDIBLE: {'; '.join(said)}.")
+    for side, more in repeats(result).items():
+        found.append(
+            f"{NAMES[side]}: up to {number(more)} of {SENDS} are the tee's own repeats: the queue had not answered"
+            " within 0.15 s, and keeps one of both (or what waited for that from the warm-up). The machine was busy."
+        )
     if result.get("restless"):
         found.append(
             "Something else made calls before or after, and may have meanwhile: the figures per message may hold them:"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from loadtests.compare import around
-from loadtests.compare.credible import INVOCATIONS, POSTS, doubts, idle_of_others
+from loadtests.compare.credible import INVOCATIONS, POSTS, SENDS, doubts, idle_of_others, repeats
 from loadtests.compare.errors import CompareError
 from loadtests.compare.page import caveats, cells_of, warnings
 
@@ -65,6 +65,21 @@ def test_the_tee_is_claimed_only_where_it_is() -> None:
     assert not any("tee" in line for line in caveats(made))
     assert "was installed" in caveats({**made, "tee": True})[-1]
     assert "was not installed" in caveats({**made, "tee": False})[-1]
+
+
+def test_what_the_tee_has_sent_twice_is_explained() -> None:
+    made = result("dropin", invocations=1.0)
+    made["tee"] = True
+    made["rounds"]["dropin"] = [{"figures": {INVOCATIONS: 1.0, SENDS: sends}} for sends in (1.0, 1.05)]
+    assert repeats(made) == {"dropin": pytest.approx(0.05)}
+    (told,) = warnings(made)
+    assert "drop-in client: up to 0.05 of sqs SendMessage per message are the tee's own repeats" in told
+    # Without a tee, with other functions that send, and while people connect, nobody can tell.
+    assert repeats({**made, "tee": False}) == repeats({**made, "emulated": False}) == {}
+    for scenario in ("storm", "answers"):
+        assert repeats({**made, "plan": {**made["plan"], "scenario": scenario}}) == {}
+    made["rounds"]["dropin"] = [{"figures": {INVOCATIONS: 1.0, SENDS: 1.0}}]
+    assert repeats(made) == {} and warnings(made) == []
 
 
 def test_people_who_go_on_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
