@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-__all__ = ["cpu_seconds", "free_port", "local_aws", "ministack", "tree"]
+__all__ = ["free_port", "local_aws", "ministack"]
 
 
 def free_port() -> int:
@@ -82,23 +82,3 @@ def _running(argv: list[str], **options: Any) -> Iterator[subprocess.Popen[bytes
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-def tree(pid: int) -> list[int]:
-    """The process and everything below it."""
-    import psutil
-
-    root = psutil.Process(pid)
-    return [pid, *(child.pid for child in root.children(recursive=True))]
-
-
-def cpu_seconds(pid: int) -> float:
-    """CPU time of the process and everything below it so far, seconds."""
-    import psutil
-
-    total = 0.0
-    for member in tree(pid):
-        with contextlib.suppress(psutil.Error):
-            times = psutil.Process(member).cpu_times()
-            total += times.user + times.system
-    return total

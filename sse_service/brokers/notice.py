@@ -34,10 +34,6 @@ class Notice:
     def of(cls, batch: Batch) -> Notice:
         return cls(batch.tenant, batch.end, batch)
 
-    @property
-    def without_events(self) -> Notice:
-        return Notice(self.tenant, self.position)
-
 
 @dataclass(frozen=True, slots=True)
 class Received:

@@ -18,7 +18,6 @@ from sse_service.connections.errors import DefinitionError
 CONNECT = "$connect"
 DISCONNECT = "$disconnect"
 DEFAULT = "$default"
-PREDEFINED = frozenset({CONNECT, DISCONNECT, DEFAULT})
 
 
 class IntegrationType(StrEnum):

@@ -86,10 +86,6 @@ class Pool:
         return len(self._workers)
 
     @property
-    def pids(self) -> list[int]:
-        return [worker.pid for worker in self._workers if worker.pid is not None]
-
-    @property
     def idle_workers(self) -> list[Worker]:
         return self._idle
 

@@ -118,11 +118,6 @@ class LocalFunctions:
         await self._shipper.stop()
         await self._control_plane.stop()
 
-    @property
-    def worker_pids(self) -> list[int]:
-        """Processes of all workers."""
-        return [pid for pool in self._limits.pools for pid in pool.pids]
-
     def changed(self, name: str | None) -> None:
         """A function (or, None, any) may have changed in the control plane: look before its next invocation."""
         self._changes += 1
