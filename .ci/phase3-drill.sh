@@ -12,8 +12,8 @@ say "copying the tree"
 git ls-files -z | xargs -0 tar -c --ignore-failed-read 2>/dev/null | tar -x -C "$work"
 cd "$work"
 
-say "deleting legacy_ws, migrate, their tests and load scenarios"
-rm -rf legacy_ws migrate tests/legacy_ws tests/migrate tests/e2e loadtests/bench loadtests/scenarios/ws_* loadtests/clients/ws.py
+say "deleting legacy_ws, migrate, what compares both stacks under load, and their tests"
+rm -rf legacy_ws migrate loadtests tests/legacy_ws tests/migrate tests/loadtests tests/e2e
 sed -i -E '/^(legacy-ws|migrate) = "/d' pyproject.toml
 
 say "import contracts of sse_service"
