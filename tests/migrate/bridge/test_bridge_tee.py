@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
-from moto import mock_aws
 from typer.testing import CliRunner, Result
 
 import migrate.tee.setup
@@ -40,10 +38,7 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "test")
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+def world(aws: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
     state = StateDir(tmp_path)
     state.configs.mkdir()
@@ -65,12 +60,11 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.setattr(setup, "functions_of_api", lambda *_: list(FUNCTIONS))
     monkeypatch.setattr(setup, "is_installed", lambda _, name: name in on)
     monkeypatch.setattr(setup, "install_tee", installs)
-    with mock_aws():
-        table = ControlTable(boto3.client("dynamodb", REGION), "state", "p")
-        table.ensure()
-        found = World(state, TeeState(table, "abc"), on, up)
-        found.tee.add("bridge", "https://queue")
-        yield found
+    table = ControlTable(boto3.client("dynamodb", REGION), "state", "p")
+    table.ensure()
+    found = World(state, TeeState(table, "abc"), on, up)
+    found.tee.add("bridge", "https://queue")
+    return found
 
 
 def test_with_the_tee_it_is_well(world: World) -> None:

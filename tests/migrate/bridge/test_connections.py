@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
-from moto import mock_aws
 
 from legacy_ws.dynamo import Table as DynamoTable
 from legacy_ws.errors import ConnectionGoneError, SendFailedError
@@ -46,35 +44,31 @@ class Posts:
 
 
 @pytest.fixture
-def dynamodb(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "test")
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    with mock_aws():
-        client = boto3.client("dynamodb", "eu-west-1")
-        index = [
-            {"IndexName": name, "KeySchema": [{"AttributeName": key, "KeyType": "HASH"}],
-             "Projection": {"ProjectionType": "ALL"}}
-            for name, key in (("by-user", "userId"), ("by-tenant", "tenantId"))
-        ]  # fmt: skip
-        client.create_table(
-            TableName="connections",
-            BillingMode="PAY_PER_REQUEST",
-            AttributeDefinitions=[
-                {"AttributeName": key, "AttributeType": "S"} for key in ("connectionId", "userId", "tenantId")
-            ],
-            KeySchema=[{"AttributeName": "connectionId", "KeyType": "HASH"}],
-            GlobalSecondaryIndexes=index,
+def dynamodb(aws: None) -> Any:
+    client = boto3.client("dynamodb", "eu-west-1")
+    index = [
+        {"IndexName": name, "KeySchema": [{"AttributeName": key, "KeyType": "HASH"}],
+         "Projection": {"ProjectionType": "ALL"}}
+        for name, key in (("by-user", "userId"), ("by-tenant", "tenantId"))
+    ]  # fmt: skip
+    client.create_table(
+        TableName="connections",
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[
+            {"AttributeName": key, "AttributeType": "S"} for key in ("connectionId", "userId", "tenantId")
+        ],
+        KeySchema=[{"AttributeName": "connectionId", "KeyType": "HASH"}],
+        GlobalSecondaryIndexes=index,
+    )
+    for connection_id, user, tenant in (
+        ("a1", "alice", "acme"), ("a2", "alice", "acme"), ("a3", "alice", "other"), ("b1", "bob", "acme"),
+        ("c1", "carol", None), ("d1", None, None),
+    ):  # fmt: skip
+        item = {"connectionId": connection_id, "userId": user, "tenantId": tenant}
+        client.put_item(
+            TableName="connections", Item={key: {"S": value} for key, value in item.items() if value is not None}
         )
-        for connection_id, user, tenant in (
-            ("a1", "alice", "acme"), ("a2", "alice", "acme"), ("a3", "alice", "other"), ("b1", "bob", "acme"),
-            ("c1", "carol", None), ("d1", None, None),
-        ):  # fmt: skip
-            item = {"connectionId": connection_id, "userId": user, "tenantId": tenant}
-            client.put_item(
-                TableName="connections", Item={key: {"S": value} for key, value in item.items() if value is not None}
-            )
-        yield client
+    return client
 
 
 def connections(dynamodb: Any, posts: Posts | None = None, schema: ConnectionSchema = SCHEMA) -> LegacyConnections:

@@ -1,4 +1,4 @@
-"""Fixtures of the comparison's tests."""
+"""Fixtures of the comparison's tests. until phase 3"""
 
 from __future__ import annotations
 
@@ -6,8 +6,18 @@ import importlib.util
 import sys
 from pathlib import Path
 
+import pytest
+
+from .compare_support import TOML
+
 _spec = importlib.util.spec_from_file_location("two_stacks", Path(__file__).parents[1] / "two_stacks.py")
 assert _spec is not None and _spec.loader is not None
 if "two_stacks" not in sys.modules:
     sys.modules["two_stacks"] = importlib.util.module_from_spec(_spec)
     _spec.loader.exec_module(sys.modules["two_stacks"])
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / "migrate.toml").write_text(TOML, encoding="utf-8")
+    return tmp_path

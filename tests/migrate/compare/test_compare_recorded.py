@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -18,12 +16,7 @@ from migrate.compare.verdict import Verdict
 from migrate.config.model import Ignore, Normalise
 from migrate.errors import UsageError
 
-_spec = importlib.util.spec_from_file_location("synthetic", Path(__file__).with_name("synthetic.py"))
-assert _spec is not None and _spec.loader is not None
-synthetic = sys.modules.setdefault("synthetic", importlib.util.module_from_spec(_spec))
-if not hasattr(synthetic, "Truth"):
-    _spec.loader.exec_module(synthetic)
-Truth, CHAT, CHAT_BY_ID = synthetic.Truth, synthetic.CHAT, synthetic.CHAT_BY_ID
+from .synthetic import CHAT, CHAT_BY_ID, Truth
 
 by_id = pytest.mark.parametrize("by_id", [False, True], ids=["by content", "by id"])
 

@@ -5,15 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import boto3
 import pytest
 from botocore.exceptions import ClientError
-from moto import mock_aws
-from moto.server import ThreadedMotoServer
 
 from migrate.compare.verdicts import last_verdict
 from migrate.control.checkpoints import Checkpoints
@@ -25,26 +22,11 @@ from migrate.errors import GateClosedError, MigrateError, RefusedError, ShutErro
 
 
 @pytest.fixture
-def table(monkeypatch: pytest.MonkeyPatch) -> Iterator[ControlTable]:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "test")
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    with mock_aws():
-        table = ControlTable(boto3.client("dynamodb", "eu-west-1"), "state")
-        table.ensure()
-        table.ensure()
-        yield table
-
-
-@pytest.fixture
-def moto_url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "test")
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+def table(aws: None) -> ControlTable:
+    table = ControlTable(boto3.client("dynamodb", "eu-west-1"), "state")
+    table.ensure()
+    table.ensure()
+    return table
 
 
 class Clock:
@@ -120,13 +102,12 @@ def test_entries_come_newest_first_over_months(table: ControlTable) -> None:
     assert [one.action for one in journal.entries(since=start + timedelta(days=45))] == ["day 70", "day 60", "day 50"]
 
 
-def test_what_cannot_be_recorded_does_not_happen() -> None:
-    with mock_aws():
-        journal = Journal(ControlTable(boto3.client("dynamodb", "eu-west-1"), "gone"))
-        done = []
-        with pytest.raises(UsageError, match="there is no table gone"), journal.record("drain"):
-            done.append(1)
-        assert done == []
+def test_what_cannot_be_recorded_does_not_happen(aws: None) -> None:
+    journal = Journal(ControlTable(boto3.client("dynamodb", "eu-west-1"), "gone"))
+    done = []
+    with pytest.raises(UsageError, match="there is no table gone"), journal.record("drain"):
+        done.append(1)
+    assert done == []
 
 
 def test_a_lock_has_one_holder_until_it_is_given_back(table: ControlTable) -> None:
@@ -171,7 +152,7 @@ with Locks(ControlTable(boto3.client("dynamodb", "eu-west-1", endpoint_url=sys.a
 """
 
 
-def test_a_lock_whose_holder_was_killed_here_is_free_at_once(moto_url: str) -> None:
+def test_a_lock_whose_holder_was_killed_here_is_free_at_once(moto_url: str, aws_keys: None) -> None:
     table = ControlTable(boto3.client("dynamodb", "eu-west-1", endpoint_url=moto_url), "state")
     table.ensure()
     with subprocess.Popen(
@@ -273,24 +254,25 @@ def test_a_role_that_may_not_make_tables_can_use_the_one_that_is_there(
     assert "create" not in asked
 
 
-def test_backups_are_turned_on_though_a_new_table_is_not_ready_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_backups_are_turned_on_though_a_new_table_is_not_ready_for_them(
+    aws: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """AWS answers ContinuousBackupsUnavailableException for some seconds; it was never asked again."""
     monkeypatch.setattr("migrate.control.table.LOOK_S", 0.01)
-    with mock_aws():
-        client = boto3.client("dynamodb", "eu-west-1")
-        real, refused = client.update_continuous_backups, 2
+    client = boto3.client("dynamodb", "eu-west-1")
+    real, refused = client.update_continuous_backups, 2
 
-        def update(**arguments: Any) -> Any:
-            nonlocal refused
-            refused -= 1
-            if refused >= 0:
-                raise ClientError({"Error": {"Code": "ContinuousBackupsUnavailableException"}}, "UpdateBackups")
-            return real(**arguments)
+    def update(**arguments: Any) -> Any:
+        nonlocal refused
+        refused -= 1
+        if refused >= 0:
+            raise ClientError({"Error": {"Code": "ContinuousBackupsUnavailableException"}}, "UpdateBackups")
+        return real(**arguments)
 
-        monkeypatch.setattr(client, "update_continuous_backups", update)
-        ControlTable(client, "fresh").ensure()
-        found = client.describe_continuous_backups(TableName="fresh")["ContinuousBackupsDescription"]
-        assert found["PointInTimeRecoveryDescription"]["PointInTimeRecoveryStatus"] == "ENABLED"
+    monkeypatch.setattr(client, "update_continuous_backups", update)
+    ControlTable(client, "fresh").ensure()
+    found = client.describe_continuous_backups(TableName="fresh")["ContinuousBackupsDescription"]
+    assert found["PointInTimeRecoveryDescription"]["PointInTimeRecoveryStatus"] == "ENABLED"
 
 
 # Several projects in one table --------------------------------------------------------------------------------------

@@ -10,7 +10,6 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
-from moto import mock_aws
 
 from migrate.config.load import Config
 from migrate.config.model import Api, Feature, Project, Settings, Sse
@@ -83,11 +82,8 @@ class World:
 
 
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    with mock_aws():
-        yield World()
+def world(aws: None) -> World:
+    return World()
 
 
 def _throttled(operation: str) -> ClientError:

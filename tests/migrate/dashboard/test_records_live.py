@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -22,13 +20,7 @@ from migrate.dashboard.model import LATENCY_EDGES_MS, Finding
 from migrate.dashboard.records import Records
 from migrate.errors import MigrateError
 
-_file = Path(__file__).parents[1] / "compare" / "synthetic.py"
-_spec = importlib.util.spec_from_file_location("synthetic", _file)
-assert _spec is not None and _spec.loader is not None
-synthetic = sys.modules.setdefault("synthetic", importlib.util.module_from_spec(_spec))
-if not hasattr(synthetic, "Truth"):
-    _spec.loader.exec_module(synthetic)
-Truth, CHAT, START = synthetic.Truth, synthetic.CHAT, synthetic.START
+from ..compare.synthetic import CHAT, START, Truth
 
 SECRET = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ1In0.c2lnbmF0dXJl"
 

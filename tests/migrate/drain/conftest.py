@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 from botocore.exceptions import ClientError
-from moto import mock_aws
 
 from migrate.config import Config
 from migrate.config.model import Api, Cleanup, Drain, Project, Settings, Sse, Table
@@ -104,10 +103,7 @@ def world() -> World:
 
 
 @pytest.fixture
-def config(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Config]:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "test")
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+def config(aws: None, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
     settings = Settings(
         project=Project(name="chat", state_table="state"),
         api=Api(id="a1", stage="prod", region="eu-west-1"),
@@ -121,16 +117,15 @@ def config(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
         ),
         cleanup=Cleanup(get_connection_per_s=1e6, settle_s=0.0),
     )
-    with mock_aws():
-        dynamodb = boto3.client("dynamodb", "eu-west-1")
-        dynamodb.create_table(
-            TableName="Connections",
-            BillingMode="PAY_PER_REQUEST",
-            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-        )
-        monkeypatch.setattr(Config, "client", lambda _, name, **__: dynamodb if name == "dynamodb" else world)
-        yield Config(settings, tmp_path / "migrate.toml")
+    dynamodb = boto3.client("dynamodb", "eu-west-1")
+    dynamodb.create_table(
+        TableName="Connections",
+        BillingMode="PAY_PER_REQUEST",
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+    )
+    monkeypatch.setattr(Config, "client", lambda _, name, **__: dynamodb if name == "dynamodb" else world)
+    return Config(settings, tmp_path / "migrate.toml")
 
 
 @pytest.fixture

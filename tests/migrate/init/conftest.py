@@ -5,12 +5,10 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Iterator
 from typing import Any
 
 import boto3
 import pytest
-from moto import mock_aws
 from moto.apigatewayv2.responses import ApiGatewayV2Response
 
 REGION = "eu-west-1"
@@ -19,16 +17,11 @@ IDS = [f"dEWKBdVVIAMCJ{letter}A=" for letter in "ABCDEFGH"]
 
 
 @pytest.fixture
-def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "test")
+def aws(aws: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_REGION", REGION)
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     # moto knows one route response, not their list.
     monkeypatch.setattr(ApiGatewayV2Response, "get_route_responses", _route_responses, raising=False)
-    with mock_aws():
-        yield
 
 
 def _route_responses(self: ApiGatewayV2Response) -> tuple[int, dict[str, str], str]:

@@ -7,14 +7,12 @@ import shlex
 import shutil
 import string
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
-from moto import mock_aws
 from typer.testing import CliRunner
 
 from migrate.cli import app
@@ -111,13 +109,9 @@ class Rehearsed:
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rehearsed]:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "test")
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+def project(aws: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rehearsed:
     monkeypatch.chdir(tmp_path)
-    with mock_aws():
-        yield Rehearsed(tmp_path)
+    return Rehearsed(tmp_path)
 
 
 def test_phase_2_from_nothing_to_closed(project: Rehearsed) -> None:

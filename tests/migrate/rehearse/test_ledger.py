@@ -13,11 +13,16 @@ def ledger() -> Ledger:
     return made
 
 
+def everybody_hears(made: Ledger, one: str, two: str) -> None:
+    """Ben and Cleo hear both texts once, over these transports."""
+    for name in ("ben", "cleo"):
+        made.records[name].hear(one, "one")
+        made.records[name].hear(two, "two")
+
+
 def test_each_once_is_right_also_over_two_stacks_at_once() -> None:
     made = ledger()
-    for name in ("ben", "cleo"):
-        made.records[name].hear("websocket", "one")
-        made.records[name].hear("websocket", "two")
+    everybody_hears(made, "websocket", "websocket")
     made.records["ben"].hear("sse", "two")
     assert made.wrong() == []
     assert made.by_step() == {"before": StepCount(1, 2), "moving": StepCount(1, 2)}
@@ -42,17 +47,13 @@ def test_people_wait_while_something_is_under_way_and_not_for_what_is_lost() -> 
     assert made.is_behind(5.0)
     # Nobody waits for ever: what is not there by now is lost, and is said to be.
     assert not made.is_behind(20.0)
-    for name in ("ben", "cleo"):
-        made.records[name].hear("sse", "one")
-        made.records[name].hear("sse", "two")
+    everybody_hears(made, "sse", "sse")
     assert not made.is_behind(5.0)
 
 
 def test_twice_over_one_stack_is_doubled_and_a_stranger_is_told() -> None:
     made = ledger()
-    for name in ("ben", "cleo"):
-        made.records[name].hear("websocket", "one")
-        made.records[name].hear("sse", "two")
+    everybody_hears(made, "websocket", "sse")
     made.records["cleo"].hear("sse", "two")
     made.records["ann"].hear("websocket", "one")
     assert sorted(map(str, made.wrong())) == [

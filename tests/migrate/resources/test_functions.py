@@ -11,7 +11,6 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError
-from moto import mock_aws
 
 from migrate.config import Config
 from migrate.config.model import Api, Project, Settings
@@ -280,15 +279,6 @@ def test_what_a_region_does_not_have_is_said() -> None:
 
 
 CONFIG = Config(Settings(project=Project(name="p"), api=Api(id="abc", stage="prod", region=REGION)), Path("m.toml"))
-
-
-@pytest.fixture
-def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "test")
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    with mock_aws():
-        yield
 
 
 def test_a_role_keeps_its_boundary(aws: None) -> None:

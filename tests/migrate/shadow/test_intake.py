@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import boto3
 import pytest
-from moto import mock_aws
 
 from migrate.shadow import intake
 from migrate.shadow.faults import Faults
@@ -18,15 +16,11 @@ from migrate.tee.consumers import consumer_queue
 
 
 @pytest.fixture
-def queue(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Any, str]]:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "local")
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+def queue(aws: None, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, str]:
     monkeypatch.setattr(intake, "HOLD_S", 0.0)
     monkeypatch.setattr(intake, "LONG_POLL_S", 0)
-    with mock_aws():
-        sqs = boto3.client("sqs", region_name="ap-northeast-1")
-        yield sqs, consumer_queue(sqs, "api", "shadow")
+    sqs = boto3.client("sqs", region_name="ap-northeast-1")
+    return sqs, consumer_queue(sqs, "api", "shadow")
 
 
 def put(sqs: Any, url: str, name: str, posted_at: float, connection: str = "c1") -> None:

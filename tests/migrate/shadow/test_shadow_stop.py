@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
-from moto import mock_aws
 from typer.testing import CliRunner
 
 from migrate.cli import app
@@ -23,16 +21,12 @@ REGION = "eu-west-1"
 
 
 @pytest.fixture
-def readers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TeeState]:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "test")
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+def readers(aws: None, tmp_path: Path) -> TeeState:
     settings = Settings(project=Project(name="p", state_table="state"), api=Api(id="abc", stage="prod", region=REGION))
     (tmp_path / "own.toml").write_text(to_toml(settings), encoding="utf-8")
-    with mock_aws():
-        table = ControlTable(boto3.client("dynamodb", REGION), "state")
-        table.ensure()
-        yield TeeState(table, "abc")
+    table = ControlTable(boto3.client("dynamodb", REGION), "state")
+    table.ensure()
+    return TeeState(table, "abc")
 
 
 def _stop(folder: Path, *more: str) -> Any:

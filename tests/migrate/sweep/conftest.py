@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 
 import boto3
 import pytest
-from moto import mock_aws
 
 from migrate.config.model import Table
 from migrate.control.checkpoints import Checkpoints
@@ -33,12 +32,8 @@ def connection(name: object) -> str:
 
 
 @pytest.fixture
-def dynamodb(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "test")
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    with mock_aws():
-        yield boto3.client("dynamodb", REGION)
+def dynamodb(aws: None) -> Any:
+    return boto3.client("dynamodb", REGION)
 
 
 class Killed(BaseException):
