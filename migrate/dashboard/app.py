@@ -117,6 +117,7 @@ class _View:
         self._operator = operator
         self._access = access
         self._page = static / "index.html"
+        self._streams = 0
 
     async def page(self, _: Request) -> Response:
         if not self._page.is_file():
@@ -127,9 +128,14 @@ class _View:
         return Response(self._hub.snapshot(), media_type="application/json", headers={"cache-control": "no-store"})
 
     async def events(self, request: Request) -> Response:
-        if self._hub.readers >= MOST_READERS:
+        if self._streams >= MOST_READERS:
             return _problem(HTTPStatus.SERVICE_UNAVAILABLE, f"{MOST_READERS} streams are open", {"retry-after": "10"})
-        return StreamResponse(self._hub.frames(request.headers.get("last-event-id", "")))
+        # Counted here: of many that ask at once, none is a reader of the hub before the last of them has been let in.
+        self._streams += 1
+        return StreamResponse(self._hub.frames(request.headers.get("last-event-id", "")), self._stream_ended)
+
+    def _stream_ended(self) -> None:
+        self._streams -= 1
 
     async def check(self, request: Request) -> Response:
         """Whether the token is the operator's; nothing is done. Who guesses is refused as with an action."""

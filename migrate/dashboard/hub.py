@@ -26,6 +26,7 @@ KEPT_BYTES = 8 << 20
 # A list of new items is told in pieces of about this size; so much is written at once, too.
 PIECE_BYTES = 256 << 10
 RETRY_MS = 1000
+MOST_DIGITS = 15
 
 _LINE_ENDS = {ord(end): f"\\u{ord(end):04x}" for end in "\x85\u2028\u2029"}
 
@@ -177,7 +178,8 @@ class Hub:
     def _place(self, last_event_id: str) -> int | None:
         """The number of the event that a reader has seen last; None: it is none of ours, or too old."""
         epoch, _, number = last_event_id.partition("-")
-        if epoch != self._epoch or not number.isdecimal() or not number.isascii():
+        # As many digits as no number of ours has: Python refuses to read thousands of them.
+        if epoch != self._epoch or not number.isdecimal() or not number.isascii() or len(number) > MOST_DIGITS:
             return None
         return int(number) if int(number) <= self._number else None
 

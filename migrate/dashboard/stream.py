@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import uvicorn
 from sse_starlette.event import ServerSentEvent
@@ -35,10 +35,11 @@ class StreamResponse(EventSourceResponse):
 
     Args:
         frames: each a whole number of events.
+        ended: called when nothing more is sent.
     """
 
-    def __init__(self, frames: AsyncIterator[bytes]) -> None:
-        self._frames = frames
+    def __init__(self, frames: AsyncIterator[bytes], ended: Callable[[], None] = lambda: None) -> None:
+        self._frames, self._ended = frames, ended
         super().__init__(
             frames,
             headers={"cache-control": "no-store, no-transform"},
@@ -57,6 +58,7 @@ class StreamResponse(EventSourceResponse):
                 return
             log.warning("a reader that took nothing was cut off")
         finally:
+            self._ended()
             close = getattr(self._frames, "aclose", None)
             if close is not None:
                 # It may be closed already, or be at work in a task that is being cancelled.

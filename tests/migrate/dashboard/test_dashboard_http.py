@@ -150,6 +150,26 @@ async def test_the_readers_are_counted_and_limited(here: Running, monkeypatch: p
             await asyncio.sleep(0.01)
 
 
+async def test_of_many_that_come_at_once_no_more_are_let_in(here: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("migrate.dashboard.app.MOST_READERS", 3)
+
+    async def status() -> str:
+        reader, writer = await asyncio.open_connection("127.0.0.1", here.http.base_url.port)
+        open_.append(writer)
+        writer.write(b"GET /events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        return (await reader.readline()).decode().split()[1]
+
+    open_: list[asyncio.StreamWriter] = []
+    async with asyncio.timeout(WAIT_S):
+        assert sorted(await asyncio.gather(*(status() for _ in range(40)))) == ["200"] * 3 + ["503"] * 37
+        for writer in open_:
+            writer.close()
+        while (await status()) != "200":
+            await asyncio.sleep(0.05)
+    for writer in open_:
+        writer.close()
+
+
 def test_the_import_leaves_uvicorn_as_it_was() -> None:
     """See docs/decisions/0002: else every later server of a process would end its streams at once."""
     assert uvicorn.Server.handle_exit is AppStatus.original_handler

@@ -156,6 +156,15 @@ async def test_who_was_away_too_long_or_reads_too_slowly_gets_everything(clock: 
         await reader.close()
 
 
+async def test_a_place_of_thousands_of_digits_is_none_of_ours(hub: Hub) -> None:
+    first = Reader(hub)
+    await first.next()
+    reader = Reader(hub, f"{hub._epoch}-{'9' * 5000}")
+    assert [kind for kind, _, _ in await reader.next()] == ["snapshot"]
+    await first.close()
+    await reader.close()
+
+
 async def test_a_snapshot_is_what_was_told_so_that_nothing_comes_twice(hub: Hub, clock: Clock) -> None:
     """What waits for its time is not in the snapshot, and comes after it."""
     hub.tell([add(1)])
