@@ -11,7 +11,7 @@ from migrate.init.facts import FunctionFact, RouteFact, StackFacts
 from migrate.init.guess_tables import guess_tables
 from migrate.init.names import simple
 from migrate.init.sources import called
-from migrate.tee.install import HANDLER
+from migrate.tee.function_configuration import HANDLER
 
 __all__ = ["guess"]
 

@@ -15,7 +15,7 @@ from migrate.observe.definitions import ALARMS
 from migrate.phases.evidence import done, failing, still_open
 from migrate.phases.model import Evidence
 from migrate.phases.names import alarm_prefix, dashboard_name
-from migrate.tee.install import HANDLER
+from migrate.tee.function_configuration import HANDLER
 from migrate.tee.setup import tee_functions
 
 __all__ = ["Account"]

@@ -20,7 +20,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from migrate.config import Config
 from migrate.control.journal import digest
 from migrate.errors import MigrateError
-from migrate.tee.install import HANDLER, functions_of_api
+from migrate.tee.function_configuration import HANDLER
+from migrate.tee.install import functions_of_api
 
 __all__ = ["Seen", "asking", "discover", "is_missing", "traffic"]
 

@@ -28,7 +28,8 @@ from migrate.shadow.worker import Worker
 from migrate.tee.aside import aside_to
 from migrate.tee.consumers import TeeState, consumer_queue
 from migrate.tee.distributor import Distributor
-from migrate.tee.install import QUEUE_NAME, TeeSettings, functions_of_api, is_installed
+from migrate.tee.function_configuration import TeeSettings
+from migrate.tee.install import QUEUE_NAME, functions_of_api, is_installed
 
 __all__ = ["CONSUMER", "control_table", "functions_without_tee", "serve", "teed_functions"]
 

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from migrate.control.table import ConditionFailedError, ControlTable
-from migrate.tee.install import RETENTION_S, VISIBILITY_S, name_of
+from migrate.tee.function_configuration import name_of
+from migrate.tee.install import RETENTION_S, VISIBILITY_S
 
 __all__ = ["Consumer", "TeeState", "consumer_queue"]
 

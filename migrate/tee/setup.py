@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from migrate.config import Config
 from migrate.control.table import ControlTable
 from migrate.tee.consumers import TeeState, consumer_queue
+from migrate.tee.function_configuration import TeeSettings, name_of
 from migrate.tee.install import (
     InstalledTee,
     RemovedTee,
-    TeeSettings,
     functions_of_api,
     install_tee,
     is_installed,
-    name_of,
     remove_tee,
 )
 

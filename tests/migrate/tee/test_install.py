@@ -10,9 +10,10 @@ import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
-from migrate.tee import install
 from migrate.tee.errors import FunctionBusyError, UnsuitableFunctionError
-from migrate.tee.install import TeeSettings, functions_of_api, install_tee, is_installed, remove_tee
+from migrate.tee.function_configuration import TeeSettings
+from migrate.tee.install import functions_of_api, install_tee, is_installed, remove_tee
+from migrate.tee.layers import layer_zip
 
 REGION = "ap-northeast-1"
 
@@ -62,7 +63,7 @@ class Account:
                 "Role": role,
                 "Runtime": "python3.11",
                 "Handler": "app.handler",
-                "Code": {"ZipFile": install.layer_zip()},
+                "Code": {"ZipFile": layer_zip()},
                 "Environment": {"Variables": {"TABLE": "t"}},
                 **options,
             }

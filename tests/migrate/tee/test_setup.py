@@ -13,7 +13,7 @@ from migrate.config import Config
 from migrate.config.model import Api, Function, Identity, Project, Settings
 from migrate.control.table import ControlTable
 from migrate.tee.consumers import TeeState
-from migrate.tee.install import layer_zip
+from migrate.tee.layers import layer_zip
 from migrate.tee.setup import install_for, remove_for
 
 REGION = "ap-northeast-1"
