@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 
 from migrate.cli.options import JsonOption, StateDirOption
 from migrate.cli.output import err, out, print_json, reports_errors
-from migrate.cli.shared import state_table, utc_text, write_whole
+from migrate.cli.shared import state_table, write_whole
 from migrate.config import Config, ConfigOption, resolve_config
 from migrate.control.checkpoints import Checkpoints
 from migrate.control.flags import moved_percents
@@ -22,7 +22,8 @@ from migrate.control.journal import Journal, actor
 from migrate.control.locks import Locks
 from migrate.control.table import ControlTable
 from migrate.errors import RefusedError, UsageError
-from migrate.resources.model import KINDS, Plan, Step, plan_from
+from migrate.resources.model import KINDS, Plan, Step, job_of, lock_name, plan_from
+from migrate.times import utc_text
 from migrate.up.state import DEFAULT_STATE_DIR
 
 __all__ = ["resources"]
@@ -94,7 +95,7 @@ def apply(
 
     Example: migrate cleanup resources apply --execute --point-of-no-return a1b2c3
     """
-    from migrate.resources.apply import apply_plan, done_of, job_of
+    from migrate.resources.apply import apply_plan, done_of
     from migrate.sweep.export import export_of
 
     settings = resolve_config(config, state_dir)
@@ -106,7 +107,7 @@ def apply(
         )
     table = state_table(settings)
     checkpoints = Checkpoints(table)
-    kept = checkpoints.all(job_of(made))
+    kept = checkpoints.all(job_of(made.digest))
     done = done_of(kept)
     with err.status("looking at the stack again"):
         _check_true(settings, table, made, done, begun=bool(kept))
@@ -119,20 +120,20 @@ def apply(
     arguments = {"plan": str(path), "digest": made.digest, "point_of_no_return": point_of_no_return}
     with (
         Journal(table).record("cleanup resources apply", arguments) as entry,
-        Locks(table).hold(f"resources#{made.api_id}", actor()) as lease,
+        Locks(table).hold(lock_name(made.api_id), actor()) as lease,
     ):
         run = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{os.getpid()}"
-        export = export_of(settings.records, job_of(made), run, lambda: settings.client("s3"))
+        export = export_of(settings.records, job_of(made.digest), run, lambda: settings.client("s3"))
         try:
             rest = apply_plan(settings, made, export, checkpoints, lease, _told, final=bool(point_of_no_return))
         finally:
             export.close()
-        entry.note(left=[step.id for step in rest], export=job_of(made))
+        entry.note(left=[step.id for step in rest], export=job_of(made.digest))
     if rest:
         err.print(f"{len(rest)} steps are left, from {rest[0].id} on: what follows can never be taken back")
         err.print(f"hint: go on with --point-of-no-return {made.api_id}")
     else:
-        err.print(f"all of the plan is done; what was deleted is in the export {job_of(made)}")
+        err.print(f"all of the plan is done; what was deleted is in the export {job_of(made.digest)}")
 
 
 @resources.command()
@@ -151,13 +152,12 @@ def restore(
 
     Example: migrate cleanup resources restore table:chat-connections --execute
     """
-    from migrate.resources.apply import job_of
     from migrate.resources.restore import Restored
     from migrate.resources.restore import restore as make_again
     from migrate.sweep.export import pages_of
 
     settings = resolve_config(config, state_dir)
-    job = export or job_of(_read(plan_file or settings.path.parent / PLAN_FILE))
+    job = export or job_of(_read(plan_file or settings.path.parent / PLAN_FILE).digest)
     wanted = set(what or ())
     pages = pages_of(settings.records, job, lambda: settings.client("s3"))
 
@@ -182,7 +182,7 @@ def restore(
 
     with (
         Journal(table).record("cleanup resources restore", {"what": sorted(wanted), "export": job}) as entry,
-        Locks(table).hold(f"resources#{settings.api.id}", actor()) as lease,
+        Locks(table).hold(lock_name(settings.api.id), actor()) as lease,
     ):
         lease.check()
         found = make_again(settings, pages, wanted, told, warned)

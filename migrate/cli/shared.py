@@ -8,9 +8,8 @@ from pathlib import Path
 from migrate.config import Config
 from migrate.control.table import ControlTable
 from migrate.errors import UsageError
-from migrate.times import utc_text
 
-__all__ = ["SIGNATURE", "said", "state_table", "utc_text", "write_whole"]
+__all__ = ["SIGNATURE", "said", "state_table", "write_whole"]
 
 SIGNATURE = '--by "$USER" --note "…"'
 """How printed commands show what a person has to say; not taken as said."""

@@ -12,27 +12,13 @@ from migrate.dashboard.findings import redacted
 from migrate.dashboard.model import Finding
 from migrate.dashboard.sources import Clients, Collector
 from migrate.dashboard.traffic import Speed
-from migrate.drain.run import read_state
+from migrate.drain.state import read_controls, read_state, standing
 from migrate.errors import UsageError
 from migrate.phases.names import plan_key
+from migrate.resources.model import job_of, lock_name
 from migrate.sweep.job import connection_tables, status_of
 
-__all__ = ["DrainJob", "ResourcesJob", "SweepJobs", "drain_lock", "resources_job", "resources_lock"]
-
-
-def drain_lock(api_id: str, stage: str) -> str:
-    """The lock of `migrate drain`."""
-    return f"drain-{api_id}-{stage}"
-
-
-def resources_lock(api_id: str) -> str:
-    """The lock of `migrate cleanup resources`."""
-    return f"resources#{api_id}"
-
-
-def resources_job(digest: str) -> str:
-    """The job of a plan with this digest; see migrate.resources.apply.job_of, which needs the plan itself."""
-    return f"resources-{digest[:12]}"
+__all__ = ["DrainJob", "ResourcesJob", "SweepJobs"]
 
 
 def _job(kind: str, id_: str, status: str, **known: Any) -> dict[str, Any]:
@@ -53,12 +39,8 @@ class DrainJob(Collector):
         state = read_state(table, api.id, api.stage)
         if state is None:
             return Finding({"jobs": []}, state="absent", why="never drained")
-        status = str(state["status"])
-        owner = Locks(table).holder(drain_lock(api.id, api.stage))
-        if status == "draining" and owner is None:
-            status = "interrupted"
-        controls = table.get(f"drain#{api.id}", f"{api.stage}#controls") or {}
-        rate = float(controls.get("rate_per_s") or config.drain.rate_per_s)
+        status, owner = standing(table, config, state)
+        rate = float(read_controls(table, config).get("rate_per_s") or config.drain.rate_per_s)
         counts = {str(name): int(number) for name, number in state.get("counts", {}).items()}
         done = counts.get("closed", 0) + counts.get("gone", 0)
         job = _job(
@@ -108,9 +90,9 @@ class ResourcesJob(Collector):
         plan = next(table.query(plan_key(config), newest_first=True), None)
         if plan is None:
             return Finding({"jobs": []}, state="absent", why="no plan: `migrate cleanup resources plan` writes one")
-        name = resources_job(str(plan["digest"]))
+        name = job_of(str(plan["digest"]))
         done = sum(bool(step.get("done")) for step in Checkpoints(table).all(name).values())
         total = len(plan["covers"])
-        owner = Locks(table).holder(resources_lock(config.api.id))
+        owner = Locks(table).holder(lock_name(config.api.id))
         status = "running" if owner else "done" if done >= total else "stopped" if done else "planned"
         return Finding({"jobs": [_job("resources", name, status, done=done, total=total, owner=owner or "")]})

@@ -11,6 +11,7 @@ from migrate.control.flags import Flags
 from migrate.control.journal import Entry, Journal
 from migrate.control.locks import Locks
 from migrate.cutover.evidence import Evidence
+from migrate.cutover.run import lock_name
 from migrate.dashboard.findings import feature_flags, journal_item, stored
 from migrate.dashboard.model import RINGS, Finding
 from migrate.dashboard.sources import Clients, Collector
@@ -42,7 +43,7 @@ class Cutovers(Collector):
                 self._evidence[name] = Evidence(config, table, name, None)
             gates = self._evidence[name].known()
             mine = [flag for flag in flags if flag.feature == name]
-            rows.append(feature_flags(name, mine, gates, locks.holder(f"cutover of {name}")))
+            rows.append(feature_flags(name, mine, gates, locks.holder(lock_name(name))))
         return Finding({"cutover": rows}, why="" if rows else "the configuration names no features")
 
 

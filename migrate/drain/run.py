@@ -31,7 +31,7 @@ from migrate.sweep.gateway import Gateway, Verdict
 from migrate.sweep.job import connection_tables, described
 from migrate.sweep.pace import Pace
 
-__all__ = ["Drain", "read_state", "undo"]
+__all__ = ["Drain", "undo"]
 
 WORKERS = 16
 PASSES = 100

@@ -23,11 +23,11 @@ from migrate.control.locks import Lease
 from migrate.errors import MigrateError, RefusedError
 from migrate.resources.discover import is_missing, traffic
 from migrate.resources.functions import read_function
-from migrate.resources.model import Plan, Step
+from migrate.resources.model import Plan, Step, job_of
 from migrate.sweep.dynamojson import encode
 from migrate.sweep.export import Export
 
-__all__ = ["Applied", "apply_plan", "done_of", "job_of"]
+__all__ = ["Applied", "apply_plan", "done_of"]
 
 PAGE = 200
 CODE_S = 60.0
@@ -42,11 +42,6 @@ BUSY_S = 60.0
 
 Applied = Callable[[Step, str], None]
 """Told of each step: `done`, `gone already` or `done before`."""
-
-
-def job_of(plan: Plan) -> str:
-    """The name of a plan's export and of its checkpoints."""
-    return f"resources-{plan.digest[:12]}"
 
 
 def done_of(kept: Mapping[str, Mapping[str, Any]]) -> set[str]:
@@ -65,7 +60,7 @@ def apply_plan(
     Returns: the steps that are left.
     Raises: RefusedError: traffic came back, or the lock was lost. MigrateError: a step failed; those before are done.
     """
-    job = job_of(plan)
+    job = job_of(plan.digest)
     done = done_of(checkpoints.all(job))
     worker = _Worker(config, export)
     for number, step in enumerate(plan.steps):

@@ -9,7 +9,7 @@ from typing import Any
 from migrate.control.journal import digest
 from migrate.errors import UsageError
 
-__all__ = ["KINDS", "SCHEMA", "Kept", "Plan", "Step", "plan_from"]
+__all__ = ["KINDS", "SCHEMA", "Kept", "Plan", "Step", "job_of", "lock_name", "plan_from"]
 
 SCHEMA = 1
 # Kind -> (what is done, whether it can be had again, what of it cannot).
@@ -145,3 +145,13 @@ def plan_from(value: Mapping[str, Any], source: str) -> Plan:
     if said != plan.digest:
         raise UsageError(f"{source} was changed after it was written: its digest differs", "plan again")
     return plan
+
+
+def lock_name(api_id: str) -> str:
+    """Held by whoever removes resources of an API's stack, or makes them again."""
+    return f"resources#{api_id}"
+
+
+def job_of(digest: str) -> str:
+    """The name of the export and of the checkpoints of a plan with this digest."""
+    return f"resources-{digest[:12]}"

@@ -10,7 +10,8 @@ import pytest
 from migrate.config import Config
 from migrate.control.table import ControlTable
 from migrate.drain.refusal import Refusal
-from migrate.drain.run import Drain, read_state, undo
+from migrate.drain.run import Drain, undo
+from migrate.drain.state import read_state
 from migrate.drain.who import who_is_left
 from migrate.errors import RefusedError, UsageError
 
