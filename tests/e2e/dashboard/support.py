@@ -7,13 +7,18 @@ from playwright.async_api import Locator, Page, expect
 
 from .server import Dashboard
 
-__all__ = ["TOKEN", "headline", "picture", "show", "sign_in"]
+__all__ = ["TOKEN", "drawn", "headline", "picture", "show", "sign_in"]
 
 TOKEN = "operator-token-of-this-test"
 
 
 async def show(page: Page, server: Dashboard) -> None:
     await page.goto(server.url)
+    await drawn(page)
+
+
+async def drawn(page: Page) -> None:
+    """Until everything of the first event is there: all of it is drawn at once."""
     await expect(page.locator("#stream")).to_have_text("live")
     await expect(page.locator("#received")).not_to_have_attribute("data-count", "0")
 

@@ -69,7 +69,7 @@ async def test_the_parser_takes_any_cut(page: Page, server: Dashboard) -> None:
     stream = ": c\r\nid: 1\revent: a\ndata: x\rdata: y\r\n\r\nid: n\0\ndata: z\n\nretry: 10\ndata\n\ndata: unfinished"
     got = await page.evaluate(
         """async stream => {
-          const { EventParser } = await import('/static/stream.js')
+          const { EventParser } = await import('/static/event-parser.js')
           const all = new Set()
           for (let size = 1; size <= stream.length; size += 1) {
             const parser = new EventParser()
