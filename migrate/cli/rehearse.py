@@ -75,7 +75,7 @@ def rehearse(
             if seconds is None:
                 err.print(f"{at}  {step} …")
             else:
-                known = ", ".join(f"{key} {value}" for key, value in facts.items())
+                known = ", ".join(f"{key} {_said(value)}" for key, value in facts.items())
                 err.print(f"{at}    done in {seconds:g} s" + (f": {known}" if known else ""))
 
         result = asyncio.run(_interruptible(Rehearsal(stack, folder, say, Pace(people, hold))))
@@ -136,6 +136,10 @@ async def _interruptible(rehearsal: Rehearsal) -> Result:
         return await rehearsal.run()
     except asyncio.CancelledError:
         raise MigrateError("the rehearsal was interrupted; its stacks are down") from None
+
+
+def _said(fact: Any) -> str:
+    return ", ".join(f"{key} {value}" for key, value in fact.items()) if isinstance(fact, dict) else str(fact)
 
 
 def _show(result: Result) -> None:
