@@ -38,7 +38,7 @@ from migrate.tee.consumers import TeeState, consumer_queue
 from migrate.tee.distributor import Distributor
 from migrate.tee.install import QUEUE_NAME
 from migrate.tee.setup import BRIDGE as CONSUMER
-from migrate.tee.setup import look_at_tee
+from migrate.tee.setup import bridge_job, look_at_tee
 
 __all__ = ["posted_path", "run_bridge"]
 
@@ -68,7 +68,7 @@ class Bridge:
         self._status_file = status_file
         self._status = BridgeStatus()
         self._stop, self._live = asyncio.Event(), asyncio.Event()
-        self._job = f"bridge#{config.api.id}"
+        self._job = bridge_job(config.api.id)
         self._rules = Rules(config.features, config.sse.default_tenant)
         self._faults = Faults.parse(os.environ.get(VARIABLE, ""))
         if self._faults.wanted:

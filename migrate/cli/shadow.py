@@ -17,6 +17,7 @@ import typer
 from migrate.cli.options import JsonOption, StateDirOption
 from migrate.cli.output import err, out, print_json, reports_errors
 from migrate.config import Config, ConfigOption, resolve_config
+from migrate.control.table import ControlTable
 from migrate.errors import MigrateError, UsageError
 from migrate.up.state import DEFAULT_STATE_DIR, STACK, StateDir
 
@@ -103,15 +104,14 @@ def stop(
     from dataclasses import replace
 
     from migrate.shadow.run import unhook
-    from migrate.shadow.service import control_table
     from migrate.shadow.state import ShadowState
     from migrate.tee.consumers import TeeState
 
     found, state = resolve_config(config, state_dir), StateDir(state_dir)
-    told = ShadowState(control_table(found), found.project.name)
+    told = ShadowState(ControlTable.of(found), found.project.name)
     with _journal(found, "shadow stop", {"now": now, "all_readers": all_readers}) as entry:
         control = told.control()
-        running = control is not None and control.state not in ("stopped",)
+        running = control is not None and control.state != "stopped"
         if control is not None and running:
             # First nobody copies any more, then what was copied is worked on to its end.
             told.tell(replace(control, state="stopped" if now else "stopping"))
@@ -130,7 +130,7 @@ def stop(
             **({"taken_from": taken_from} if taken_from else {}),
         )
     view = {"run_id": control.run_id if control else None, "functions_changed": changed, "different": different}
-    readers = [] if removed else [one.name for one in TeeState(control_table(found), found.api.id).consumers()]
+    readers = [] if removed else [one.name for one in TeeState(ControlTable.of(found), found.api.id).consumers()]
     take_off = f"migrate shadow stop --all-readers --config {found.path}"
     if json_:
         stays = {"tee": "stays for the bridge", "readers": readers, "take_off": take_off}
@@ -230,21 +230,20 @@ def status(
 
 def _others(config: Config) -> list[str]:
     """Who reads the tee besides the shadow."""
-    from migrate.shadow.service import CONSUMER, control_table
+    from migrate.shadow.service import CONSUMER
     from migrate.tee.consumers import TeeState
 
-    names = [one.name for one in TeeState(control_table(config), config.api.id).consumers()]
+    names = [one.name for one in TeeState(ControlTable.of(config), config.api.id).consumers()]
     return [name for name in names if name != CONSUMER]
 
 
 def _warn_of(config: Config, taken_from: list[str]) -> None:
     from migrate.control.locks import Locks
-    from migrate.shadow.service import control_table
-    from migrate.tee.setup import BRIDGE
+    from migrate.tee.setup import BRIDGE, bridge_job
 
     if BRIDGE not in taken_from:
         return
-    owner = Locks(control_table(config)).holder(f"{BRIDGE}#{config.api.id}")
+    owner = Locks(ControlTable.of(config)).holder(bridge_job(config.api.id))
     runs = f"which runs ({owner})" if owner else "which does not run now"
     err.print(
         f"WARNING: the tee was taken from under the bridge, {runs}: what WebSocket users say does not reach SSE users",
@@ -257,9 +256,8 @@ def _warn_of(config: Config, taken_from: list[str]) -> None:
 
 def _journal(config: Config, action: str, arguments: dict[str, Any]) -> Any:
     from migrate.control.journal import Journal
-    from migrate.shadow.service import control_table
 
-    table = control_table(config)
+    table = ControlTable.of(config)
     table.ensure()
     return Journal(table).record(action, {"project": config.project.name, **arguments})
 
@@ -273,16 +271,15 @@ def _change(config: str | None, state_dir: Path, to: Any, **settings: float) -> 
 
 
 def _view(config: Config) -> dict[str, Any]:
-    from migrate.shadow.service import CONSUMER, control_table, teed_functions
+    from migrate.shadow.service import CONSUMER
     from migrate.shadow.state import ShadowState
     from migrate.tee.consumers import TeeState
-    from migrate.tee.install import is_installed
+    from migrate.tee.setup import look_at_tee
 
-    table = control_table(config)
+    table = ControlTable.of(config)
     told = ShadowState(table, config.project.name)
     control = told.control()
-    functions, _ = teed_functions(config)
-    lambda_ = config.client("lambda")
+    tee = look_at_tee(config, table)
     queued = 0
     for consumer in TeeState(table, config.api.id).consumers():
         if consumer.name == CONSUMER:
@@ -296,18 +293,17 @@ def _view(config: Config) -> dict[str, Any]:
         "state": control.state if control else "stopped",
         "started_at": control.started_at if control else None,
         "records": str(config.records),
-        "tee": sum(is_installed(lambda_, name) for name in functions),
-        "functions": len(functions),
+        "tee": len(tee.functions) - len(tee.missing),
+        "functions": len(tee.functions),
         "queued": queued,
         "worker": told.worker(),
     }
 
 
 def _wait(config: Config, reached: Callable[[dict[str, Any]], bool], seconds: float, state: StateDir) -> None:
-    from migrate.shadow.service import control_table
     from migrate.shadow.state import ShadowState
 
-    told = ShadowState(control_table(config), config.project.name)
+    told = ShadowState(ControlTable.of(config), config.project.name)
     deadline = time.monotonic() + seconds
     while not reached(worker := told.worker()):
         if time.monotonic() > deadline:

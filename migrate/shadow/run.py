@@ -8,26 +8,26 @@ from datetime import UTC, datetime
 from typing import Any
 
 from migrate.config import Config
+from migrate.control.table import ControlTable
 from migrate.errors import UsageError
-from migrate.shadow.service import CONSUMER, control_table, teed_functions
+from migrate.shadow.service import CONSUMER
 from migrate.shadow.state import Control, ShadowState, State
 from migrate.tee.consumers import TeeState, consumer_queue
-from migrate.tee.install import RemovedTee, install_tee, remove_tee
+from migrate.tee.install import RemovedTee
+from migrate.tee.setup import install_for, remove_for, tee_functions
 
 __all__ = ["begin", "change", "unhook"]
 
 
 def begin(config: Config) -> tuple[Control, dict[str, Any]]:
     """Put the tee on and begin a run, or go on with the one that is on. Returns it, and facts for the journal."""
-    table = control_table(config)
+    table = ControlTable.of(config)
     table.ensure()
-    functions, settings = teed_functions(config)
-    if not functions:
+    if not tee_functions(config):
         raise UsageError(f"API {config.api.id} calls no Lambda functions", "check api.id in the configuration")
     queue = consumer_queue(config.client("sqs"), config.api.id, CONSUMER)
-    tee_state = TeeState(table, config.api.id)
-    installed = install_tee(config.client, functions, config.api.id, settings, tee_state)
-    tee_state.add(CONSUMER, queue, is_ordered=False)
+    installed = install_for(config, table)
+    TeeState(table, config.api.id).add(CONSUMER, queue, is_ordered=False)
     state = ShadowState(table, config.project.name)
     control = state.control()
     if control is None or control.state in ("stopped", "stopping"):
@@ -38,12 +38,13 @@ def begin(config: Config) -> tuple[Control, dict[str, Any]]:
     else:
         control = replace(control, state="running")
     state.tell(control)
-    return control, {"run_id": control.run_id, "functions": list(functions), "changed": list(installed.changed)}
+    changed = list(installed.changed)
+    return control, {"run_id": control.run_id, "functions": list(installed.functions), "changed": changed}
 
 
 def change(config: Config, state: State, **settings: float) -> Control:
     """Tell the worker something else. Raises: UsageError: no run is on."""
-    told = ShadowState(control_table(config), config.project.name)
+    told = ShadowState(ControlTable.of(config), config.project.name)
     control = told.control()
     if control is None or control.state in ("stopped", "stopping"):
         raise UsageError(f"no shadow run of {config.project.name} is on", "`migrate shadow start` begins one")
@@ -58,12 +59,12 @@ def unhook(config: Config, *, everybody: bool = False) -> RemovedTee | None:
     Args:
         everybody: take the other readers away, too.
     """
-    tee_state = TeeState(control_table(config), config.api.id)
+    table = ControlTable.of(config)
+    tee_state = TeeState(table, config.api.id)
     tee_state.remove(CONSUMER)
     others = tee_state.consumers()
     if others and not everybody:
         return None
     for consumer in others:
         tee_state.remove(consumer.name)
-    functions, _ = teed_functions(config)
-    return remove_tee(config.client, functions, tee_state)
+    return remove_for(config, table)

@@ -28,45 +28,16 @@ from migrate.shadow.worker import Worker
 from migrate.tee.aside import aside_to
 from migrate.tee.consumers import TeeState, consumer_queue
 from migrate.tee.distributor import Distributor
-from migrate.tee.function_configuration import TeeSettings
-from migrate.tee.install import QUEUE_NAME, functions_of_api, is_installed
+from migrate.tee.install import QUEUE_NAME
+from migrate.tee.setup import functions_without_tee
 
-__all__ = ["CONSUMER", "control_table", "functions_without_tee", "serve", "teed_functions"]
+__all__ = ["CONSUMER", "serve"]
 
 CONSUMER = "shadow"
 # Renewed every third of it; a worker that was killed is followed by the next one after this and the lock's skew.
 LEASE_S = 6.0
 LOCK_WAIT_S = 30.0
 log = logging.getLogger("migrate.shadow")
-
-
-def control_table(config: Config) -> ControlTable:
-    """The team's state table of a configuration."""
-    return ControlTable(config.client("dynamodb"), config.project.state_table, config.project.name)
-
-
-def teed_functions(config: Config) -> tuple[list[str], TeeSettings]:
-    """The functions to copy: those behind the API's routes, and those that answer without a route."""
-    behind = functions_of_api(config.client("apigatewayv2"), config.api.id)
-    answering = [one.name for one in config.functions if one.role == "answer"]
-    lambda_ = config.client("lambda")
-    arns = []
-    for name in answering:
-        try:
-            arns.append(str(lambda_.get_function_configuration(FunctionName=name)["FunctionArn"]))
-        except lambda_.exceptions.ResourceNotFoundException:
-            raise UsageError(
-                f"{config.path}: there is no function {name!r}", "correct its name in [[functions]]"
-            ) from None
-    settings = TeeSettings(frozenset(arns), config.identity.user or "userId", config.identity.tenant or "tenantId")
-    return sorted({*behind, *arns}), settings
-
-
-def functions_without_tee(config: Config) -> list[str]:
-    """Those of them whose handler is not the tee's."""
-    lambda_ = config.client("lambda")
-    functions, _ = teed_functions(config)
-    return [name for name in functions if not is_installed(lambda_, name)]
 
 
 async def serve(config: Config, directory: Path) -> None:
@@ -92,7 +63,7 @@ async def serve(config: Config, directory: Path) -> None:
         )
     faults = Faults.parse(os.environ.get(VARIABLE, ""))
     config.jwt_secret()
-    table = control_table(config)
+    table = ControlTable.of(config)
     state = ShadowState(table, config.project.name)
     name = f"{re.sub('[^A-Za-z0-9-]', '-', socket.gethostname())[:40] or 'host'}-{os.getpid()}"
     with contextlib.ExitStack() as held:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from migrate.config import Config
 from migrate.control.table import ControlTable
+from migrate.errors import UsageError
 from migrate.tee.consumers import TeeState, consumer_queue
 from migrate.tee.function_configuration import TeeSettings, name_of
 from migrate.tee.install import (
@@ -17,10 +18,25 @@ from migrate.tee.install import (
     remove_tee,
 )
 
-__all__ = ["BRIDGE", "TeeView", "install_for", "install_for_bridge", "look_at_tee", "remove_for", "tee_functions"]
+__all__ = [
+    "BRIDGE",
+    "TeeView",
+    "bridge_job",
+    "functions_without_tee",
+    "install_for",
+    "install_for_bridge",
+    "look_at_tee",
+    "remove_for",
+    "tee_functions",
+]
 
 BRIDGE = "bridge"
 """The bridge's name as a reader."""
+
+
+def bridge_job(api_id: str) -> str:
+    """The bridge's lock, and the job of its checkpoints."""
+    return f"{BRIDGE}#{api_id}"
 
 
 @dataclass(frozen=True)
@@ -48,9 +64,33 @@ def tee_functions(config: Config) -> tuple[str, ...]:
     return (*routes, *answering)
 
 
+def functions_without_tee(config: Config) -> tuple[str, ...]:
+    """Those of them whose handler is not the tee's, or that are not there; asks Lambda about each."""
+    lambda_ = config.client("lambda")
+
+    def has_tee(name: str) -> bool:
+        try:
+            return is_installed(lambda_, name)
+        except lambda_.exceptions.ResourceNotFoundException:
+            return False
+
+    return tuple(name for name in tee_functions(config) if not has_tee(name))
+
+
 def install_for(config: Config, table: ControlTable) -> InstalledTee:
-    """Put the tee onto the stack's functions; safe to repeat. Raises as `install_tee`."""
+    """Put the tee onto the stack's functions; safe to repeat.
+
+    Raises: as `install_tee`; UsageError: the configuration names a function that is not there.
+    """
     answering = frozenset(one.name for one in config.functions if one.role == "answer")
+    lambda_ = config.client("lambda")
+    for name in sorted(answering):
+        try:
+            lambda_.get_function_configuration(FunctionName=name)
+        except lambda_.exceptions.ResourceNotFoundException:
+            raise UsageError(
+                f"{config.path}: there is no function {name!r}", "correct its name in [[functions]]"
+            ) from None
     settings = TeeSettings(answering, config.identity.user or "userId", config.identity.tenant or "tenantId")
     return install_tee(config.client, tee_functions(config), config.api.id, settings, TeeState(table, config.api.id))
 
@@ -69,6 +109,5 @@ def install_for_bridge(config: Config, table: ControlTable) -> InstalledTee:
 
 def look_at_tee(config: Config, table: ControlTable) -> TeeView:
     """Asks Lambda about each function."""
-    functions, lambda_ = tee_functions(config), config.client("lambda")
-    missing = tuple(name for name in functions if not is_installed(lambda_, name))
-    return TeeView(functions, missing, tuple(one.name for one in TeeState(table, config.api.id).consumers()))
+    readers = tuple(one.name for one in TeeState(table, config.api.id).consumers())
+    return TeeView(tee_functions(config), functions_without_tee(config), readers)

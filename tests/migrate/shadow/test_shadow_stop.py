@@ -51,7 +51,7 @@ def test_that_the_tee_goes_from_under_a_bridge_is_said_with_what_brings_it_back(
     readers: TeeState, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Loudly while it runs: what WebSocket users say is not seen on SSE from then on."""
-    monkeypatch.setattr("migrate.shadow.run.teed_functions", lambda _: ([], None))
+    monkeypatch.setattr("migrate.tee.setup.tee_functions", lambda _: ())
     readers.add("bridge", "https://queue")
     table = ControlTable(boto3.client("dynamodb", REGION), "state", "p")
     with Locks(table).hold("bridge#abc", "ann@build1 (pid 7)"):

@@ -12,9 +12,11 @@ import migrate.tee.setup
 from migrate.config import Config
 from migrate.config.model import Api, Function, Identity, Project, Settings
 from migrate.control.table import ControlTable
+from migrate.errors import UsageError
+from migrate.shadow.run import begin, unhook
 from migrate.tee.consumers import TeeState
 from migrate.tee.layers import layer_zip
-from migrate.tee.setup import install_for, remove_for
+from migrate.tee.setup import functions_without_tee, install_for, install_for_bridge, remove_for
 
 REGION = "ap-northeast-1"
 
@@ -73,3 +75,31 @@ def test_it_is_put_on_once_and_leaves_nothing_behind(config: Config) -> None:
     assert len(removed.changed) == 2
     assert removed.different == {}
     assert {name: _configuration(config, name) for name in before} == before
+
+
+def test_the_bridge_puts_it_on_and_the_shadow_takes_it_off(config: Config) -> None:
+    """Both know the same functions by the same names: nothing is put on twice, nothing of the first is left behind."""
+    table = ControlTable.of(config)
+    before = _configuration(config, "answer")
+    install_for_bridge(config, table)
+    _, facts = begin(config)
+    assert facts["changed"] == []
+    removed = unhook(config, everybody=True)
+    assert removed is not None
+    assert (len(removed.changed), removed.different) == (2, {})
+    assert _configuration(config, "answer") == before
+    assert TeeState(table, "abc").read("answer") is None
+
+
+def test_it_goes_off_where_a_function_that_answers_is_gone(config: Config) -> None:
+    """After a removal, or a deployment without it: the others must get theirs back all the same."""
+    table = ControlTable.of(config)
+    begin(config)
+    config.client("lambda").delete_function(FunctionName="answer")
+    assert functions_without_tee(config) == ("answer",)
+    removed = unhook(config)
+    assert removed is not None
+    assert len(removed.changed) == 1
+    assert _configuration(config, "front")["Handler"] == "app.handler"
+    with pytest.raises(UsageError, match="there is no function 'answer'"):
+        install_for(config, table)
