@@ -26,7 +26,7 @@ class TeeWatch:
     """
 
     def __init__(
-        self, untapped: Callable[[], list[str]], is_ending: Callable[[], bool], on_span: Callable[[Span], None]
+        self, untapped: Callable[[], Sequence[str]], is_ending: Callable[[], bool], on_span: Callable[[Span], None]
     ) -> None:
         self._untapped = untapped
         self._is_ending = is_ending
@@ -52,7 +52,7 @@ class TeeWatch:
         if not self._is_ending():
             self._tell(time.time())
 
-    def _take(self, found: list[str]) -> None:
+    def _take(self, found: Sequence[str]) -> None:
         now = time.time()
         if found and self._since is None:
             self._since = self._whole_at

@@ -14,7 +14,7 @@ import contextlib
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +76,7 @@ class Worker:
         recorder: Recorder,
         place: Path,
         faults: Faults,
-        untapped: Callable[[], list[str]] = list,
+        untapped: Callable[[], Sequence[str]] = list,
     ) -> None:
         url = config.sse.shadow_url
         self._streaming = new_http_client(url, connections=MOST_STREAMS)
