@@ -33,6 +33,8 @@ LOOK_S = 180.0
 DO_S = 20.0
 LOOK_AGAIN_S = 0.2
 AT_ONCE = 4
+# Beyond these, so that what hangs (AWS is away, a drain that takes hours) holds up no way back.
+URGENT = 2
 SAID_BYTES = 256 << 10
 # Control characters, and halves of surrogate pairs, which no command line can hold.
 _UNFIT = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
@@ -93,6 +95,7 @@ class Action:
         positional: whose words stand behind the options.
         has_json: whether the command that does it knows --json.
         shown: the arguments that the showing command takes.
+        urgent: a way back, or out.
     """
 
     does: tuple[str, ...]
@@ -102,6 +105,7 @@ class Action:
     any_of: bool = False
     has_json: bool = True
     shown: tuple[str, ...] = ()
+    urgent: bool = False
 
 
 _POSITIONAL = ("feature",)
@@ -114,18 +118,18 @@ ACTIONS: dict[str, Action] = {
         shown=("feature", "percent", "tenant"),
     ),
     # It has no dry run, and what is shown instead must neither take long (counting users, hooks) nor fail.
-    "rollback": Action(("rollback",), ("cutover", "status"), {"feature": _feature}, _TENANT),
+    "rollback": Action(("rollback",), ("cutover", "status"), {"feature": _feature}, _TENANT, urgent=True),
     "drain-start": Action(("drain", "start", "--execute"), ("drain", "start")),
     "drain-resume": Action(("drain", "start", "--execute"), ("drain", "start")),
-    "drain-pause": Action(("drain", "stop"), ("drain", "status"), has_json=False),
+    "drain-pause": Action(("drain", "stop"), ("drain", "status"), has_json=False, urgent=True),
     "drain-undo": Action(("drain", "undo", "--execute"), ("drain", "undo")),
     "sweep-throttle": Action(
         _SWEEP, _SWEEP, takes={"delete_per_s": _rate, "paused": _paused, **_TABLE}, any_of=True, shown=("table",)
     ),
-    "sweep-stop": Action((*_SWEEP, "--stop"), _SWEEP, takes=_TABLE, shown=("table",)),
+    "sweep-stop": Action((*_SWEEP, "--stop"), _SWEEP, takes=_TABLE, shown=("table",), urgent=True),
     "shadow-pause": Action(("shadow", "pause"), ("shadow", "status"), has_json=False),
     "shadow-resume": Action(("shadow", "resume"), ("shadow", "status"), has_json=False),
-    "shadow-kill": Action(("shadow", "stop", "--now"), ("shadow", "status")),
+    "shadow-kill": Action(("shadow", "stop", "--now"), ("shadow", "status"), urgent=True),
 }  # fmt: skip
 """What there is."""
 
@@ -213,8 +217,9 @@ class Operator:
     async def act(self, name: Any, arguments: Any, *, execute: bool) -> Answer:
         """Raises: WrongActionError; BusyError: enough is under way."""
         words = planned(name, arguments, execute=execute)
+        limit = AT_ONCE + (URGENT if ACTIONS[name].urgent else 0)
         with self._lock:
-            if self._running >= AT_ONCE:
+            if self._running >= limit:
                 raise BusyError
             self._running += 1
         return await asyncio.to_thread(self._run, words, execute)

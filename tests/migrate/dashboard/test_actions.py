@@ -180,6 +180,25 @@ while not (pathlib.Path({str(tmp_path)!r}) / "go").exists(): time.sleep(0.01)"""
     assert operator._running == 0
 
 
+async def test_what_hangs_holds_up_no_way_back(tmp_path: Path) -> None:
+    """Dry runs that wait for an AWS that is away, or a drain that takes hours."""
+    script = f"""
+import pathlib, sys, time
+while "drain" in sys.argv and not pathlib.Path({str(tmp_path / "go")!r}).exists():
+    time.sleep(0.01)
+"""
+    operator = echo(script)
+    hanging = [asyncio.create_task(operator.act("drain-start", {}, execute=False)) for _ in range(4)]
+    await until(lambda: operator._running == 4)
+    try:
+        for execute in (False, True):
+            assert (await operator.act("rollback", {"feature": "chat"}, execute=execute)).exit_code == 0
+            assert (await operator.act("shadow-kill", {}, execute=execute)).exit_code == 0
+    finally:
+        (tmp_path / "go").touch()
+        await asyncio.gather(*hanging)
+
+
 async def test_a_command_that_is_not_there_does_not_count_for_ever() -> None:
     operator = Operator((), ("/no/such/program",))
     for _ in range(6):
