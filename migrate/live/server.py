@@ -29,13 +29,16 @@ __all__ = ["PageConfig", "create_app", "serve"]
 TOKEN_TTL_S = 600
 VIEWER = "viewer"
 LOCAL_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
+OWN = files("migrate.live") / "static"
 STATIC = {
-    "/": ("index.html", "text/html"),
-    "/app.js": ("app.js", "text/javascript"),
-    "/streams.js": ("streams.js", "text/javascript"),
-    "/pairs.js": ("pairs.js", "text/javascript"),
-    "/style.css": ("style.css", "text/css"),
-    "/favicon.svg": ("favicon.svg", "image/svg+xml"),
+    "/": (OWN / "index.html", "text/html"),
+    "/app.js": (OWN / "app.js", "text/javascript"),
+    "/streams.js": (OWN / "streams.js", "text/javascript"),
+    "/pairs.js": (OWN / "pairs.js", "text/javascript"),
+    "/style.css": (OWN / "style.css", "text/css"),
+    "/favicon.svg": (OWN / "favicon.svg", "image/svg+xml"),
+    # The dashboard's page reads the same format.
+    "/event-parser.js": (files("migrate.dashboard") / "static" / "event-parser.js", "text/javascript"),
 }
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -90,9 +93,8 @@ class PageConfig:
 def create_app(config: PageConfig, clock: Callable[[], float] = time.time) -> web.Application:
     """The page as an aiohttp application."""
     app = web.Application(middlewares=[_guard(config)])
-    folder = files("migrate.live") / "static"
-    for path, (name, kind) in STATIC.items():
-        app.router.add_get(path, _static((folder / name).read_bytes(), kind))
+    for path, (file, kind) in STATIC.items():
+        app.router.add_get(path, _static(file.read_bytes(), kind))
 
     async def config_json(request: web.Request) -> web.Response:
         # Absent in clients that are no browsers; "none" is typed into the address bar.

@@ -1,6 +1,8 @@
 // The page's two connections. Both call handlers {message(value, receivedAt), state(name, detail)} and never give up.
 // until phase 3
 
+import { EventParser } from "/event-parser.js";
+
 const DELAYS_MS = { first: 500, most: 10000 };
 
 function delayMs(failures, askedMs) {
@@ -63,70 +65,6 @@ export class WebSocketStream {
   send(value) {
     if (this.socket?.readyState !== WebSocket.OPEN) throw new Error("the WebSocket is not connected");
     this.socket.send(JSON.stringify(value));
-  }
-}
-
-// Parses an event stream after the HTML Standard, "Interpreting an event stream": any cut, lone CR included.
-export class EventParser {
-  constructor(lastEventId = "") {
-    this.lastEventId = lastEventId;
-    this.idBuffer = lastEventId;
-    this.hasId = false;
-    this.data = [];
-    this.type = "";
-    this.rest = "";
-    this.skipLf = false;
-    this.retryMs = undefined;
-  }
-
-  // TextDecoderStream has already dropped a byte order mark.
-  feed(text) {
-    const events = [];
-    if (this.skipLf && text) {
-      this.skipLf = false;
-      if (text[0] === "\n") text = text.slice(1);
-    }
-    for (let found; (found = /[\r\n]/.exec(text)); ) {
-      const line = this.rest + text.slice(0, found.index);
-      this.rest = "";
-      let next = found.index + 1;
-      if (found[0] === "\r") {
-        if (next === text.length) this.skipLf = true;
-        else if (text[next] === "\n") next += 1;
-      }
-      text = text.slice(next);
-      const event = this.take(line);
-      if (event) events.push(event);
-    }
-    this.rest += text;
-    return events;
-  }
-
-  take(line) {
-    if (line === "") return this.dispatch();
-    const colon = line.indexOf(":");
-    if (colon === 0) return null;
-    const field = colon < 0 ? line : line.slice(0, colon);
-    let value = colon < 0 ? "" : line.slice(colon + 1);
-    if (value[0] === " ") value = value.slice(1);
-    if (field === "data") this.data.push(value);
-    else if (field === "event") this.type = value;
-    else if (field === "id" && !value.includes("\0")) {
-      this.idBuffer = value;
-      this.hasId = true;
-    } else if (field === "retry" && /^[0-9]+$/.test(value)) this.retryMs = Math.min(Number(value), 300000);
-    return null;
-  }
-
-  dispatch() {
-    this.lastEventId = this.idBuffer;
-    const event = this.data.length
-      ? { type: this.type || "message", data: this.data.join("\n"), id: this.lastEventId, hasId: this.hasId }
-      : null;
-    this.data = [];
-    this.type = "";
-    this.hasId = false;
-    return event;
   }
 }
 

@@ -179,7 +179,7 @@ async def test_event_parser_takes_any_cut(page: Page) -> None:
     stream = ": c\r\nid: 1\revent: a\ndata: x\rdata: y\r\n\r\nid: n\0\ndata: z\n\nretry: 10\ndata\n\ndata: unfinished"
     got = await page.evaluate(
         """async (stream) => {
-          const { EventParser } = await import("/streams.js");
+          const { EventParser } = await import("/event-parser.js");
           const all = [];
           for (let size = 1; size <= stream.length; size += 1) {
             const parser = new EventParser();
