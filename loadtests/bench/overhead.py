@@ -1,9 +1,10 @@
 """What the comparison's sampling does to the latency it measures.
 
 One run under one steady load, in which the sampling takes turns block by block: none, as the comparison does it, and
-ten times as often, in every order equally often. What differs between runs (a cold function, a machine that drifts) so
-differs for all alike. Ten times as often is the proof that an effect would be seen. The first second of a block counts
-for nothing: what the block before has begun ends there.
+without a pause, in every order equally often. What differs between runs (a cold function, a machine that drifts) so
+differs for all alike. Without a pause is the proof that an effect would be seen: where not even that is told, nothing
+follows, and the verdict says so. The first second of a block counts for nothing: what the block before has begun ends
+there.
 """
 
 from __future__ import annotations
@@ -28,9 +29,10 @@ from loadtests.bench.report import Table, percentile, spread
 from loadtests.compare.parts import INTERVAL_S, Sampler
 from loadtests.compare.rounds import NAMES, Parts, Plan, one_run
 
-__all__ = ["ARMS", "ROUNDS", "Block", "blocks_within", "measure", "of_blocks"]
+__all__ = ["ARMS", "ROUNDS", "Block", "blocks_within", "measure", "of_blocks", "verdict"]
 
-ARMS: dict[str, float | None] = {"none": None, "as it is": INTERVAL_S, "ten times": INTERVAL_S / 10}
+NONE, AS_IT_IS, CONTROL = "none", "as it is", "no pause"
+ARMS: dict[str, float | None] = {NONE: None, AS_IT_IS: INTERVAL_S, CONTROL: 0.0}
 BLOCK_S, SETTLE_S = 4, 1
 # A multiple of the six orders of three. Two runs of 24 rounds take some 11 minutes.
 ROUNDS = 24
@@ -59,6 +61,8 @@ class Turns:
         self._pids = {name: pid for name, pid in up["pids"].items() if name != "up"}
         self._aws_url = str(up["aws_endpoint_url"])
         self._end = threading.Event()
+        # Of processes that have ended too: what they have used was used.
+        self._used_by: dict[int, float] = {}
         self.done: list[Block] = []
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -79,7 +83,7 @@ class Turns:
     def _block(self, arm: str, number: int, at: int) -> None:
         used = self._used()
         interval_s = ARMS[arm]
-        sampler = Sampler(self._pids, self._aws_url, interval_s) if interval_s else None
+        sampler = None if interval_s is None else Sampler(self._pids, self._aws_url, interval_s)
         self._end.wait(max(0.0, at + BLOCK_S - time.monotonic()))
         if sampler:
             sampler.stop()
@@ -90,14 +94,14 @@ class Turns:
 
     def _used(self) -> float:
         """Processor seconds of the parts and what they have started, so far."""
-        used = 0.0
         for pid in self._pids.values():
             with contextlib.suppress(psutil.Error):
                 root = psutil.Process(pid)
                 for process in (root, *root.children(recursive=True)):
-                    times = process.cpu_times()
-                    used += times.user + times.system
-        return used
+                    with contextlib.suppress(psutil.Error):
+                        times = process.cpu_times()
+                        self._used_by[process.pid] = times.user + times.system
+        return sum(self._used_by.values())
 
 
 def measure(up: Mapping[str, Any], file: Path, rounds: int = ROUNDS) -> dict[str, Any]:
@@ -114,21 +118,39 @@ def measure(up: Mapping[str, Any], file: Path, rounds: int = ROUNDS) -> dict[str
         f" {len(ARMS)} blocks of {BLOCK_S} s; difference: 95 % interval; least: what is told four times of five",
         *("figure", "none", "sampling", "with it", "difference", "least", "told"),
     )
+    verdicts = []
     for side in SIDES:
         blocks, deliveries = _run(up, file, side, rounds)
         found = of_blocks(blocks, deliveries)
-        made[side] = {"messages a block": len(deliveries) / USERS / max(1, len(blocks)), "figures": {}}
+        made[side] = {"blocks": {name: dict(by_arm) for name, by_arm in found.items()}, "differences": {}}
         for name, by_arm in found.items():
-            for arm in list(ARMS)[1:]:
-                told = difference(by_arm["none"], by_arm[arm])
-                made[side]["figures"][f"{name}, {arm}"] = {**asdict(told), "least told": told.least_told, **by_arm}
+            differences = {arm: difference(by_arm[NONE], by_arm[arm]) for arm in (AS_IT_IS, CONTROL)}
+            for arm, told in differences.items():
+                made[side]["differences"][f"{name}, {arm}"] = {**asdict(told), "least told": told.least_told}
                 table.add(
-                    *(f"{NAMES[side]}: {name}", spread(by_arm["none"]), arm, spread(by_arm[arm])),
+                    *(f"{NAMES[side]}: {name}", spread(by_arm[NONE]), arm, spread(by_arm[arm])),
                     *(_interval(told), f"{told.least_told:.3g}", "yes" if told.is_told else "no"),
                 )
+            if name.startswith("delivery"):
+                verdicts.append(f"{NAMES[side]}: {verdict(name, differences[AS_IT_IS], differences[CONTROL])}")
+    made["verdicts"] = verdicts
     table.show()
+    for line in verdicts:
+        print(f"  {line}")
     print(f"  {time.monotonic() - began:.0f} s")
     return {"rounds": rounds, "block_s": BLOCK_S, "arms": ARMS, **made}
+
+
+def verdict(name: str, told: Difference, control: Difference) -> str:
+    """What follows for a figure in ms, in one sentence."""
+    if control.low <= 0:
+        return f"{name}: decides nothing: not even sampling without a pause ({_interval(control)}) was told from none"
+    if told.is_told:
+        return f"{name}: sampling adds {_interval(told)}"
+    most = max(-told.low, told.high)
+    return (
+        f"{name}: nothing told; sampling adds less than {most:.3g} (95 %), {told.least_told:.3g} would have been told"
+    )
 
 
 def _interval(told: Difference) -> str:
@@ -184,7 +206,6 @@ def of_blocks(blocks: Sequence[Block], deliveries: Sequence[tuple[int, int]]) ->
             raise ValueError(f"nothing was delivered in a block of {BLOCK_S} s: is the machine busy?")
         for name, value in (
             ("delivery p50 ms", statistics.median(took)),
-            ("delivery mean ms", statistics.fmean(took)),
             ("delivery p95 ms", percentile(took, 0.95)),
             ("cores of all parts", block.parts),
             ("cores of the sampler", block.sampler),

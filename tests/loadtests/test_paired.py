@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from loadtests.bench.overhead import ARMS, Block, blocks_within, of_blocks
-from loadtests.bench.paired import LEAST_PAIRS, difference
+from loadtests.bench.overhead import ARMS, Block, blocks_within, of_blocks, verdict
+from loadtests.bench.paired import LEAST_PAIRS, Difference, difference
 
 NS = 1_000_000_000
 
@@ -58,7 +58,17 @@ def test_a_delivery_belongs_to_the_block_in_which_it_was_sent() -> None:
     # In the second between two blocks, and at the end of one: nowhere.
     sent = [(10, 99), (11, 4), (12, 6), (13, 8), (14, 99), (15, 10), (17, 20), (18, 99)]
     found = of_blocks(blocks, [(at * NS, ms * 1_000_000) for at, ms in sent])
-    assert found["delivery p50 ms"] == {none: [6.0], with_it: [15.0], "ten times": []}
+    assert found["delivery p50 ms"] == {none: [6.0], with_it: [15.0], "no pause": []}
     assert found["cores of all parts"][none] == [0.4] and found["cores of the sampler"][with_it] == [0.02]
     with pytest.raises(ValueError, match="nothing was delivered"):
         of_blocks(blocks, [])
+
+
+def test_the_verdict_is_about_what_could_be_told() -> None:
+    nothing, little, much = (Difference(at, at - 0.5, at + 0.5, 24) for at in (0.25, 2.0, 40.0))
+    assert "decides nothing" in verdict("p50", little, nothing)
+    # Sampling that makes it quicker is noise, and proves nothing.
+    assert "decides nothing" in verdict("p50", little, Difference(-40, -41, -39, 24))
+    assert verdict("p50", little, much) == "p50: sampling adds +2 (+1.5 to +2.5)"
+    told = verdict("p50", nothing, much)
+    assert "adds less than 0.75 (95 %), 0.715 would have been told" in told
