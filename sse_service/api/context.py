@@ -22,11 +22,12 @@ from sse_service.logs import redact, request_fields
 from sse_service.metrics import Metrics
 from sse_service.problem import PROBLEM_TYPE, problem_body
 
-__all__ = ["RequestContext"]
+__all__ = ["REQUEST_ID", "RequestContext"]
 
 logger = logging.getLogger("sse_service.access")
 
-_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+"""Of a caller's own that is kept; any other is replaced."""
 MAX_TARGET_BYTES = 48 << 10
 MAX_HEADER_BYTES = 64 << 10
 _QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
@@ -51,7 +52,7 @@ class RequestContext:
             forwarded = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
             scope["client"] = (self._proxies.client_of(scope["client"][0], forwarded), scope["client"][1])
         given = headers.get(b"x-request-id", b"")
-        request_id = given.decode() if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        request_id = given.decode() if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
         fields = {"requestId": request_id}
         token = request_fields.set(fields)
         began = time.perf_counter()

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 import secrets
 import time
 from collections.abc import Callable, Sequence
@@ -19,6 +18,7 @@ from functools import lru_cache
 from itertools import count
 from typing import Any, NamedTuple
 
+from sse_service.api.context import REQUEST_ID
 from sse_service.auth import SCOPE_PUBLISH, Principal, require_publishable
 from sse_service.errors import InvalidInputError, RequestError
 from sse_service.events import RESERVED_TYPES, Draft, EventId, Topic, check_event_type, check_name, parse_topic
@@ -39,7 +39,6 @@ MAX_HEADERS = 40
 MAX_HEADER_BYTES = 8 << 10
 MAX_DIGITS = 15
 """Of a length: Python refuses to read numbers of thousands of them."""
-_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 # What `json.loads` calls between two regular expressions for white space around the text.
 _scan: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
 
@@ -92,7 +91,7 @@ class QuickPublish:
             or sum(map(len, found)) + sum(map(len, found.values())) > MAX_HEADER_BYTES
         ):
             return None
-        if request_id and not _REQUEST_ID.fullmatch(request_id):
+        if request_id and not REQUEST_ID.fullmatch(request_id):
             return None
         return Head(token.decode(), request_id, int(length))
 
