@@ -211,7 +211,8 @@ def _make(settings: Config, table: ControlTable) -> Plan:
 
 def _rows(settings: Config, seen: Any) -> dict[str, int]:
     """Connections that are left, by table; counting ends at a thousand."""
-    from migrate.resources.discover import asking, is_missing
+    from migrate.aws import is_missing
+    from migrate.resources.discover import asking
     from migrate.sweep.rows import Rows
 
     client, found = settings.client("dynamodb"), {}

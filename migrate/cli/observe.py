@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
 
+from migrate.aws import is_missing
 from migrate.cli.options import StateDirOption
 from migrate.cli.output import err, out, reports_errors
 from migrate.cli.shared import SIGNATURE, state_table
@@ -17,8 +18,6 @@ from migrate.errors import MigrateError, UsageError
 from migrate.up.state import DEFAULT_STATE_DIR
 
 __all__ = ["observe"]
-
-GONE = {"ResourceNotFound", "DashboardNotFoundError"}
 
 
 @reports_errors
@@ -74,7 +73,7 @@ def observe(
                 try:
                     client.delete_dashboards(DashboardNames=[name])
                 except ClientError as error:
-                    if error.response["Error"]["Code"] not in GONE:
+                    if not is_missing(error):
                         raise
             else:
                 body = json.dumps(dashboard(settings.settings, settings.region))

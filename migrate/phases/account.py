@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
 import httpx
 from botocore.exceptions import ClientError
 
+from migrate.aws import is_missing, stage_traffic
 from migrate.config import Config
 from migrate.observe.definitions import ALARMS
 from migrate.phases.evidence import done, failing, still_open
@@ -20,10 +20,6 @@ from migrate.tee.setup import tee_functions
 
 __all__ = ["Account"]
 
-MISSING = {
-    "NotFoundException", "ResourceNotFoundException", "ResourceNotFound", "ResourceNotFoundFault",
-    "DashboardNotFoundError", "404",
-}  # fmt: skip
 READY_S = 5.0
 
 
@@ -66,7 +62,7 @@ class Account:
 
     def dashboard(self) -> Evidence:
         name = dashboard_name(self.config)
-        if _is_missing(lambda: self.config.client("cloudwatch").get_dashboard(DashboardName=name)):
+        if _is_gone(lambda: self.config.client("cloudwatch").get_dashboard(DashboardName=name)):
             return still_open("not-there", what=name)
         return done("there", what=name)
 
@@ -100,7 +96,7 @@ class Account:
 
     def traffic(self) -> Evidence:
         hours = self.config.cleanup.quiet_hours
-        found = {name: self._sum(name, hours) for name in ("ConnectCount", "MessageCount")}
+        found = stage_traffic(self.config, hours, self.now)
         connects, messages = found["ConnectCount"], found["MessageCount"]
         if not connects and not messages:
             return done("traffic-none", hours=f"{hours:g}")
@@ -121,7 +117,7 @@ class Account:
                 if any(rows.entries(item) for page in pages for item in page["Items"]):
                     left.append(table.name)
             except ClientError as error:
-                if error.response["Error"]["Code"] not in MISSING:
+                if not is_missing(error):
                     raise
         return still_open("rows-some", tables=", ".join(left)) if left else done("rows-none")
 
@@ -131,7 +127,7 @@ class Account:
         try:
             functions: Iterable[str] = tee_functions(self.config)
         except ClientError as error:
-            if error.response["Error"]["Code"] not in MISSING:
+            if not is_missing(error):
                 raise
             functions = [one.name for one in self.config.functions]
         for name in functions:
@@ -139,7 +135,7 @@ class Account:
                 if client.get_function_configuration(FunctionName=name).get("Handler") == HANDLER:
                     on.append(name.rsplit(":", 1)[-1])
             except ClientError as error:
-                if error.response["Error"]["Code"] not in MISSING:
+                if not is_missing(error):
                     raise
         return still_open("tee-on", functions=", ".join(on)) if on else done("tee-off")
 
@@ -147,38 +143,24 @@ class Account:
         config = self.config
         gateway, dynamodb, lambda_ = config.client("apigatewayv2"), config.client("dynamodb"), config.client("lambda")
         left = []
-        if not _is_missing(lambda: gateway.get_api(ApiId=config.api.id)):
+        if not _is_gone(lambda: gateway.get_api(ApiId=config.api.id)):
             left.append(f"API {config.api.id}")
         for table in config.tables:
-            if table.role == "connections" and not _is_missing(partial(dynamodb.describe_table, TableName=table.name)):
+            if table.role == "connections" and not _is_gone(partial(dynamodb.describe_table, TableName=table.name)):
                 left.append(f"table {table.name}")
         left += [
             f"function {one.name}"
             for one in config.functions
-            if not _is_missing(partial(lambda_.get_function_configuration, FunctionName=one.name))
+            if not _is_gone(partial(lambda_.get_function_configuration, FunctionName=one.name))
         ]
         return still_open("still-there", what=", ".join(left)) if left else done("all-gone")
 
-    def _sum(self, metric: str, hours: float) -> float:
-        """Of a metric of the API's stage (API Gateway guide, "Monitor WebSocket API execution with CloudWatch")."""
-        api = self.config.api
-        answer = self.config.client("cloudwatch").get_metric_statistics(
-            Namespace="AWS/ApiGateway",
-            MetricName=metric,
-            Dimensions=[{"Name": "ApiId", "Value": api.id}, {"Name": "Stage", "Value": api.stage}],
-            StartTime=datetime.fromtimestamp(self.now - hours * 3600, UTC),
-            EndTime=datetime.fromtimestamp(self.now + 60, UTC),
-            Period=3600,
-            Statistics=["Sum"],
-        )
-        return float(sum(point["Sum"] for point in answer["Datapoints"]))
 
-
-def _is_missing(ask: Callable[[], Any]) -> bool:
+def _is_gone(ask: Callable[[], Any]) -> bool:
     try:
         ask()
     except ClientError as error:
-        if error.response["Error"]["Code"] in MISSING:
+        if is_missing(error):
             return True
         raise
     return False

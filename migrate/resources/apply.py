@@ -17,11 +17,12 @@ from typing import Any
 import httpx
 from botocore.exceptions import BotoCoreError, ClientError, WaiterError
 
+from migrate.aws import is_missing
 from migrate.config import Config
 from migrate.control.checkpoints import Checkpoints
 from migrate.control.locks import Lease
 from migrate.errors import MigrateError, RefusedError
-from migrate.resources.discover import is_missing, traffic
+from migrate.resources.discover import traffic
 from migrate.resources.functions import read_function
 from migrate.resources.model import Plan, Step, job_of
 from migrate.sweep.dynamojson import encode

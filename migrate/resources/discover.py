@@ -10,48 +10,20 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from migrate.aws import is_missing, stage_traffic
 from migrate.config import Config
 from migrate.control.journal import digest
 from migrate.errors import MigrateError
+from migrate.resources.model import Seen
 from migrate.tee.function_configuration import HANDLER
 from migrate.tee.install import functions_of_api
 
-__all__ = ["Seen", "asking", "discover", "is_missing", "traffic"]
-
-MISSING = {
-    "NotFoundException", "ResourceNotFoundException", "ResourceNotFound", "NoSuchEntity",
-    "AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist", "404",
-}  # fmt: skip
-
-
-@dataclass
-class Seen:
-    """Everything a plan is made of. Resources that are gone are not in it."""
-
-    account: str = ""
-    api: dict[str, Any] | None = None
-    traffic: dict[str, float] = field(default_factory=dict)
-    mappings: list[dict[str, Any]] = field(default_factory=list)
-    functions: dict[str, dict[str, Any]] = field(default_factory=dict)
-    sources: list[dict[str, Any]] = field(default_factory=list)
-    roles: dict[str, dict[str, Any]] = field(default_factory=dict)
-    queues: dict[str, dict[str, Any]] = field(default_factory=dict)
-    tables: dict[str, dict[str, Any]] = field(default_factory=dict)
-    logs: dict[str, dict[str, Any]] = field(default_factory=dict)
-    alarms: dict[str, dict[str, Any]] = field(default_factory=dict)
-    # Function -> who else uses it; role -> which other functions have it; queue -> which other functions read it.
-    users: dict[str, list[str]] = field(default_factory=dict)
-
-
-def is_missing(error: ClientError) -> bool:
-    return error.response["Error"]["Code"] in MISSING
+__all__ = ["asking", "discover", "traffic"]
 
 
 def discover(config: Config) -> Seen:
@@ -80,29 +52,12 @@ def asking() -> Iterator[None]:
 
 
 def traffic(config: Config, hours: float, now: float) -> dict[str, float]:
-    """Sums of the API stage's metrics (API Gateway guide, "Monitor WebSocket API execution with CloudWatch").
+    """See `migrate.aws.stage_traffic`.
 
-    Raises: MigrateError: they could not be read; that is not quiet.
+    Raises: MigrateError: it could not be read; that is not quiet.
     """
     with asking():
-        return _traffic(config, hours, now)
-
-
-def _traffic(config: Config, hours: float, now: float) -> dict[str, float]:
-    client = config.client("cloudwatch")
-    found = {}
-    for metric in ("ConnectCount", "MessageCount"):
-        answer = client.get_metric_statistics(
-            Namespace="AWS/ApiGateway",
-            MetricName=metric,
-            Dimensions=[{"Name": "ApiId", "Value": config.api.id}, {"Name": "Stage", "Value": config.api.stage}],
-            StartTime=datetime.fromtimestamp(now - hours * 3600, UTC),
-            EndTime=datetime.fromtimestamp(now + 60, UTC),
-            Period=3600,
-            Statistics=["Sum"],
-        )
-        found[metric] = float(sum(point["Sum"] for point in answer["Datapoints"]))
-    return found
+        return stage_traffic(config, hours, now)
 
 
 class _Discovery:

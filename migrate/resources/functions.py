@@ -19,8 +19,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from migrate.aws import is_missing
 from migrate.errors import MigrateError
-from migrate.resources.discover import is_missing
 
 __all__ = ["MARK", "make_function", "read_function"]
 

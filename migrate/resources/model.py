@@ -9,7 +9,7 @@ from typing import Any
 from migrate.control.journal import digest
 from migrate.errors import UsageError
 
-__all__ = ["KINDS", "SCHEMA", "Kept", "Plan", "Step", "job_of", "lock_name", "plan_from"]
+__all__ = ["KINDS", "SCHEMA", "Kept", "Plan", "Seen", "Step", "job_of", "lock_name", "plan_from"]
 
 SCHEMA = 1
 # Kind -> (what is done, whether it can be had again, what of it cannot).
@@ -109,6 +109,25 @@ class Plan:
             "steps": [{"id": step.id, **asdict(step)} for step in self.steps],
             "kept": [asdict(one) for one in self.kept],
         }
+
+
+@dataclass
+class Seen:
+    """Everything a plan is made of. Resources that are gone are not in it."""
+
+    account: str = ""
+    api: dict[str, Any] | None = None
+    traffic: dict[str, float] = field(default_factory=dict)
+    mappings: list[dict[str, Any]] = field(default_factory=list)
+    functions: dict[str, dict[str, Any]] = field(default_factory=dict)
+    sources: list[dict[str, Any]] = field(default_factory=list)
+    roles: dict[str, dict[str, Any]] = field(default_factory=dict)
+    queues: dict[str, dict[str, Any]] = field(default_factory=dict)
+    tables: dict[str, dict[str, Any]] = field(default_factory=dict)
+    logs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    alarms: dict[str, dict[str, Any]] = field(default_factory=dict)
+    # Function -> who else uses it; role -> which other functions have it; queue -> which other functions read it.
+    users: dict[str, list[str]] = field(default_factory=dict)
 
 
 def plan_from(value: Mapping[str, Any], source: str) -> Plan:

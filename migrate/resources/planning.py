@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from migrate.config.model import Settings
-from migrate.resources.discover import Seen
-from migrate.resources.model import Kept, Plan, Step
+from migrate.resources.model import Kept, Plan, Seen, Step
 
 __all__ = ["make_plan"]
 

@@ -14,9 +14,9 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from migrate.aws import is_missing
 from migrate.config import Config
 from migrate.errors import MigrateError
-from migrate.resources.discover import is_missing
 from migrate.resources.functions import make_function
 from migrate.sweep.dynamojson import canonical, decode, encode
 from migrate.sweep.export import Page

@@ -15,6 +15,7 @@ import pytest
 from botocore.exceptions import ClientError
 from typer.testing import CliRunner
 
+from migrate.aws import is_missing
 from migrate.cli import app
 from migrate.config import Config
 from migrate.config.model import Api, Cleanup, Function, Project, Settings, Table
@@ -22,7 +23,7 @@ from migrate.config.write import to_toml
 from migrate.errors import MigrateError
 from migrate.resources import apply, discover
 from migrate.resources.apply import _Worker
-from migrate.resources.discover import is_missing, traffic
+from migrate.resources.discover import traffic
 from migrate.resources.model import Step
 from migrate.sweep.dynamojson import canonical
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from migrate.config.model import Api, Feature, Function, Project, Settings, Sse, Table
-from migrate.resources.discover import Seen
-from migrate.resources.model import Plan
+from migrate.resources.model import Plan, Seen
 from migrate.resources.planning import make_plan
 
 SETTINGS = Settings(
