@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 from playwright.async_api import BrowserContext, Page, expect
 
 from sse_service.testing import make_token
 
-from .browser_support import WAIT_MS, until
+from .browser_support import WAIT_MS, chromium, until
 
 
 class Tabs:
@@ -38,6 +40,16 @@ class Tabs:
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.on("console", lambda m: self.errors.append(m.text) if "Content Security Policy" in m.text else None)
         return page
+
+
+@asynccontextmanager
+async def tabs_of(secret: str, *, width: int = 1200, height: int = 800) -> AsyncIterator[Tabs]:
+    """In a browser of its own; users sign in with tokens of this secret."""
+    async with chromium() as browser:
+        context = await browser.new_context(viewport={"width": width, "height": height})
+        made = Tabs(context, tokens(secret))
+        yield made
+        assert made.errors == []
 
 
 async def live(page: Page, name: str = "") -> None:
@@ -88,8 +100,8 @@ async def switch(page: Page, name: str) -> None:
     await expect(page.locator("#transports")).not_to_be_visible()
 
 
-def tokens(secret: str, now: Callable[[], float]) -> Callable[[str], str]:
+def tokens(secret: str) -> Callable[[str], str]:
     def made(user: str, **claims: Any) -> str:
-        return make_token(secret, user, expires_at=now() + 3600, **claims)
+        return make_token(secret, user, expires_at=time.time() + 3600, **claims)
 
     return made

@@ -12,19 +12,15 @@ from playwright.async_api import Route, expect
 
 from sse_service.settings import Settings
 
-from .browser_support import chromium
-from .pages_support import Tabs, choose, live, say, shown, switch, texts, tokens, until_texts
+from .pages_support import Tabs, choose, live, say, shown, switch, tabs_of, texts, until_texts
 
 pytestmark = [pytest.mark.integration, pytest.mark.browser]
 
 
 @pytest.fixture
 async def tabs(jwt_secret: str) -> AsyncIterator[Tabs]:
-    async with chromium() as browser:
-        context = await browser.new_context(viewport={"width": 1200, "height": 800})
-        made = Tabs(context, tokens(jwt_secret, time.time))
+    async with tabs_of(jwt_secret) as made:
         yield made
-        assert made.errors == []
 
 
 async def test_dc4_list_history_and_live_messages_of_two_users(service: Any, tabs: Tabs) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -14,9 +13,9 @@ from playwright.async_api import Page, expect
 
 from sse_service.settings import Settings
 
-from .browser_support import chromium, shot, until
+from .browser_support import shot, until
 from .page_checks import check
-from .pages_support import Tabs, choose, live, say, switch, texts, tokens, until_texts
+from .pages_support import Tabs, choose, live, say, switch, tabs_of, texts, until_texts
 
 pytestmark = [pytest.mark.integration, pytest.mark.browser]
 
@@ -27,11 +26,8 @@ PNG = base64.b64decode(
 
 @pytest.fixture
 async def tabs(jwt_secret: str) -> AsyncIterator[Tabs]:
-    async with chromium() as browser:
-        context = await browser.new_context(viewport={"width": 1200, "height": 800})
-        made = Tabs(context, tokens(jwt_secret, time.time))
+    async with tabs_of(jwt_secret) as made:
         yield made
-        assert made.errors == []
 
 
 async def talk(service: Any) -> None:

@@ -13,8 +13,8 @@ from playwright.async_api import Page, expect
 
 from sse_service.settings import Settings
 
-from .browser_support import chromium, shot, until
-from .pages_support import Tabs, tokens
+from .browser_support import shot, until
+from .pages_support import Tabs, tabs_of, tokens
 
 pytestmark = [pytest.mark.integration, pytest.mark.browser]
 
@@ -70,7 +70,7 @@ class Shop:
 
 @pytest.fixture
 async def shop(jwt_secret: str) -> AsyncIterator[Shop]:
-    made = Shop(tokens(jwt_secret, time.time))
+    made = Shop(tokens(jwt_secret))
     runner = await made.start()
     yield made
     await runner.cleanup()
@@ -78,11 +78,8 @@ async def shop(jwt_secret: str) -> AsyncIterator[Shop]:
 
 @pytest.fixture
 async def tabs(jwt_secret: str) -> AsyncIterator[Tabs]:
-    async with chromium() as browser:
-        context = await browser.new_context(viewport={"width": 1000, "height": 700})
-        made = Tabs(context, tokens(jwt_secret, time.time))
+    async with tabs_of(jwt_secret, width=1000, height=700) as made:
         yield made
-        assert made.errors == []
 
 
 @pytest.fixture

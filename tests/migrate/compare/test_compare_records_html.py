@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from playwright.sync_api import sync_playwright
 
 from migrate.compare.html import html_report
 
+from ...sse_service.browser_support import ARGS, executable
 from .compare_support import run
 from .synthetic import Truth
 
@@ -53,10 +53,8 @@ def test_the_page_opens_offline_on_a_phone_and_runs_nothing(project: Path) -> No
     truth.write(project / "records")
     target = project / "report.html"
     run(project, "--no-save", "--html", str(target))
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    assert path, "no Chromium on PATH: run `make browser`"
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=executable(), args=ARGS)
         context = browser.new_context(viewport={"width": 360, "height": 700}, offline=True, color_scheme="dark")
         page = context.new_page()
         said: list[str] = []
