@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -12,9 +13,10 @@ from migrate.compare.files import has_records
 from migrate.compare.verdicts import last_verdict
 from migrate.config import Config
 from migrate.control.table import ControlTable
-from migrate.cutover.budget import Counts, Looks, Share, Window, read_counts
+from migrate.cutover.budget import Looks, Share, Window
 from migrate.cutover.gates import Gate, away_gate, budget_gate, comparison_gates
 from migrate.cutover.hooks import run_hook
+from migrate.service_metrics import Counts, ask
 
 __all__ = ["Evidence"]
 
@@ -88,19 +90,9 @@ class Evidence:
         return not isinstance(records, Path) or has_records(records)
 
     def _counts(self) -> Counts | str:
-        url = self._config.sse.url
-        if not url:
-            return "sse.url is not set"
-        try:
-            answer = httpx.get(f"{url}/metrics", timeout=METRICS_S, trust_env=False)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            return f"{url}/metrics does not answer ({type(error).__name__})"
-        if answer.status_code != httpx.codes.OK:
-            return f"{url}/metrics answered HTTP {answer.status_code}"
-        counts = read_counts(answer.text)
-        if counts is None:
-            return f"{url}/metrics are not the service's"
-        self.streams = counts.streams
+        counts = ask(self._config.sse.url, partial(httpx.get, timeout=METRICS_S, trust_env=False))
+        if isinstance(counts, Counts):
+            self.streams = counts.streams
         return counts
 
     def _hooks(self, when: str, percent: float, timeout_s: float) -> list[Gate]:

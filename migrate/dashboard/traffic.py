@@ -16,7 +16,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import httpx
-from prometheus_client.parser import text_string_to_metric_families
 
 from migrate.config import Config
 from migrate.control.flags import EVERY_TENANT
@@ -24,6 +23,7 @@ from migrate.dashboard.model import Finding
 from migrate.dashboard.sources import Clients, Collector
 from migrate.drain.walk import pages
 from migrate.errors import MigrateError, UsageError
+from migrate.service_metrics import Counts, ask
 from migrate.sweep.job import connection_tables, described
 
 __all__ = ["LegacyConnections", "LegacyMessages", "Service", "Speed"]
@@ -64,8 +64,8 @@ class _Instance:
     """One process of the service, as it was seen last."""
 
     seen: float
-    streams: float
-    virtual: float | None
+    streams: int
+    virtual: int | None
     speed: Speed
     per_s: float | None = None
 
@@ -88,20 +88,17 @@ class Service:
     def look(self) -> Finding:
         if not self._url:
             return Finding(state="absent", why="sse.url is not set")
-        try:
-            answer = self._http.get(f"{self._url}/metrics")
-        except httpx.HTTPError as error:
-            raise MigrateError(f"{self._url}/metrics does not answer ({type(error).__name__})") from error
-        if answer.status_code != httpx.codes.OK:
-            raise MigrateError(f"{self._url}/metrics answered HTTP {answer.status_code}")
+        counts = ask(self._url, self._http.get)
+        if isinstance(counts, str):
+            raise MigrateError(counts)
         now = self._clock()
-        self._take(answer.text, now)
+        self._take(counts, now)
         rates = [one.per_s for one in self._instances.values() if one.per_s is not None]
         streams = sum(one.streams for one in self._instances.values())
         virtual = [one.virtual for one in self._instances.values() if one.virtual is not None]
-        rows = [{"stack": "sse", "feature": self._feature, "open": int(streams)}]
+        rows = [{"stack": "sse", "feature": self._feature, "open": streams}]
         if virtual:
-            rows.append({"stack": "virtual", "feature": self._feature, "open": int(sum(virtual))})
+            rows.append({"stack": "virtual", "feature": self._feature, "open": sum(virtual)})
         parts: dict[str, Any] = {"connections": rows}
         if rates:
             parts["deliveries"] = {"sse": seconds(self._told, now, sum(rates))}
@@ -112,27 +109,11 @@ class Service:
     def close(self) -> None:
         self._http.close()
 
-    def _take(self, text: str, now: float) -> None:
-        values: dict[str, float] = {}
-        started = ""
-        try:
-            for family in text_string_to_metric_families(text):
-                for sample in family.samples:
-                    values[sample.name] = values.get(sample.name, 0.0) + sample.value
-                    if sample.name == "sse_virtual_messages_total" and sample.labels.get("direction") == "down":
-                        values["down"] = values.get("down", 0.0) + sample.value
-                    if sample.name == "process_start_time_seconds":
-                        started = repr(sample.value)
-        except ValueError as error:
-            raise MigrateError(f"{self._url}/metrics are not to be read") from error
-        if "sse_open_streams" not in values:
-            raise MigrateError(f"{self._url}/metrics are not the service's")
-        known = self._instances.get(started)
+    def _take(self, counts: Counts, now: float) -> None:
+        known = self._instances.get(counts.instance)
         speed = known.speed if known else Speed()
-        # Frames of virtual connections are counted apart from events of streams.
-        per_s = speed.per_s(now, values.get("sse_deliveries_total", 0.0) + values.get("down", 0.0))
-        self._instances[started] = _Instance(
-            now, values["sse_open_streams"], values.get("sse_virtual_streams"), speed, per_s
+        self._instances[counts.instance] = _Instance(
+            now, counts.streams - (counts.virtual or 0), counts.virtual, speed, speed.per_s(now, counts.deliveries)
         )
         self._instances = {name: one for name, one in self._instances.items() if one.seen > now - INSTANCE_S}
 

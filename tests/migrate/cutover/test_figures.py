@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from migrate.config.model import Sse, Table
-from migrate.cutover.budget import Counts, Share, Window, read_counts
+from migrate.cutover.budget import Share, Window
 from migrate.cutover.gates import State, budget_gate
 from migrate.cutover.users import connected_users
+from migrate.service_metrics import Counts, read_counts
 
 from .cutover_support import World
 
@@ -31,7 +32,7 @@ def test_what_metrics_say() -> None:
         'sse_virtual_failures_total{kind="timeout"} 3.0\nsse_virtual_failures_created{kind="timeout"} 1.7e+09\n'
         "sse_publish_failures_total 1.0\nsse_open_streams 5.0\nsse_virtual_streams 6.0\n"
     )
-    assert read_counts(text) == Counts("1.79e+09", 12, 6, 11)
+    assert read_counts(text) == Counts("1.79e+09", 12, 6, 11, virtual=6)
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,10 @@ from migrate.config.load import Config
 from migrate.config.model import Api, Gates, Project, Settings, Sse
 from migrate.control.table import ControlTable
 from migrate.cutover import evidence as evidence_module
-from migrate.cutover.budget import Counts, Looks, Share, Window
+from migrate.cutover.budget import Looks, Share, Window
 from migrate.cutover.evidence import Evidence
 from migrate.cutover.gates import Gate, away_gate
+from migrate.service_metrics import Counts
 
 BUDGET = 0.001
 
