@@ -1,14 +1,13 @@
 """The tee on deployed functions, and off them again: nobody's configuration is lost (MG6)."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import boto3
 import botocore.session
 import pytest
 from botocore.exceptions import ClientError
-from moto import mock_aws
 
 from migrate.tee.errors import FunctionBusyError, UnsuitableFunctionError
 from migrate.tee.function_configuration import TeeSettings
@@ -86,12 +85,8 @@ OWN = ("app.handler", {"TABLE": "t"}, 0)
 
 
 @pytest.fixture
-def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "local")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "local")
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    with mock_aws():
-        yield Account()
+def account(aws: None) -> Account:
+    return Account()
 
 
 def test_on_and_off_leaves_nothing_behind(account: Account) -> None:
