@@ -152,7 +152,7 @@ def restore(
 
     Example: migrate cleanup resources restore table:chat-connections --execute
     """
-    from migrate.resources.restore import Restored
+    from migrate.resources.restore import Restored, check_wanted
     from migrate.resources.restore import restore as make_again
     from migrate.sweep.export import pages_of
 
@@ -170,6 +170,7 @@ def restore(
             if page.problem:
                 warned(f"{page.source}: {page.problem}")
             seen.update({f"{one['kind']}:{one['name']}": None for one in page.records if one["kind"] != "item"})
+        check_wanted(wanted, seen)
         for name in seen:
             if not wanted or name in wanted:
                 out.print(f"would make {name}: {KINDS[name.partition(':')[0]][1]}")
@@ -273,7 +274,7 @@ def _read(path: Path) -> Plan:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UsageError(f"there is no plan {path}", "write one with `migrate cleanup resources plan`") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} is no plan: it is not JSON", "plan again") from error
     if not isinstance(value, dict):
         raise UsageError(f"{path} is no plan", "plan again")

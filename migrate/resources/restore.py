@@ -21,7 +21,7 @@ from migrate.resources.functions import make_function
 from migrate.sweep.dynamojson import canonical, decode, encode
 from migrate.sweep.export import Page
 
-__all__ = ["Restored", "restore"]
+__all__ = ["Restored", "check_wanted", "restore"]
 
 ORDER = ("role", "table", "queue", "function", "event-source", "log-group", "alarm", "api-mapping", "api")
 WAIT_S = 90.0
@@ -73,9 +73,7 @@ def restore(
                 rows.setdefault(record["name"], []).append(record["item"])
             else:
                 heads.setdefault(f"{record['kind']}:{record['name']}", record)
-    unknown = wanted - set(heads)
-    if unknown:
-        raise MigrateError(f"the export holds no {', '.join(sorted(unknown))}", f"it holds {', '.join(sorted(heads))}")
+    check_wanted(wanted, heads)
     items = {name: _newest(rows.pop(name), heads[f"table:{name}"]) for name in list(rows) if f"table:{name}" in heads}
     maker = _Maker(config, items)
     found = []
@@ -98,6 +96,13 @@ def restore(
                 told(one)
                 found.append(one)
     return found
+
+
+def check_wanted(wanted: set[str], there: Iterable[str]) -> None:
+    """Raises: MigrateError: the export does not hold all that is wanted."""
+    known = set(there)
+    if unknown := wanted - known:
+        raise MigrateError(f"the export holds no {', '.join(sorted(unknown))}", f"it holds {', '.join(sorted(known))}")
 
 
 def _newest(rows: Iterable[dict[str, Any]], head: Mapping[str, Any]) -> dict[bytes, dict[str, Any]]:
