@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -18,7 +18,7 @@ from migrate.control.table import ConditionFailedError, ControlTable
 from migrate.errors import RefusedError
 from sse_service.flags import EVERY_TENANT, PARTITION, Flag, sort_key
 
-__all__ = ["EVERY_TENANT", "CutoverFlag", "Flags", "moved_percents", "percents_by_tenant"]
+__all__ = ["EVERY_TENANT", "CutoverFlag", "Flags", "behind", "moved_percents", "percents_by_tenant"]
 
 ATTEMPTS = 20
 
@@ -168,6 +168,15 @@ def moved_percents(table: ControlTable) -> dict[str, float]:
     """Feature -> percentage of those of its users who have moved least: a tenant that lags behind is not moved, and
     where no flag is for everybody, tenants without one have not moved at all."""
     return {feature: min(percents.values()) for feature, percents in percents_by_tenant(table).items()}
+
+
+def behind(percents: Mapping[str, float], features: Iterable[str]) -> dict[str, float]:
+    """Of these features those that not everybody has moved with, and how far they are.
+
+    Args:
+        percents: as `moved_percents` has them; a feature without a flag has not begun.
+    """
+    return {name: percent for name in features if (percent := percents.get(name, 0.0)) < 100}
 
 
 def percents_by_tenant(table: ControlTable) -> dict[str, dict[str, float]]:

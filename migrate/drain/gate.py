@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from migrate.config import Config
-from migrate.control.flags import moved_percents
+from migrate.control.flags import behind, moved_percents
 from migrate.control.table import ControlTable
 from migrate.errors import RefusedError, UsageError
 
@@ -36,7 +36,7 @@ class Moved:
     @property
     def behind(self) -> dict[str, float]:
         """Features that are not at 100 % for every tenant."""
-        return {name: percent for name, percent in self.percents.items() if percent < 100}
+        return behind(self.percents, self.percents)
 
     @property
     def refusal(self) -> RefusedError | None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from migrate.compare.verdicts import StoredVerdict, last_verdict
 from migrate.config import Config
-from migrate.control.flags import EVERY_TENANT, moved_percents, percents_by_tenant
+from migrate.control.flags import EVERY_TENANT, behind, moved_percents, percents_by_tenant
 from migrate.control.journal import digest
 from migrate.control.table import ControlTable
 from migrate.phases.evidence import config_digest, done, failing, moment, still_open
@@ -50,11 +50,11 @@ class Records:
     def flags(self) -> Evidence:
         if not self.config.features:
             return still_open("no-features")
-        percent = moved_percents(self.table)
-        left = [one.name for one in self.config.features if percent.get(one.name, 0.0) < 100]
+        left = behind(moved_percents(self.table), (one.name for one in self.config.features))
         if left:
-            shown = ", ".join(f"{name} ({percent.get(name, 0.0):g} %)" for name in left)
-            return still_open("not-moved", features=shown, first=left[0], tenant=self._lagging(left[0]))
+            shown = ", ".join(f"{name} ({percent:g} %)" for name, percent in left.items())
+            first = next(iter(left))
+            return still_open("not-moved", features=shown, first=first, tenant=self._lagging(first))
         return done("moved", count=len(self.config.features))
 
     def runbook(self) -> Evidence:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from migrate.config.model import Settings
+from migrate.control.flags import behind
 from migrate.resources.model import Kept, Plan, Seen, Step
 
 __all__ = ["make_plan"]
@@ -57,10 +58,8 @@ def _api_users(settings: Settings, seen: Seen, moved: Mapping[str, float]) -> It
             f"{seen.traffic.get('ConnectCount', 0):.0f} connections and {seen.traffic.get('MessageCount', 0):.0f} "
             f"messages within {hours:g} hours"
         )
-    for feature in settings.features:
-        percent = moved.get(feature.name, 0.0)
-        if percent < 100:
-            yield f"feature {feature.name} has moved for {percent:g} % of its users"
+    for name, percent in behind(moved, (one.name for one in settings.features)).items():
+        yield f"feature {name} has moved for {percent:g} % of its users"
 
 
 def _functions(seen: Seen, api: tuple[str, ...], kept: list[Kept]) -> Iterator[Step]:
