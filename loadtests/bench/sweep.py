@@ -28,7 +28,7 @@ from loadtests.bench.echo_stack import REGION, deploy_echo
 from loadtests.bench.processes import local_aws
 from loadtests.bench.report import Table, save
 
-__all__ = ["run"]
+__all__ = ["living_connections", "run"]
 
 ROWS = int(os.environ.get("LOAD_SWEEP_ROWS", "20000"))
 LIVING = int(os.environ.get("LOAD_SWEEP_LIVING", "0")) or min(ROWS // 20, 1000)
@@ -68,7 +68,7 @@ async def _measure(folder: Path, endpoint: str) -> None:
     )
     configuration = folder / "migrate.toml"
     configuration.write_text(_toml(api_id, endpoint, url), encoding="utf-8")
-    async with _living(url, LIVING) as living:
+    async with living_connections(url, LIVING) as living:
         await asyncio.to_thread(_fill, client, living)
         bare_scan = await asyncio.to_thread(_bare, client, delete=False)
         dry = await asyncio.to_thread(_sweep, configuration)
@@ -97,7 +97,7 @@ async def _measure(folder: Path, endpoint: str) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _living(url: str, number: int) -> AsyncIterator[list[str]]:
+async def living_connections(url: str, number: int) -> AsyncIterator[list[str]]:
     """So many open connections; yields their ids."""
     gate = asyncio.Semaphore(32)
 

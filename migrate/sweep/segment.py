@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from concurrent.futures import wait as wait_for
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -24,6 +25,9 @@ from migrate.sweep.pace import Pace
 from migrate.sweep.rows import Entry, Item, Rows
 
 __all__ = ["Deleter", "Paces", "Segment", "Stopped"]
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 PAGE = 250
 TRIES = 4
@@ -67,7 +71,7 @@ class Segment:
     Args:
         dynamodb: boto3 client.
         number, total: Scan's Segment and TotalSegments.
-        pool: runs questions and deletions.
+        pool: runs questions and deletions; hands: how many of this segment's at a time.
         deleter: None for a dry run.
         check: called often; raises what ends the work (Stopped, a lost lock).
         ahead, ahead_bytes: rows, and bytes of them, read ahead at most.
@@ -86,13 +90,14 @@ class Segment:
         *,
         deleter: Deleter | None,
         check: Callable[[], None],
+        hands: int = 16,
         ahead: int = 10_000,
         ahead_bytes: float = 32e6,
         clock: Callable[[], float] = time.monotonic,
         wait: Callable[[float], None] = time.sleep,
     ) -> None:
         self._dynamodb, self._rows, self._gateway = dynamodb, rows, gateway
-        self._paces, self._pool = paces, pool
+        self._paces, self._pool, self._hands = paces, pool, hands
         self._number, self._total = number, total
         self._deleter, self._check = deleter, check
         self._ahead, self._ahead_bytes = ahead, ahead_bytes
@@ -167,7 +172,7 @@ class Segment:
     def _page(self, page: _Read) -> None:
         counts = Counter({"rows": len(page.items)})
         asked = [entry.connection_id for _, entries in page.found for entry in entries]
-        answers = dict(zip(asked, self._pool.map(self._ask, asked), strict=True))
+        answers = dict(zip(asked, self._each(self._ask, asked), strict=True))
         gone: list[tuple[Item, list[Entry]]] = []
         for item, entries in page.found:
             dead = [entry for entry in entries if answers[entry.connection_id].verdict is Verdict.GONE]
@@ -187,6 +192,32 @@ class Segment:
         else:
             self.counts.update(counts)
 
+    def _each(self, call: Callable[[T], R], things: Sequence[T]) -> list[R]:
+        """What the call gives for each, in order; done by a few hands that take one after the other.
+
+        Raises: what the first call that failed raised, once no other is under way.
+        """
+        left = deque(enumerate(things))
+        found: dict[int, R] = {}
+
+        def hand() -> None:
+            while True:
+                try:
+                    number, thing = left.popleft()
+                except IndexError:
+                    return
+                try:
+                    found[number] = call(thing)
+                except BaseException:
+                    left.clear()
+                    raise
+
+        hands = [self._pool.submit(hand) for _ in range(min(self._hands, len(things)))]
+        wait_for(hands)
+        for one in hands:
+            one.result()
+        return [found[number] for number in range(len(things))]
+
     def _ask(self, connection_id: str) -> Answer:
         for _ in range(TRIES):
             self._check()
@@ -203,7 +234,7 @@ class Segment:
         counts["exported"] += sum(len(entries) for _, entries in gone)
         if self._rows.whole:
             deletions = [self._rows.deletion(item) for item, _ in gone]
-            for removed in self._pool.map(lambda one: self._remove(self._dynamodb.delete_item, one), deletions):
+            for removed in self._each(lambda one: self._remove(self._dynamodb.delete_item, one), deletions):
                 counts["deleted" if removed else "changed"] += 1
             return
         for item, entries in gone:
@@ -242,8 +273,10 @@ class Segment:
     def _remove(self, operation: Callable[..., Any], arguments: dict[str, Any]) -> bool:
         """Whether it was as it had been read, and is gone now."""
         self._check()
+        if self._paces.delete.capacity:
+            arguments = {**arguments, "ReturnConsumedCapacity": "TOTAL"}
         try:
-            self._call(operation, self._paces.delete, {**arguments, "ReturnConsumedCapacity": "TOTAL"})
+            self._call(operation, self._paces.delete, arguments)
         except self._dynamodb.exceptions.ConditionalCheckFailedException:
             return False
         return True
