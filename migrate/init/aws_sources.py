@@ -34,23 +34,23 @@ class SourceReader:
     """
 
     def __init__(self, client: Callable[[str], Any], name_of: Callable[[str], str], problems: list[str]) -> None:
-        self._events = client("events")
+        self._events, self._scheduler = client("events"), client("scheduler")
         self._name_of, self._problems = name_of, problems
         self.mapped: dict[str, list[SourceFact]] = {}
         self.unread: set[str] = set()
-        self._scheduled: dict[str, list[SourceFact]] = {}
+        self._scheduled: dict[str, list[tuple[str, str]]] = {}
         self._read(lambda: self._mappings(client("lambda")), f"event source mappings ({{}}): {_LOST}", *MAPPED, "other")
-        self._read(lambda: self._schedules(client("scheduler")), "EventBridge schedules ({})", "schedule")
+        self._read(self._list_schedules, "EventBridge schedules ({})", "schedule")
 
     def of(self, name: str, arn: str) -> Iterator[SourceFact]:
         """Of one function."""
         yield from self.mapped.get(name, ())
-        yield from self._scheduled.get(name, ())
+        found: list[SourceFact] = []
+        self._read(lambda: found.extend(self._schedules(name)), "EventBridge schedules ({})", "schedule")
         if arn and "eventbridge" not in self.unread:
-            found: list[SourceFact] = []
             said = "EventBridge rules ({})"
             self._read(lambda: found.extend(self._rules(arn)), said, "schedule", "eventbridge")
-            yield from found
+        yield from found
 
     def _read(self, read: Callable[[], None], otherwise: str, *types: str) -> None:
         try:
@@ -66,15 +66,18 @@ class SourceReader:
                 name = self._name_of(str(mapping.get("FunctionArn", "")))
                 self.mapped.setdefault(name, []).append(of_mapping(mapping))
 
-    def _schedules(self, scheduler: Any) -> None:
-        for page in scheduler.get_paginator("list_schedules").paginate():
+    def _list_schedules(self) -> None:
+        """(schedule, group) by function. Their expressions are asked for later: an account may have very many."""
+        for page in self._scheduler.get_paginator("list_schedules").paginate():
             for one in page["Schedules"]:
                 name = self._name_of(str(one.get("Target", {}).get("Arn", "")))
-                if name:
-                    given = scheduler.get_schedule(Name=one["Name"], GroupName=one.get("GroupName", "default"))
-                    source = EventSource(type="schedule", name=given["ScheduleExpression"])
-                    enabled = given.get("State", "ENABLED") == "ENABLED"
-                    self._scheduled.setdefault(name, []).append(SourceFact(source, enabled=enabled))
+                self._scheduled.setdefault(name, []).append((one["Name"], one.get("GroupName", "default")))
+
+    def _schedules(self, function: str) -> Iterator[SourceFact]:
+        for name, group in self._scheduled.get(function, ()):
+            given = self._scheduler.get_schedule(Name=name, GroupName=group)
+            source = EventSource(type="schedule", name=given["ScheduleExpression"])
+            yield SourceFact(source, enabled=given.get("State", "ENABLED") == "ENABLED")
 
     def _rules(self, arn: str) -> Iterator[SourceFact]:
         # It has no paginator.

@@ -126,8 +126,8 @@ def unfilled_queues(functions: Iterable[Function], packages: Mapping[str, Packag
         texts += [text for one in listed if one.name in packages for text in packages[one.name].sources.values()]
         if name not in read:
             yield Limit(
-                f"no function of the description reads the queue {name}",
-                "say which one does ([[functions.event_sources]]), or leave it: what is put into it stays there",
+                f"no function of the rehearsal reads the queue {name}, so that what is put into it stays there",
+                "say which one does ([[functions.event_sources]]), and give it its package",
             )
         elif not any(name in text for text in texts):
             yield Limit(
