@@ -5,7 +5,10 @@ from __future__ import annotations
 import ipaddress
 from urllib.parse import urlsplit
 
-__all__ = ["is_loopback", "without_query"]
+__all__ = ["LOCAL_NAMES", "host_name", "is_loopback", "without_query"]
+
+LOCAL_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
+"""What a browser on this machine calls a page that is served here."""
 
 
 def without_query(url: str) -> str:
@@ -23,3 +26,12 @@ def is_loopback(url: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def host_name(header: str) -> str:
+    """Whom a Host header names, without the port, in lower case; empty: nobody. What serves a page here compares it, so
+    that a name of somebody else's that leads here ("DNS rebinding") gets nothing."""
+    try:
+        return (urlsplit(f"//{header}").hostname or "").lower()
+    except ValueError:
+        return ""

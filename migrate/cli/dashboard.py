@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from migrate.addresses import LOCAL_NAMES
 from migrate.cli.options import JsonOption, StateDirOption
 from migrate.cli.output import err, out, print_json, reports_errors
 from migrate.config import ConfigOption, resolve_config
@@ -47,7 +48,6 @@ def dashboard(
     Example: migrate dashboard --operator-token-file ~/.migrate-operator
     """
     from migrate.dashboard.actions import TOKEN_VARIABLE
-    from migrate.dashboard.app import LOCAL_NAMES
     from migrate.dashboard.server import Settings, run
 
     settings = resolve_config(config, state_dir)

@@ -26,6 +26,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from migrate.addresses import LOCAL_NAMES, host_name
 from migrate.dashboard.actions import BusyError, Operator, WrongActionError
 from migrate.dashboard.hub import Hub
 from migrate.dashboard.stream import StreamResponse
@@ -33,7 +34,6 @@ from migrate.dashboard.stream import StreamResponse
 __all__ = ["Access", "create_app"]
 
 STATIC = Path(__file__).parent / "static"
-LOCAL_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 MOST_BODY = 16 << 10
 MOST_READERS = 64
 PROBLEM = "application/problem+json"
@@ -67,10 +67,7 @@ class Access:
 
     def is_us(self, host: str) -> bool:
         """Whether a Host header names this machine. Its port is not compared: a tunnel may have another one."""
-        try:
-            name = (urlsplit(f"//{host}").hostname or "").lower()
-        except ValueError:
-            return False
+        name = host_name(host)
         if name in LOCAL_NAMES or name == self.host.lower():
             return True
         if self.host not in ("0.0.0.0", "::"):

@@ -23,6 +23,7 @@ from migrate.dashboard.model import Finding
 from migrate.dashboard.sources import Clients, Collector
 from migrate.drain.walk import pages
 from migrate.errors import MigrateError, UsageError
+from migrate.local.usage import USAGE_PATH
 from migrate.service_metrics import Counts, ask
 from migrate.sweep.job import connection_tables, described
 
@@ -35,7 +36,6 @@ COUNTED = 100_000
 MINUTE_S = 60
 # A minute's sum may come so late.
 LATE_S = 180.0
-USAGE = "/_local/usage"
 # For so many seconds a mean is still worth showing.
 LONGEST_GAP_S = 5
 
@@ -149,7 +149,7 @@ class LegacyMessages(Collector):
 
     def counted(self) -> Finding:
         """From the local AWS, which counts what it posts."""
-        url = f"{self._clients.config.api.endpoint_url}{USAGE}"
+        url = f"{self._clients.config.api.endpoint_url}{USAGE_PATH}"
         try:
             calls = httpx.get(url, timeout=METRICS_S, trust_env=False).json()["calls"]
             posts = float(calls.get("execute-api", {}).get("PostToConnection", 0))

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from migrate.addresses import LOCAL_NAMES, host_name
 from migrate.clients import UpInfo
 from migrate.errors import UsageError
 from migrate.tokens import mint
@@ -28,7 +29,6 @@ __all__ = ["PageConfig", "create_app", "serve"]
 
 TOKEN_TTL_S = 600
 VIEWER = "viewer"
-LOCAL_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 OWN = files("migrate.live") / "static"
 STATIC = {
     "/": (OWN / "index.html", "text/html"),
@@ -143,7 +143,7 @@ def _guard(config: PageConfig) -> Any:
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if _host_name(request.headers.get("Host", "")) not in LOCAL_NAMES:
+        if host_name(request.headers.get("Host", "")) not in LOCAL_NAMES:
             response: web.StreamResponse = web.Response(status=403, text="this page answers to this machine only\n")
         else:
             try:
@@ -154,13 +154,6 @@ def _guard(config: PageConfig) -> Any:
         return response
 
     return guard
-
-
-def _host_name(host: str) -> str:
-    try:
-        return urlsplit(f"//{host}").hostname or ""
-    except ValueError:
-        return ""
 
 
 def _policy(config: PageConfig) -> str:

@@ -26,7 +26,7 @@ from migrate.addresses import is_loopback
 from migrate.local.functions import LocalFunctions
 from migrate.local.invoke import answer_invoke
 from migrate.local.ports import ControlPlaneListener
-from migrate.local.usage import Usage
+from migrate.local.usage import USAGE_PATH, Usage
 from migrate.local.watch import (
     Call,
     api_id_of,
@@ -42,7 +42,6 @@ __all__ = ["FrontDoor"]
 log = logging.getLogger(__name__)
 
 HEALTH = "/_ministack/health"
-USAGE = "/_local/usage"
 _ADMIN = ("/_ministack/", "/_localstack/")
 _OPEN_ADMIN = (HEALTH, "/_ministack/lambda-code/", "/_ministack/lambda-layers/", "/_ministack/cfn-")
 """Health, what GetFunction and GetLayerVersion point at, and where CloudFormation's custom resources answer."""
@@ -127,7 +126,7 @@ class FrontDoor:
             return _error(403, "AccessDenied", "The local AWS answers pages and programs of this machine only")
         path, _, query = request.raw_path.partition("?")
         call = identify(request.method, path, query, request.headers.get("Authorization"))
-        if path == USAGE:
+        if path == USAGE_PATH:
             return web.json_response(self._usage.snapshot())
         function = invoked_function(call)
         self._usage.call(call.service or "unsigned", operation_of(call, request.headers.get("X-Amz-Target")))

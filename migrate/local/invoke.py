@@ -14,9 +14,8 @@ import uuid
 from aiohttp import web
 
 from migrate.local.functions import LocalFunctions
-from migrate.local.functions.reference import FunctionRef, parse_reference
+from migrate.local.functions.reference import ACCOUNT, FunctionRef, parse_reference
 from migrate.local.functions.runtime_api import MAX_PAYLOAD_BYTES
-from migrate.local.functions.service import ACCOUNT
 from migrate.local.ports import FunctionNotFoundError, TooManyRequestsError
 from migrate.local.watch import Call
 

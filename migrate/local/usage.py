@@ -13,8 +13,10 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from typing import Any
 
-__all__ = ["MESSAGE_UNIT_BYTES", "Usage"]
+__all__ = ["MESSAGE_UNIT_BYTES", "USAGE_PATH", "Usage"]
 
+USAGE_PATH = "/_local/usage"
+"""Of the front door."""
 MESSAGE_UNIT_BYTES = 32 * 1024
 
 

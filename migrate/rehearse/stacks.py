@@ -15,6 +15,7 @@ from migrate.config import Config
 from migrate.config.model import Settings, Sse
 from migrate.config.templates import render
 from migrate.init.draft import Limit
+from migrate.local.functions.reference import ACCOUNT
 from migrate.rehearse.applications import APPLICATIONS, ROOM, Application
 from migrate.rehearse.commands import Commands
 from migrate.rehearse.deploy import deploy
@@ -25,10 +26,7 @@ from migrate.up.aws import clients
 from migrate.up.configs import settings_for
 from migrate.up.state import STACK
 
-__all__ = ["ACCOUNT", "Own", "Shipped", "Stack"]
-
-ACCOUNT = "000000000000"
-"""Of the local AWS (docs/local-aws.md)."""
+__all__ = ["Own", "Shipped", "Stack"]
 
 Handshake = Callable[[str], tuple[str, dict[str, str]]]
 """Address and headers of a person's handshake, by name."""

@@ -19,11 +19,12 @@ from migrate.config.model import Cleanup, Cutover, Gates, Shadow
 from migrate.config.write import to_toml
 from migrate.errors import MigrateError
 from migrate.init.draft import Limit
+from migrate.local.functions.reference import ACCOUNT
 from migrate.rehearse.commands import ACTOR, Commands, end
 from migrate.rehearse.crowd import Crowd
 from migrate.rehearse.person import Addresses
 from migrate.rehearse.schedules import Schedules
-from migrate.rehearse.stacks import ACCOUNT, Stack
+from migrate.rehearse.stacks import Stack
 from migrate.tokens import mint
 from migrate.up.configs import state_table
 from migrate.up.state import STACK, StateDir

@@ -9,7 +9,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
-__all__ = ["FunctionRef", "parse_reference"]
+__all__ = ["ACCOUNT", "FunctionRef", "parse_reference"]
+
+ACCOUNT = "000000000000"
+"""Of the local AWS (docs/local-aws.md)."""
 
 _NAME = r"(?P<name>[A-Za-z0-9_-]{1,64})(?::(?P<qualifier>\$LATEST|[A-Za-z0-9_-]{1,128}))?"
 _ARN = re.compile(rf"^arn:aws[a-z-]*:lambda:(?P<region>[a-z0-9-]+):(?P<account>\d{{12}}):function:{_NAME}$")

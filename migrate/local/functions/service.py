@@ -28,7 +28,7 @@ from migrate.local.functions.interpreters import Interpreters
 from migrate.local.functions.logs import LogShipper
 from migrate.local.functions.messages import error_payload
 from migrate.local.functions.pool import Limits, Pool
-from migrate.local.functions.reference import FunctionRef, parse_reference
+from migrate.local.functions.reference import ACCOUNT, FunctionRef, parse_reference
 from migrate.local.functions.runtime_site import build_runtime_site
 from migrate.local.functions.worker import Command, Invocation
 from migrate.local.ports import FunctionNotFoundError, InvokeResult, InvokeTimeoutError, TooManyRequestsError
@@ -39,7 +39,6 @@ __all__ = ["LocalFunctions"]
 log = logging.getLogger(__name__)
 
 REFRESH_S = 1.0
-ACCOUNT = "000000000000"
 _BOOTSTRAP = Path(__file__).parent / "node_bootstrap.mjs"
 
 
