@@ -29,7 +29,6 @@ class Entry:
 
     conversation: Conversation
     last: dict[str, object] | None
-    last_us: int
     unread: int
     read_up_to_us: int | None
 
@@ -114,7 +113,6 @@ class Receipts:
         return Entry(
             conversation,
             message_frame(last, conversation) if last is not None else None,
-            last.timestamp_us if last is not None else 0,
             await self._unread_in(principal, conversation, activity, cursors),
             cursor.up_to_us if cursor is not None else None,
         )

@@ -83,7 +83,6 @@ class LocalGateway:
             keyfile=Path(keyfile) if keyfile else None,
             limits=replace(limits, idle_s=idle_timeout_s, lifetime_s=max_lifetime_s),
             management_rate=management_rate,
-            metrics_url=metrics_url,
             **settings,
         )
         self.limits = self.settings.limits

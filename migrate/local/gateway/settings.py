@@ -33,6 +33,5 @@ class GatewaySettings:
     """How long a client may take to answer our close frame."""
     shutdown_s: float = 5.0
     """How long `stop` waits for close frames and `$disconnect` functions."""
-    metrics_url: str | None = None
     metrics_interval_s: float = 10.0
     access_log: bool = True
