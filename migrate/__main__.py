@@ -1,4 +1,4 @@
-"""`python -m migrate`."""
+"""`python -m migrate`. until phase 3"""
 
 from migrate.cli import main
 

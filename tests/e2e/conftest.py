@@ -1,4 +1,4 @@
-"""One pair of stacks for all end-to-end tests that leave it as they found it."""
+"""One pair of stacks for all end-to-end tests that leave it as they found it. until phase 3"""
 
 from __future__ import annotations
 

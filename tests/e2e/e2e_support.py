@@ -1,4 +1,4 @@
-"""Both stacks as a user starts them, and real clients to talk to them."""
+"""Both stacks as a user starts them, and real clients to talk to them. until phase 3"""
 
 from __future__ import annotations
 

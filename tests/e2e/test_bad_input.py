@@ -1,4 +1,4 @@
-"""Bad input gets the documented answer, and nothing else stops working (issue: RC, SQ6, WL3, WL4)."""
+"""Bad input gets the documented answer, and nothing else stops working (issue: RC, SQ6, WL3, WL4). until phase 3"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The chat page on both stacks at once: WebSocket of the legacy one, SSE, drop-in (DC4, issue 5 point 4)."""
+"""The chat page on both stacks at once: WebSocket of the legacy one, SSE, drop-in (DC4, issue 5 point 4).
+until phase 3
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""`migrate compare` on the running stacks: it passes when both deliver the same, and names what one lost (MG7)."""
+"""`migrate compare` on the running stacks: it passes when both deliver the same, and names what one lost.
+until phase 3 (MG7)
+"""
 
 from __future__ import annotations
 

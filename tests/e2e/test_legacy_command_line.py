@@ -1,4 +1,4 @@
-"""`legacy-ws` on the running legacy stack (CL1-CL5): the very commands that work on AWS."""
+"""`legacy-ws` on the running legacy stack (CL1-CL5): the very commands that work on AWS. until phase 3"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page of `dashboard_url` in a real Chromium on the real stacks (MG2)."""
+"""The page of `dashboard_url` in a real Chromium on the real stacks. until phase 3 (MG2)"""
 
 from __future__ import annotations
 

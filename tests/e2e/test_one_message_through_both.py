@@ -1,4 +1,4 @@
-"""One message through both stacks: the thing the product is judged by (MG2, MG8, RC3, SQ1)."""
+"""One message through both stacks: the thing the product is judged by. until phase 3 (MG2, MG8, RC3, SQ1)"""
 
 from __future__ import annotations
 

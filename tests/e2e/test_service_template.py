@@ -1,4 +1,6 @@
-"""The templates of sse_service/deploy through CloudFormation of the local AWS, and the service as a task of theirs."""
+"""The templates of sse_service/deploy through CloudFormation of the local AWS, and the service as a task of theirs.
+until phase 3
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""A chat that somebody else wrote, in the style of the AWS documentation, runs unmodified on the local AWS (MG2).
+"""A chat that somebody else wrote, in the style of the AWS documentation, runs unmodified on the local AWS.
+until phase 3 (MG2)
 
 Nothing of ours is in it: its own table keyed `connection_id`, its own API made with boto3, handlers that build their
 endpoint as `https://{domainName}/{stage}` and create their clients while handling an event.

@@ -1,4 +1,6 @@
-"""`migrate up`, whatever happens to it: a clear message, no process left behind, the next start works (MG2)."""
+"""`migrate up`, whatever happens to it: a clear message, no process left behind, the next start works.
+until phase 3 (MG2)
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""legacy_ws.authorizer (WL4): who gets in, and that nobody's token gets into a log"""
+"""legacy_ws.authorizer (WL4): who gets in, and that nobody's token gets into a log. until phase 3"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""legacy_ws.aws: AWS's errors in our words"""
+"""legacy_ws.aws: AWS's errors in our words. until phase 3"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""legacy_ws.cli: commands as a user types them, on a real MiniStack (CL1-CL5)"""
+"""legacy_ws.cli: commands as a user types them, on a real MiniStack. until phase 3 (CL1-CL5)"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line's words, held against the Japanese document of it (CL1-CL5)"""
+"""The command line's words, held against the Japanese document of it. until phase 3 (CL1-CL5)"""
 
 from __future__ import annotations
 

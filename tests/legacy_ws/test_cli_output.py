@@ -1,4 +1,4 @@
-"""legacy_ws.cli.output: what clients chose is printed as it is, and what is piped is never broken"""
+"""legacy_ws.cli.output: what clients chose is printed as it is, and what is piped is never broken. until phase 3"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""legacy_ws.deploy over a stack that is there (CL1): it stays what it is, with what it was given
+"""legacy_ws.deploy over a stack that is there (CL1): it stays what it is, with what it was given. until phase 3
 
 On a real MiniStack. One test per thing that a redeploy with fewer options must not change.
 """

@@ -1,4 +1,4 @@
-"""legacy_ws.deploy.functions and .steps: waiting for AWS"""
+"""legacy_ws.deploy.functions and .steps: waiting for AWS. until phase 3"""
 
 from __future__ import annotations
 

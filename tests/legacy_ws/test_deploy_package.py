@@ -1,4 +1,4 @@
-"""legacy_ws.deploy.package: what Lambda gets"""
+"""legacy_ws.deploy.package: what Lambda gets. until phase 3"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Single steps of legacy_ws.deploy on a real MiniStack, and what AWS answers that MiniStack does not"""
+"""Single steps of legacy_ws.deploy on a real MiniStack, and what AWS answers that MiniStack does not. until phase 3"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""legacy_ws.deploy.spec, .apps, .policies and .urls"""
+"""legacy_ws.deploy.spec, .apps, .policies and .urls. until phase 3"""
 
 from __future__ import annotations
 

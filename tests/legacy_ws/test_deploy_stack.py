@@ -1,4 +1,4 @@
-"""legacy_ws.deploy on a real MiniStack (CL1): idempotent, resumable, and only its own things are removed
+"""legacy_ws.deploy on a real MiniStack (CL1): idempotent, resumable, and only its own things are removed. until phase 3
 
 Most tests deploy an application that has one of everything an application can have.
 """

@@ -1,4 +1,4 @@
-"""legacy_ws.apps.direct: the handlers, called as Lambda calls them (DC1, DC2, read receipts of DC5)"""
+"""legacy_ws.apps.direct: the handlers, called as Lambda calls them (DC1, DC2, read receipts of DC5). until phase 3"""
 
 from __future__ import annotations
 

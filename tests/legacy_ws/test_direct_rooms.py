@@ -1,4 +1,4 @@
-"""legacy_ws.apps.direct.addresses and .times: rooms that never collide, times that sort (fault 18)"""
+"""legacy_ws.apps.direct.addresses and .times: rooms that never collide, times that sort (fault 18). until phase 3"""
 
 from __future__ import annotations
 

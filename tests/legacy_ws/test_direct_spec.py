@@ -1,4 +1,4 @@
-"""legacy_ws.deploy.apps.direct: tables, routes and least privilege (DC1, DC2)"""
+"""legacy_ws.deploy.apps.direct: tables, routes and least privilege. until phase 3 (DC1, DC2)"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""legacy_ws.dynamo: conditions and pages"""
+"""legacy_ws.dynamo: conditions and pages. until phase 3"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""legacy_ws.errors: the tree in the docstring is the tree"""
+"""legacy_ws.errors: the tree in the docstring is the tree. until phase 3"""
 
 from __future__ import annotations
 

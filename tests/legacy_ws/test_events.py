@@ -1,4 +1,4 @@
-"""legacy_ws.events"""
+"""legacy_ws.events. until phase 3"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""legacy_ws.frames: what hostile clients send"""
+"""legacy_ws.frames: what hostile clients send. until phase 3"""
 
 from __future__ import annotations
 

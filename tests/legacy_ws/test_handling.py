@@ -1,4 +1,6 @@
-"""legacy_ws.handling (WL3, WL5): every failure is answered by a code and a request id, and told to the log"""
+"""legacy_ws.handling (WL3, WL5): every failure is answered by a code and a request id, and told to the log.
+until phase 3
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""legacy_ws.history: keys that never collide and keep the order, for numbers and for ISO text"""
+"""legacy_ws.history: keys that never collide and keep the order, for numbers and for ISO text. until phase 3"""
 
 from __future__ import annotations
 

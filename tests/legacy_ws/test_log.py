@@ -1,4 +1,4 @@
-"""legacy_ws.log"""
+"""legacy_ws.log. until phase 3"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""legacy_ws.manager (WL2): rows of living connections, and frames to them"""
+"""legacy_ws.manager (WL2): rows of living connections, and frames to them. until phase 3"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""legacy_ws.redact: fault 13, tokens end up in logs"""
+"""legacy_ws.redact: fault 13, tokens end up in logs. until phase 3"""
 
 from __future__ import annotations
 

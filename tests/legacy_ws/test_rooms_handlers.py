@@ -1,4 +1,4 @@
-"""legacy_ws.apps.rooms: the handlers, called as Lambda calls them (RC1-RC5)"""
+"""legacy_ws.apps.rooms: the handlers, called as Lambda calls them. until phase 3 (RC1-RC5)"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""legacy_ws.apps.rooms.messages: keys that never collide"""
+"""legacy_ws.apps.rooms.messages: keys that never collide. until phase 3"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""legacy_ws.router (WL3)"""
+"""legacy_ws.router. until phase 3 (WL3)"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""legacy_ws.schema"""
+"""legacy_ws.schema. until phase 3"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""legacy_ws.settings"""
+"""legacy_ws.settings. until phase 3"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""legacy_ws.deploy.template and `legacy-ws template`, `package`: what CloudFormation is given (CL1)"""
+"""legacy_ws.deploy.template and `legacy-ws template`, `package`: what CloudFormation is given. until phase 3 (CL1)"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`legacy-ws token`: what it prints opens the stack, and it changes nobody's pool or password unasked."""
+"""`legacy-ws token`: what it prints opens the stack, and it changes nobody's pool or password unasked. until phase 3"""
 
 from __future__ import annotations
 

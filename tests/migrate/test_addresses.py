@@ -1,4 +1,4 @@
-"""Addresses as they may be shown, and proxies."""
+"""Addresses as they may be shown, and proxies. until phase 3"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sample traffic: people of several languages on both stacks, through restarts (MG2)."""
+"""The sample traffic: people of several languages on both stacks, through restarts. until phase 3 (MG2)"""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """Two small stacks in one process for tests of the probes, the sample traffic and the page: same wire, no
-AWS.
+AWS. until phase 3
 
 They keep the contracts of the real ones as far as clients see them, deliver to everybody, and do wrong what a
 test asks for.

@@ -1,4 +1,6 @@
-"""legacy_ws.auth.cognito (DC1), against moto's Cognito: unlike MiniStack it rejects what Cognito rejects."""
+"""legacy_ws.auth.cognito (DC1), against moto's Cognito: unlike MiniStack it rejects what Cognito rejects.
+until phase 3
+"""
 
 from __future__ import annotations
 

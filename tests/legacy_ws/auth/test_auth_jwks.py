@@ -1,4 +1,6 @@
-"""legacy_ws.auth.jwks and https (WL4): keys are cached, looked up again with moderation, and fetched with care."""
+"""legacy_ws.auth.jwks and https (WL4): keys are cached, looked up again with moderation, and fetched with care.
+until phase 3
+"""
 
 from __future__ import annotations
 

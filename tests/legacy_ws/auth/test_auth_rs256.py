@@ -1,4 +1,6 @@
-"""legacy_ws.auth.rs256 (WL4): signatures of `cryptography` are accepted, and nothing that only looks like one."""
+"""legacy_ws.auth.rs256 (WL4): signatures of `cryptography` are accepted, and nothing that only looks like one.
+until phase 3
+"""
 
 from __future__ import annotations
 

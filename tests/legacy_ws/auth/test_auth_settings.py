@@ -1,4 +1,4 @@
-"""legacy_ws.auth_settings: one kind of token, unmistakably."""
+"""legacy_ws.auth_settings: one kind of token, unmistakably. until phase 3"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""legacy_ws.auth.tokens (WL4): RS256 tokens, and the ways in which people have got past their verifiers."""
+"""legacy_ws.auth.tokens (WL4): RS256 tokens, and the ways in which people have got past their verifiers.
+until phase 3
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What crosses the bridge, and as what (MG8)."""
+"""What crosses the bridge, and as what. until phase 3 (MG8)"""
 
 import json
 from typing import Any

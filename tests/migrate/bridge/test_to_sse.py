@@ -1,4 +1,4 @@
-"""Legacy -> SSE: nothing is lost, nothing blocks, nothing is dropped in silence (MG8)."""
+"""Legacy -> SSE: nothing is lost, nothing blocks, nothing is dropped in silence. until phase 3 (MG8)"""
 
 from __future__ import annotations
 

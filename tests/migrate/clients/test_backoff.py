@@ -1,4 +1,4 @@
-"""Delays between attempts."""
+"""Delays between attempts. until phase 3"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The SSE client against small servers on the loopback interface."""
+"""The SSE client against small servers on the loopback interface. until phase 3"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The event stream format, after the HTML Standard's rules and its web platform tests."""
+"""The event stream format, after the HTML Standard's rules and its web platform tests. until phase 3"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The WebSocket client against small servers on the loopback interface."""
+"""The WebSocket client against small servers on the loopback interface. until phase 3"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`migrate compare` as a command: output, exit codes, no traceback (MG7)."""
+"""`migrate compare` as a command: output, exit codes, no traceback. until phase 3 (MG7)"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The comparison's rules on hand-made tables (MG7)."""
+"""The comparison's rules on hand-made tables. until phase 3 (MG7)"""
 
 from __future__ import annotations
 

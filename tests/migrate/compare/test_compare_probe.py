@@ -1,4 +1,4 @@
-"""The probes against two small stacks: what each fault looks like from outside (MG7)."""
+"""The probes against two small stacks: what each fault looks like from outside. until phase 3 (MG7)"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Record files: what is damaged, mixed or newer is said, what is cut is used."""
+"""Record files: what is damaged, mixed or newer is said, what is cut is used. until phase 3"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bounds, percentiles, means."""
+"""Bounds, percentiles, means. until phase 3"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fixtures of the live page's tests."""
+"""Fixtures of the live page's tests. until phase 3"""
 
 from __future__ import annotations
 

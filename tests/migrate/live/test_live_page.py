@@ -1,4 +1,4 @@
-"""The live page in a real Chromium against two small stacks (MG2, MG8)."""
+"""The live page in a real Chromium against two small stacks. until phase 3 (MG2, MG8)"""
 
 from __future__ import annotations
 

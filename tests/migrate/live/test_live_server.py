@@ -1,4 +1,4 @@
-"""The page's own server: what it gives to whom (MG2)."""
+"""The page's own server: what it gives to whom. until phase 3 (MG2)"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one aws_endpoint_url: what passes through it, what it answers itself (migrate.local.front_door)."""
+"""The one aws_endpoint_url: what passes through it, what it answers itself (migrate.local.front_door). until phase 3"""
 
 import json
 import urllib.error

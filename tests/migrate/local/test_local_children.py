@@ -1,4 +1,4 @@
-"""Children that end with us (migrate.local.children)."""
+"""Children that end with us (migrate.local.children). until phase 3"""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""`python -m migrate.local` as a process: start, stop, kill -9, ports, restart of MiniStack (MG2)."""
+"""`python -m migrate.local` as a process: start, stop, kill -9, ports, restart of MiniStack. until phase 3 (MG2)"""
 
 import json
 import os

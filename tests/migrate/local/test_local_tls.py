@@ -1,4 +1,4 @@
-"""Certificates of the local AWS (migrate.local.tls)."""
+"""Certificates of the local AWS (migrate.local.tls). until phase 3"""
 
 import stat
 from datetime import UTC, datetime, timedelta

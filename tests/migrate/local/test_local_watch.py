@@ -1,4 +1,4 @@
-"""Which calls change what (migrate.local.watch): pure."""
+"""Which calls change what (migrate.local.watch): pure. until phase 3"""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What is replaced in MiniStack, and the check that it is still the MiniStack we know."""
+"""What is replaced in MiniStack, and the check that it is still the MiniStack we know. until phase 3"""
 
 import json
 import subprocess

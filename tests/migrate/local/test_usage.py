@@ -1,4 +1,4 @@
-"""What the local AWS counts for the bill."""
+"""What the local AWS counts for the bill. until phase 3"""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Helpers beside the tests are importable."""
+"""Helpers beside the tests are importable. until phase 3"""
 
 import sys
 from pathlib import Path

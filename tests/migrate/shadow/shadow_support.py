@@ -1,4 +1,4 @@
-"""Records of the tee for tests of the shadow."""
+"""Records of the tee for tests of the shadow. until phase 3"""
 
 from __future__ import annotations
 

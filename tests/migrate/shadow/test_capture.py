@@ -1,4 +1,4 @@
-"""What the tee saw and never arrived is known and told once (MG6)."""
+"""What the tee saw and never arrived is known and told once. until phase 3 (MG6)"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Faults on purpose do what they say, and only when asked (MG6)."""
+"""Faults on purpose do what they say, and only when asked. until phase 3 (MG6)"""
 
 from __future__ import annotations
 

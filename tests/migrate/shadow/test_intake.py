@@ -1,4 +1,4 @@
-"""Records in the order in which they happened, each once, and gone only when said so (MG6)."""
+"""Records in the order in which they happened, each once, and gone only when said so. until phase 3 (MG6)"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is behind a connection, and who is shadowed (MG6)."""
+"""Who is behind a connection, and who is shadowed. until phase 3 (MG6)"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows are written once, also by a worker that was killed and comes again (MG6)."""
+"""Rows are written once, also by a worker that was killed and comes again. until phase 3 (MG6)"""
 
 from __future__ import annotations
 

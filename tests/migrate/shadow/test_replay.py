@@ -1,4 +1,4 @@
-"""Calls wait as long as the service wants, and end where waiting does not help (MG6)."""
+"""Calls wait as long as the service wants, and end where waiting does not help. until phase 3 (MG6)"""
 
 from __future__ import annotations
 

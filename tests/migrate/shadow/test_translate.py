@@ -1,4 +1,4 @@
-"""Frames become calls and rows by the rules of migrate.toml (MG6)."""
+"""Frames become calls and rows by the rules of migrate.toml. until phase 3 (MG6)"""
 
 from __future__ import annotations
 

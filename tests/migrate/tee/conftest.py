@@ -1,4 +1,6 @@
-"""A tee to test: its layer loaded as a Lambda would load it, and stand-ins for its queue and `@connections`."""
+"""A tee to test: its layer loaded as a Lambda would load it, and stand-ins for its queue and `@connections`.
+until phase 3
+"""
 
 import importlib.util
 import json

@@ -1,4 +1,6 @@
-"""From the tee's queue to its readers: in order, once, and each record only gone when every reader has it (MG6)."""
+"""From the tee's queue to its readers: in order, once, and each record only gone when every reader has it.
+until phase 3 (MG6)
+"""
 
 from __future__ import annotations
 

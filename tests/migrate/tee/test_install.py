@@ -1,4 +1,4 @@
-"""The tee on deployed functions, and off them again: nobody's configuration is lost (MG6)."""
+"""The tee on deployed functions, and off them again: nobody's configuration is lost. until phase 3 (MG6)"""
 
 import json
 from collections.abc import Callable

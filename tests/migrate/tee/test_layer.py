@@ -1,4 +1,4 @@
-"""The tee inside a Lambda: it copies what passes and never changes what the application does."""
+"""The tee inside a Lambda: it copies what passes and never changes what the application does. until phase 3"""
 
 import json
 from typing import Any

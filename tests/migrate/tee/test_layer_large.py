@@ -1,4 +1,4 @@
-"""Everything that API Gateway accepts gets through the tee, however large (MG6, MG8)."""
+"""Everything that API Gateway accepts gets through the tee, however large. until phase 3 (MG6, MG8)"""
 
 import io
 import json

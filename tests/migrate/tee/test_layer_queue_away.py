@@ -1,4 +1,6 @@
-"""The queue is away, slow or refuses: the user notices nothing, and what was said arrives later, in order (MG6)."""
+"""The queue is away, slow or refuses: the user notices nothing, and what was said arrives later, in order.
+until phase 3 (MG6)
+"""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""What the tee sent, read back."""
+"""What the tee sent, read back. until phase 3"""
 
 import base64
 import json

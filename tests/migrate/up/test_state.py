@@ -1,4 +1,4 @@
-"""The state directory of `migrate up` (MG2)."""
+"""The state directory of `migrate up`. until phase 3 (MG2)"""
 
 import os
 import subprocess

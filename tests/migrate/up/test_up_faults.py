@@ -1,4 +1,4 @@
-"""What goes wrong around `migrate up` and must not do harm (MG2)."""
+"""What goes wrong around `migrate up` and must not do harm. until phase 3 (MG2)"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The pure parts of Lambda execution: names, configuration, environment, log readers, messages, archives."""
+"""The pure parts of Lambda execution: names, configuration, environment, log readers, messages, archives.
+until phase 3
+"""
 
 import base64
 import io

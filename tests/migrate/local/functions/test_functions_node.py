@@ -1,4 +1,6 @@
-"""Node.js functions (CL6): CommonJS and ES modules, promises and callbacks, console, errors as AWS shapes them."""
+"""Node.js functions (CL6): CommonJS and ES modules, promises and callbacks, console, errors as AWS shapes them.
+until phase 3
+"""
 
 import shutil
 

@@ -1,4 +1,6 @@
-"""Python functions under AWS's own runtime client, invoked through the front door with boto3 (RC, DESIGN 2)."""
+"""Python functions under AWS's own runtime client, invoked through the front door with boto3 (RC, DESIGN 2).
+until phase 3
+"""
 
 import base64
 import concurrent.futures

@@ -1,4 +1,4 @@
-"""The Runtime API as a runtime client sees it, over a real socket."""
+"""The Runtime API as a runtime client sees it, over a real socket. until phase 3"""
 
 import asyncio
 from collections.abc import AsyncIterator

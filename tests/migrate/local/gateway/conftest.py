@@ -1,5 +1,5 @@
 """A real control plane (MiniStack child), a gateway on free ports, and functions that are Python
-callables."""
+callables. until phase 3"""
 
 import datetime
 import ipaddress

@@ -1,4 +1,4 @@
-"""Helpers of the gateway tests: functions that are Python callables, an API built call by call."""
+"""Helpers of the gateway tests: functions that are Python callables, an API built call by call. until phase 3"""
 
 import asyncio
 import json

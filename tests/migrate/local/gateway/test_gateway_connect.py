@@ -1,4 +1,4 @@
-"""Handshakes: authorizers, `$connect`, subprotocols, addresses (issue 2, "Bad input"; WL4)."""
+"""Handshakes: authorizers, `$connect`, subprotocols, addresses (issue 2, "Bad input"; WL4). until phase 3"""
 
 import asyncio
 import io

@@ -1,4 +1,4 @@
-"""Ends of connections, deployments, changes of the control plane, metrics."""
+"""Ends of connections, deployments, changes of the control plane, metrics. until phase 3"""
 
 import asyncio
 import contextlib

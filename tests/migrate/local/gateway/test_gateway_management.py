@@ -1,4 +1,4 @@
-"""@connections through boto3, and what the client sees of it (CL3, MG11; issue 2, "Bad input")."""
+"""@connections through boto3, and what the client sees of it (CL3, MG11; issue 2, "Bad input"). until phase 3"""
 
 import asyncio
 import datetime

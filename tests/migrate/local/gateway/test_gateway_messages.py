@@ -1,4 +1,4 @@
-"""Routes and messages through real sockets (issue 2, "Bad input"; rows RC, CL6)."""
+"""Routes and messages through real sockets (issue 2, "Bad input"; rows RC, CL6). until phase 3"""
 
 import asyncio
 import contextlib
