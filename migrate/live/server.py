@@ -23,7 +23,7 @@ from migrate.addresses import LOCAL_NAMES, host_name
 from migrate.clients import UpInfo
 from migrate.errors import UsageError
 from migrate.tokens import mint
-from migrate.traffic import PEOPLE
+from migrate.up.sample_traffic import PEOPLE
 
 __all__ = ["PageConfig", "create_app", "serve"]
 

@@ -26,12 +26,13 @@ from typing import Any
 import httpx
 
 from legacy_ws.deploy.apps import APPS
-from migrate import live, traffic
+from migrate import live
 from migrate.control.table import ControlTable
 from migrate.errors import MigrateError
 from migrate.tee.consumers import TeeState
 from migrate.tee.install import functions_of_api, install_tee
 from migrate.tokens import mint
+from migrate.up import sample_traffic
 from migrate.up.aws import REGION, clients, environment
 from migrate.up.configs import state_table, write_configs
 from migrate.up.environments import service_environment, shadow_environment, tables_environment
@@ -170,7 +171,7 @@ class Supervisor:
             self._start_in_process(
                 "traffic",
                 chat_unless_held(
-                    lambda enough: traffic.run(people, enough), state.people_hold, self._end, self._note_people
+                    lambda enough: sample_traffic.run(people, enough), state.people_hold, self._end, self._note_people
                 ),
             )
         self._up.update(status="ready", ready_after_s=round(time.time() - self._up["started_at"], 2))

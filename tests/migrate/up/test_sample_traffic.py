@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from migrate import traffic
 from migrate.errors import UsageError
+from migrate.up import sample_traffic
 
-_spec = importlib.util.spec_from_file_location("two_stacks", Path(__file__).with_name("two_stacks.py"))
+_spec = importlib.util.spec_from_file_location("two_stacks", Path(__file__).parents[1] / "two_stacks.py")
 assert _spec is not None and _spec.loader is not None
 if "two_stacks" not in sys.modules:
     sys.modules["two_stacks"] = importlib.util.module_from_spec(_spec)
@@ -30,8 +30,8 @@ async def until(condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(traffic, "REFUSED_WAIT_S", 0.05)
-    monkeypatch.setattr(traffic, "BACKOFF", traffic.Backoff(base_s=0.02, max_s=0.1))
+    monkeypatch.setattr(sample_traffic, "REFUSED_WAIT_S", 0.05)
+    monkeypatch.setattr(sample_traffic, "BACKOFF", sample_traffic.Backoff(base_s=0.02, max_s=0.1))
 
 
 @pytest.mark.integration
@@ -41,12 +41,12 @@ async def test_everybody_talks_on_both_stacks() -> None:
     """
     stop = asyncio.Event()
     async with two_stacks() as stacks:
-        task = asyncio.create_task(traffic.run(stacks.up, stop, messages_per_s=200))
+        task = asyncio.create_task(sample_traffic.run(stacks.up, stop, messages_per_s=200))
         await until(lambda: len(stacks.sent) >= 60)
         stop.set()
         await asyncio.wait_for(task, 5)
         said = {(path, message["userName"]) for path, message in stacks.sent}
-        assert said == {(person.path.value, person.name) for person in traffic.PEOPLE}
+        assert said == {(person.path.value, person.name) for person in sample_traffic.PEOPLE}
         assert {message["roomId"] for _, message in stacks.sent} == {"main", "random"}
         await until(lambda: not stacks.sockets)
 
@@ -57,7 +57,7 @@ async def test_restart_and_refusal() -> None:
     stop = asyncio.Event()
     async with two_stacks() as stacks:
         port = stacks.port
-        task = asyncio.create_task(traffic.run(stacks.up, stop, messages_per_s=200))
+        task = asyncio.create_task(sample_traffic.run(stacks.up, stop, messages_per_s=200))
         await until(lambda: len(stacks.sent) >= 8)
     await asyncio.sleep(0.1)
     async with two_stacks(port) as stacks:
@@ -75,10 +75,10 @@ async def test_restart_and_refusal() -> None:
 async def test_wrong_up() -> None:
     """What is no up.json is said at once."""
     with pytest.raises(UsageError):
-        await traffic.run({"sse_url": "http://x"}, asyncio.Event())
+        await sample_traffic.run({"sse_url": "http://x"}, asyncio.Event())
 
 
 def test_command_without_stacks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """`python -m migrate.traffic` without stacks: 2 and a hint, no traceback."""
-    assert traffic.main(["--state-dir", str(tmp_path)]) == 2
+    """`python -m migrate.up.sample_traffic` without stacks: 2 and a hint, no traceback."""
+    assert sample_traffic.main(["--state-dir", str(tmp_path)]) == 2
     assert "hint: start both with `migrate up`" in capsys.readouterr().err

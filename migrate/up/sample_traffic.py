@@ -38,7 +38,7 @@ from migrate.up.state import StateDir
 
 __all__ = ["PEOPLE", "Person", "main", "run"]
 
-log = logging.getLogger("migrate.traffic")
+log = logging.getLogger("migrate.up.sample_traffic")
 
 MESSAGES_PER_S = 1.0
 # Somebody whom a stack does not let in tries again now and then: secrets and rooms may come later.
@@ -240,8 +240,8 @@ async def _until_signalled(info: UpInfo, hold: FilePath) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """`python -m migrate.traffic --state-dir .migrate`: chat until Ctrl-C."""
-    parser = argparse.ArgumentParser(prog="python -m migrate.traffic", description=__doc__)
+    """`python -m migrate.up.sample_traffic --state-dir .migrate`: chat until Ctrl-C."""
+    parser = argparse.ArgumentParser(prog="python -m migrate.up.sample_traffic", description=__doc__)
     parser.add_argument("--state-dir", type=FilePath, default=FilePath(".migrate"))
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(message)s")
