@@ -10,6 +10,7 @@ import os
 import shutil
 import stat
 import zipfile
+import zlib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -31,8 +32,16 @@ def unpack(archive: bytes, folder: Path) -> None:
     """Unpack a zip with the permissions and symbolic links in it; nothing may land outside of `folder`.
 
     Links come last, so that no file is written over one, and are looked at when all are there: each alone may lead to
-    a place inside, and together out of it.
+    a place inside, and together out of it. Raises: zipfile.BadZipFile.
     """
+    try:
+        _unpack(archive, folder)
+    except (zlib.error, EOFError, NotImplementedError, RuntimeError, UnicodeError) as error:
+        # Damaged, of a kind that Lambda does not take either, or with a password.
+        raise zipfile.BadZipFile(f"it cannot be unpacked: {error}") from error
+
+
+def _unpack(archive: bytes, folder: Path) -> None:
     root = folder.resolve()
     links = []
     with zipfile.ZipFile(io.BytesIO(archive)) as content:

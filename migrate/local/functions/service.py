@@ -97,6 +97,7 @@ class LocalFunctions:
         self._entries: dict[FunctionRef, _Entry] = {}
         self._locks: dict[FunctionRef, asyncio.Lock] = {}
         self._refs: dict[str, FunctionRef] = {}
+        self._told: dict[FunctionRef, str] = {}
         self._running: Counter[tuple[str, str, str]] = Counter()
         self._changes = 0
 
@@ -170,10 +171,18 @@ class LocalFunctions:
         try:
             entry = await self._entry(ref)
         except _UnavailableError as error:
+            # Who invokes it through a gateway hears no more than 502.
+            self._tell(ref, str(error))
             return None, InvokeResult(error.answer, "Unhandled")
         loop = asyncio.get_running_loop()
         invocation = Invocation(ref.arn, payload, loop.create_future(), log_tail, client_context, trace_id)
         return entry.config, await self._run(entry, invocation, timeout_s)
+
+    def _tell(self, ref: FunctionRef, why: str) -> None:
+        """Log why a function cannot be run here, once."""
+        if self._told.get(ref) != why:
+            self._told[ref] = why
+            log.warning("%s cannot be run here: %s", ref.name, why)
 
     async def _attempt(self, ref: FunctionRef, payload: bytes) -> tuple[FunctionConfig, str, InvokeResult]:
         """One attempt of an asynchronous event."""

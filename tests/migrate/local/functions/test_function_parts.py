@@ -7,14 +7,17 @@ import io
 import stat
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from migrate.local.functions import service
 from migrate.local.functions.code import unpack
 from migrate.local.functions.configuration import UnsupportedRuntimeError, environment, parse_function
 from migrate.local.functions.logs import FrameReader, LineReader, PlatformBudget
 from migrate.local.functions.messages import exit_reason, iso, report, timed_out, with_request_id
 from migrate.local.functions.reference import FunctionRef, parse_reference
+from migrate.local.functions.service import LocalFunctions
 
 ARN = "arn:aws:lambda:eu-west-1:123456789012:function:chat"
 ANSWER = {
@@ -195,3 +198,28 @@ def test_links_cannot_lead_out_together(tmp_path: Path, links: list[tuple[str, s
 def test_what_is_a_file_and_a_link_is_no_archive(tmp_path: Path) -> None:
     with pytest.raises(zipfile.BadZipFile, match="twice"):
         unpack(archive(("a", ".", stat.S_IFLNK | 0o777), ("a/b", "x", 0)), tmp_path)
+
+
+def test_an_archive_with_a_password_is_none(tmp_path: Path) -> None:
+    data = bytearray(archive(("a", "x", 0)))
+    for begin, at in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        data[data.index(begin) + at] |= 1
+    with pytest.raises(zipfile.BadZipFile, match="cannot be unpacked"):
+        unpack(bytes(data), tmp_path)
+
+
+async def test_why_a_function_cannot_be_run_is_logged_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who connects through the gateway hears no more than 502."""
+    functions = LocalFunctions("http://127.0.0.1:1", "", tmp_path, None, "eu-west-1")
+    ref = FunctionRef("000000000000", "eu-west-1", "hall")
+
+    async def entry(_: FunctionRef) -> Any:
+        raise service._UnavailableError("Local.CodeUnavailable", "the link t leads out of the archive")
+
+    monkeypatch.setattr(functions, "_entry", entry)
+    for _ in range(3):
+        assert (await functions.run(ref, b"{}", timeout_s=1.0))[0] is None
+    said = [record.getMessage() for record in caplog.records]
+    assert said == ["hall cannot be run here: the link t leads out of the archive"]
