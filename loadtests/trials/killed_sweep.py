@@ -31,9 +31,8 @@ from loadtests.bench.echo_stack import REGION, deploy_echo
 from loadtests.bench.processes import local_aws
 from loadtests.bench.sweep import living_connections
 from loadtests.trials.between import Asked, Between
-from loadtests.trials.machines import KEYS, Machines, client
+from loadtests.trials.machines import KEYS, Machines, client, text_of
 from loadtests.trials.people import say
-from migrate.sweep.dynamojson import canonical
 
 TABLE, BUCKET = "trial-connections", "trial-records"
 MOMENTS = ("before it", "behind it", "a moment later")
@@ -100,7 +99,7 @@ class Trial:
         self.client: Any = client("dynamodb", endpoint, REGION)
         self.dice = random.Random(options.seed)  # noqa: S311 - to be repeated
 
-    def fill(self, living: list[str]) -> dict[str, bytes]:
+    def fill(self, living: list[str]) -> dict[str, str]:
         """Rows with attributes of every type; what the table then holds."""
         ghosts = (base64.urlsafe_b64encode(os.urandom(11)).decode() for _ in range(self.options.rows - len(living)))
         items = [
@@ -122,10 +121,10 @@ class Trial:
             list(pool.map(put, range(0, len(items), 25)))
         return self.rows()
 
-    def rows(self) -> dict[str, bytes]:
+    def rows(self) -> dict[str, str]:
         """Every row as DynamoDB's own JSON."""
         pages = self.client.get_paginator("scan").paginate(TableName=TABLE, ConsistentRead=True)
-        return {item["connectionId"]["S"]: canonical(item) for page in pages for item in page["Items"]}
+        return {item["connectionId"]["S"]: text_of(item) for page in pages for item in page["Items"]}
 
     def run(self, records: str, living: list[str]) -> dict[str, Any]:
         """Fill, sweep and kill, restore, judge. Returns what was seen."""
@@ -163,9 +162,7 @@ class Trial:
             self._restore(seen, machines, before, records)
         return seen
 
-    def _judge_deletions(
-        self, seen: dict[str, Any], counted: Counted, before: dict[str, bytes], dead: set[str]
-    ) -> None:
+    def _judge_deletions(self, seen: dict[str, Any], counted: Counted, before: dict[str, str], dead: set[str]) -> None:
         left = self.rows()
         living = {name: row for name, row in before.items() if name not in dead}
         seen["deletions"] = sum(counted.deleted.values())
@@ -181,7 +178,7 @@ class Trial:
             and set(counted.deleted) == dead
         )
 
-    def _restore(self, seen: dict[str, Any], machines: Machines, before: dict[str, bytes], records: str) -> None:
+    def _restore(self, seen: dict[str, Any], machines: Machines, before: dict[str, str], records: str) -> None:
         """From a machine that has seen nothing where the records are shared; else on each that deleted."""
         places = [machines.another()] if records == "s3" else [one for one in machines.folders if _has_export(one)]
         seen["restored on"] = len(places)

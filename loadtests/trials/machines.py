@@ -5,8 +5,10 @@ until phase 3
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import itertools
+import json
 import os
 import signal
 import subprocess
@@ -19,7 +21,7 @@ from typing import Any
 
 import boto3
 
-__all__ = ["KEYS", "Machines", "client"]
+__all__ = ["KEYS", "Machines", "client", "text_of"]
 
 KEYS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
 MIGRATE = str(Path(sys.executable).parent / "migrate")
@@ -110,3 +112,20 @@ def _may_have_names() -> bool:
         return subprocess.run(command, capture_output=True, check=False).returncode == 0
     except OSError:
         return False
+
+
+def text_of(item: Mapping[str, Any]) -> str:
+    """A row's one text, to be compared: bytes as base64, sets in order."""
+    return json.dumps(_plain(item), sort_keys=True)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
+    if isinstance(value, Mapping):
+        # A set is a list under its type; an attribute may be called so, too.
+        sets = {key for key, one in value.items() if key in {"SS", "NS", "BS"} and isinstance(one, list)}
+        return {key: sorted(_plain(one)) if key in sets else _plain(one) for key, one in value.items()}
+    return value
