@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import psutil
 import websockets
 from botocore.config import Config
 
@@ -39,10 +41,18 @@ TABLE = "bench-connections"
 
 @dataclass
 class Measured:
-    """One run: rows it went through, seconds, peak memory in MB (0: not measured), and what it said."""
+    """One run.
+
+    Args:
+        rows: that it went through.
+        client_s, aws_s: processor time of the program (with its start), and of the local AWS meanwhile.
+        peak_mb: of the program's memory; 0: not measured.
+    """
 
     rows: int
     seconds: float
+    client_s: float
+    aws_s: float
     peak_mb: float = 0.0
     said: Any = None
 
@@ -50,14 +60,19 @@ class Measured:
     def rate(self) -> float:
         return self.rows / self.seconds
 
+    @property
+    def work(self) -> str:
+        """Microseconds of processor time a row: the program's + the local AWS's."""
+        return f"{self.client_s / self.rows * 1e6:,.0f} + {self.aws_s / self.rows * 1e6:,.0f}"
+
 
 def run() -> None:
     """Prints a table and keeps the figures."""
     with tempfile.TemporaryDirectory() as folder, local_aws(Path(folder)) as aws:
-        asyncio.run(_measure(Path(folder), aws["aws_endpoint_url"]))
+        asyncio.run(_measure(Path(folder), aws["aws_endpoint_url"], aws["pid"]))
 
 
-async def _measure(folder: Path, endpoint: str) -> None:
+async def _measure(folder: Path, endpoint: str, aws: int) -> None:
     client = _client(endpoint)
     api_id, url = deploy_echo(endpoint)
     client.create_table(
@@ -68,31 +83,36 @@ async def _measure(folder: Path, endpoint: str) -> None:
     )
     configuration = folder / "migrate.toml"
     configuration.write_text(_toml(api_id, endpoint, url), encoding="utf-8")
+    # Before anybody lives: who says nothing for ten minutes is cut off.
+    await asyncio.to_thread(_fill, client, _ghosts(ROWS - LIVING))
     async with living_connections(url, LIVING) as living:
         await asyncio.to_thread(_fill, client, living)
-        bare_scan = await asyncio.to_thread(_bare, client, delete=False)
-        dry = await asyncio.to_thread(_sweep, configuration)
-        sweep = await asyncio.to_thread(_sweep, configuration, "--execute")
+        bare_scan = await asyncio.to_thread(_bare, client, aws, delete=False)
+        dry = await asyncio.to_thread(_sweep, configuration, aws)
+        sweep = await asyncio.to_thread(_sweep, configuration, aws, "--execute")
         left = {item["connectionId"]["S"] for item in _scan(client, 0, 1)}
         if left != set(living):
             raise RuntimeError(
                 f"{len(set(living) - left)} living rows are gone, {len(left - set(living))} ghosts stayed"
             )
-        await asyncio.to_thread(_fill, client, [])
-        bare_delete = await asyncio.to_thread(_bare, client, delete=True)
-    table = Table(f"sweep of {ROWS:,} rows, {len(living):,} living, rows/s", "what", "ours", "bare", "ratio", "peak MB")
+        await asyncio.to_thread(_fill, client, _ghosts(ROWS - LIVING))
+        bare_delete = await asyncio.to_thread(_bare, client, aws, delete=True)
+    columns = ("ours", "bare", "ratio", "peak MB", "ours, cpu us/row", "bare, cpu us/row")
+    table = Table(f"sweep of {ROWS:,} rows, {len(living):,} living, rows/s; cpu: program + local AWS", "what", *columns)
     for name, ours, bare in (
         ("dry run : scan", dry, bare_scan),
         ("sweep : scan and delete", sweep, bare_delete),
     ):
-        table.add(
-            name, f"{ours.rate:,.0f}", f"{bare.rate:,.0f}", f"{ours.rate / bare.rate:.2f}x", f"{ours.peak_mb:.0f}"
-        )
+        rates = f"{ours.rate:,.0f}", f"{bare.rate:,.0f}", f"{ours.rate / bare.rate:.2f}x"
+        table.add(name, *rates, f"{ours.peak_mb:.0f}", ours.work, bare.work)
     table.show()
     result = {
-        name: {"rows_per_s": one.rate, "seconds": one.seconds, "peak_mb": one.peak_mb, "said": one.said}
+        name: {
+            "rows_per_s": one.rate, "seconds": one.seconds, "client_cpu_s": one.client_s, "aws_cpu_s": one.aws_s,
+            "peak_mb": one.peak_mb, "said": one.said,
+        }
         for name, one in (("dry", dry), ("sweep", sweep), ("bare_scan", bare_scan), ("bare_delete", bare_delete))
-    }
+    }  # fmt: skip
     print(f"  kept in {save('sweep', {'rows': ROWS, 'living': len(living), **result})}")
 
 
@@ -103,7 +123,8 @@ async def living_connections(url: str, number: int) -> AsyncIterator[list[str]]:
 
     async def one() -> Any:
         async with gate:
-            return await websockets.connect(url, proxy=None, open_timeout=60)
+            # No pings: they would take time from what is measured beside them.
+            return await websockets.connect(url, proxy=None, open_timeout=60, ping_interval=None)
 
     clients = await asyncio.gather(*(one() for _ in range(number)))
     ids = []
@@ -123,10 +144,11 @@ def _client(endpoint: str) -> Any:
     )  # fmt: skip
 
 
-def _fill(client: Any, living: list[str]) -> None:
-    ghosts = (base64.urlsafe_b64encode(os.urandom(11)).decode() for _ in range(ROWS - len(living)))
-    ids = [*living, *ghosts]
+def _ghosts(number: int) -> list[str]:
+    return [base64.urlsafe_b64encode(os.urandom(11)).decode() for _ in range(number)]
 
+
+def _fill(client: Any, ids: list[str]) -> None:
     def put(first: int) -> None:
         requests = [
             {"PutRequest": {"Item": {"connectionId": {"S": one}, "userName": {"S": "u"}, "ttl": {"N": "1"}}}}
@@ -149,9 +171,9 @@ def _scan(client: Any, segment: int, total: int) -> list[Any]:
         arguments["ExclusiveStartKey"] = page["LastEvaluatedKey"]
 
 
-def _bare(client: Any, *, delete: bool) -> Measured:
+def _bare(client: Any, aws: int, *, delete: bool) -> Measured:
     """A parallel scan, and a deletion of every row that it finds, without a question."""
-    began = time.perf_counter()
+    began, client_s, aws_s = time.perf_counter(), time.process_time(), _cpu_s(aws)
     with ThreadPoolExecutor(SEGMENTS) as segments, ThreadPoolExecutor(WORKERS) as pool:
         pages = list(segments.map(lambda number: _scan(client, number, SEGMENTS), range(SEGMENTS)))
         rows = [item for page in pages for item in page]
@@ -161,24 +183,53 @@ def _bare(client: Any, *, delete: bool) -> Measured:
                     lambda item: client.delete_item(TableName=TABLE, Key={"connectionId": item["connectionId"]}), rows
                 )
             )
-    return Measured(len(rows), time.perf_counter() - began)
+    seconds = time.perf_counter() - began
+    return Measured(len(rows), seconds, time.process_time() - client_s, _cpu_s(aws) - aws_s)
 
 
-def _sweep(configuration: Path, *options: str) -> Measured:
+def _sweep(configuration: Path, aws: int, *options: str) -> Measured:
     """`migrate cleanup connections` as a user calls it; its own clock counts, without the start of Python."""
+    aws_s = _cpu_s(aws)
     process = subprocess.Popen(
         [sys.executable, "-m", "migrate", "cleanup", "connections", "-c", str(configuration), "--json", *options],
         stdout=subprocess.PIPE,
         env={**os.environ, "AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"},
     )
     assert process.stdout is not None
+    peaks = [0.0]
+    watching = threading.Thread(target=_watch_memory, args=(process.pid, peaks), daemon=True)
+    watching.start()
     said = process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)
+    watching.join()
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise RuntimeError(f"the sweep ended with {process.returncode}: {said.decode()[-500:]}")
     (report,) = json.loads(said)
-    return Measured(report["counts"]["rows"], report["seconds"], usage.ru_maxrss / 1024, report)
+    client_s = usage.ru_utime + usage.ru_stime
+    return Measured(report["counts"]["rows"], report["seconds"], client_s, _cpu_s(aws) - aws_s, max(peaks), report)
+
+
+def _cpu_s(pid: int) -> float:
+    """Processor time of a process and of all below it so far."""
+    root, total = psutil.Process(pid), 0.0
+    for one in (root, *root.children(recursive=True)):
+        with contextlib.suppress(psutil.Error):
+            times = one.cpu_times()
+            total += times.user + times.system
+    return total
+
+
+def _watch_memory(pid: int, peaks: list[float]) -> None:
+    """The peak of a process in MB, until it ends. Not ru_maxrss: that begins with what its parent had (Linux)."""
+    with contextlib.suppress(OSError):
+        while True:
+            lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace").splitlines()
+            found = [line.split()[1] for line in lines if line.startswith("VmHWM:")]
+            if not found:
+                return  # it has ended, and is not waited for yet
+            peaks.append(int(found[0]) / 1024)
+            time.sleep(0.1)
 
 
 def _toml(api_id: str, endpoint: str, url: str) -> str:

@@ -53,32 +53,26 @@ class Counted:
         self.done: Counter[str] = Counter()
         self.again: Counter[str] = Counter()
         self.killed: list[tuple[str, str]] = []
-        self.asked = 0
         self._next: tuple[int, str] | None = None
 
-    def aim(self, further: int, moment: str) -> None:
-        """Die at the deletion that is this many further on."""
+    def aim(self, number: int, moment: str) -> None:
+        """Die at this deletion, counted from the first of all runs. What is repeated does not count."""
         with self._lock:
-            self._next = self.asked + further, moment
+            self._next = number, moment
 
     def before(self, asked: Asked) -> bool:
-        if not _is_deletion(asked):
-            return True
-        with self._lock:
-            # A step that was cut off is repeated; that is no deletion further on.
-            self.asked += not self.done[_name(asked)]
-        return not self._due(MOMENTS[0], asked)
+        return not (_is_deletion(asked) and self._due(MOMENTS[0], asked, 1))
 
     def after(self, asked: Asked, status: int) -> bool:
         if not _is_deletion(asked):
             return True
         with self._lock:
             (self.done if status < 300 else self.again)[_name(asked)] += 1
-        return not self._due(MOMENTS[1], asked)
+        return not self._due(MOMENTS[1], asked, 0)
 
-    def _due(self, moment: str, asked: Asked) -> bool:
+    def _due(self, moment: str, asked: Asked, more: int) -> bool:
         with self._lock:
-            if self._next is None or self._next[1] != moment or self.asked < self._next[0]:
+            if self._next is None or self._next[1] != moment or len(self.done) + more < self._next[0]:
                 return False
             self._next = None
             self.killed.append((asked.operation, moment))
@@ -102,9 +96,13 @@ def trial(aws: dict[str, Any], app: str, kills: int, folder: Path, dice: random.
     """One application. Returns what was seen."""
     calm, stack = (Stack(aws, app, f"{app}-{what}") for what in ("calm", "killed"))
     before = stack.seen()
-    machines = Machines(_made(folder / f"{app}-calm"), {"migrate.toml": calm.toml(aws["aws_endpoint_url"])}, calm.env)
-    _plan(machines)
-    code, _, errors = machines.run(machines.another(), *_apply(calm))
+    counted = Counted()
+    with Between(aws["aws_endpoint_url"], counted.before, counted.after) as between:
+        machines = Machines(_made(folder / f"{app}-calm"), {"migrate.toml": calm.toml(between.url)}, calm.env)
+        _plan(machines)
+        code, _, errors = machines.run(machines.another(), *_apply(calm))
+    # The first falls on the first deletion: nothing says yet that anything was done.
+    points = [1, *sorted(dice.sample(range(2, len(counted.done) + 1), kills - 1))]
     if code:
         raise SystemExit(f"{app}: without a kill it ended with {code}: {errors[-500:]}")
     counted = Counted()
@@ -116,11 +114,8 @@ def trial(aws: dict[str, Any], app: str, kills: int, folder: Path, dice: random.
         counted.kill = machines.kill
         _plan(machines)
         ends: list[str] = []
-        for number in range(kills):
-            # The first falls on the first deletion: nothing says yet that anything was done.
-            counted.aim(
-                1 if number == 0 else dice.choice((1, 1, 2)), MOMENTS[1] if number == 0 else dice.choice(MOMENTS)
-            )
+        for point in points:
+            counted.aim(point, MOMENTS[1] if point == 1 else dice.choice(MOMENTS))
             code, _, errors = machines.run_once_free(machines.another(), *_apply(stack))
             if code != -9:
                 ends.append(f"{code}: {errors.strip()[-300:]}")
@@ -139,6 +134,7 @@ def trial(aws: dict[str, Any], app: str, kills: int, folder: Path, dice: random.
         "kills": len(counted.killed),
         "at": [f"{what} {moment}" for what, moment in counted.killed],
         "ended otherwise": ends,
+        "at deletions": points,
         "deletions": sum(counted.done.values()),
         "done again, without harm": len(again) - len(twice),
         "deleted twice": twice,
