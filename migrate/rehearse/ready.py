@@ -7,7 +7,8 @@ of its own still, forked from here, with its own arguments, environment, directo
     -> {"id": 1, "argv": ["status"], "env": {...}, "cwd": "...", "out": "FILE", "err": "FILE"}
     <- {"id": 1, "pid": 4711}, and at its end {"id": 1, "code": 0}
 
-It ends when there are no more requests (end of its input) and nothing runs any more.
+It ends when there are no more requests (end of its input): the rehearsal is over, or was killed, and nobody waits for
+what still runs, which is told to end.
 """
 
 from __future__ import annotations
@@ -56,6 +57,8 @@ def serve() -> None:
         if 0 in readable:
             read = os.read(0, 1 << 20)
             open_ = bool(read)
+            if not open_:
+                _tell(running)
             *lines, waiting = (waiting + read).split(b"\n")
             for line in lines:
                 request = json.loads(line)
@@ -80,7 +83,9 @@ def _tell(running: dict[int, int]) -> None:
 
 
 def _say(**said: int) -> None:
-    os.write(1, json.dumps(said).encode() + b"\n")
+    # Nobody hears it when the rehearsal was killed.
+    with contextlib.suppress(BrokenPipeError):
+        os.write(1, json.dumps(said).encode() + b"\n")
 
 
 def _become(request: dict[str, Any]) -> NoReturn:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from migrate.rehearse.commands import CommandFailedError, Commands
@@ -43,3 +49,31 @@ async def test_one_that_takes_too_long_is_ended(commands: Commands, tmp_path: Pa
     # It is gone when the error is there: its directory can be used again.
     done = await commands.run("status", "--json", config=False, codes=(3,))
     assert json.loads(done.out)["status"] == "down"
+
+
+def test_a_rehearsal_that_is_killed_leaves_no_command_behind(tmp_path: Path) -> None:
+    """Without a word: its terminal is somebody's."""
+    config = tmp_path / "migrate.toml"
+    config.write_text('schema = 1\n[project]\nname = "p"\n[api]\nid = "a1"\nstage = "s"\n', encoding="utf-8")
+    request = {
+        "id": 1, "argv": ["dashboard", "--config", str(config), "--json", "--state-dir", str(tmp_path / "state")],
+        "env": {**os.environ, "AWS_REGION": "eu-west-1"}, "cwd": str(tmp_path), "out": str(tmp_path / "out"),
+        "err": str(tmp_path / "err"),
+    }  # fmt: skip
+    program = [sys.executable, "-m", "migrate.rehearse.ready"]
+    with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as ready:
+        assert ready.stdin and ready.stdout and ready.stderr
+        ready.stdout.readline()
+        ready.stdin.write(json.dumps(request).encode() + b"\n")
+        ready.stdin.flush()
+        pid = json.loads(ready.stdout.readline())["pid"]
+        ready.stdout.close()
+        ready.stdin.close()
+        try:
+            assert ready.wait(20) == 0
+            assert ready.stderr.read() == b""
+            assert not psutil.pid_exists(pid)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            ready.kill()
