@@ -116,12 +116,14 @@ def _stacks(app: str, all_: bool, config: Path | None, package: list[str], env: 
 def _environments(given: list[str], functions: set[str]) -> dict[str, dict[str, str]]:
     """`[FUNCTION:]NAME=VALUE` by function; "" is for all."""
     found: dict[str, dict[str, str]] = {}
-    for one in given:
+    for number, one in enumerate(given, 1):
         left, is_pair, value = one.partition("=")
         function, _, name = left.rpartition(":")
         if not is_pair or not name or (function and function not in functions):
             known = ", ".join(sorted(functions))
-            raise UsageError(f"--env {left}=... is not [FUNCTION:]NAME=VALUE", f"the functions: {known}")
+            # Without a "=" all of it may be the value.
+            shown = f"--env {left}=..." if is_pair else f"--env number {number}"
+            raise UsageError(f"{shown} is not [FUNCTION:]NAME=VALUE", f"the functions: {known}")
         found.setdefault(function, {})[name] = value
     return found
 
