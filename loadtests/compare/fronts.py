@@ -109,13 +109,16 @@ def _stage(stack: Mapping[str, Any]) -> str:
 def _ready(process: subprocess.Popen[bytes], log: Path) -> str:
     """The address it announces in its log, one JSON object a line."""
     deadline = time.monotonic() + START_TIMEOUT_S
-    said: list[str] = []
     while time.monotonic() < deadline and process.poll() is None:
-        said = log.read_text(encoding="utf-8", errors="replace").splitlines()
-        for line in said:
+        for line in _lines(log):
             with contextlib.suppress(ValueError, TypeError, KeyError):
                 return str(json.loads(line)["url"])
         time.sleep(0.05)
-    said = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-    why = said[-1][:300] if said else "it said nothing"
-    raise CompareError(f"the drop-in's service did not start: {why}", f"look into {log}")
+    said = _lines(log)
+    errors = [line.removeprefix("error: ") for line in said if line.startswith("error: ")]
+    why = errors[0] if errors else said[-1] if said else "it said nothing"
+    raise CompareError(f"the drop-in's service did not start: {why[:300]}", f"look into {log}")
+
+
+def _lines(log: Path) -> list[str]:
+    return [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
