@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from loadtests.compare.rounds import Plan
 from loadtests.users.histogram import Histogram
 from loadtests.users.marks import Mark, decode, encode
 from loadtests.users.target import Target, TargetError, Tokens
+
+from ..sse_service.browser_support import ARGS, executable
 
 
 def test_a_mark_survives_and_other_texts_are_none() -> None:
@@ -130,10 +132,8 @@ def test_a_result_says_what_makes_it_worth_less() -> None:
 def test_the_page_opens_without_a_network(tmp_path: Path) -> None:
     file = tmp_path / "page.html"
     file.write_text(render(result(5.0)), encoding="utf-8")
-    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    assert browser, "no Chromium on PATH: run `make browser`"
     with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox", "--disable-gpu"])
+        running = playwright.chromium.launch(executable_path=executable(), args=ARGS)
         page = running.new_context(offline=True, viewport={"width": 380, "height": 700}).new_page()
         said: list[str] = []
         page.on("request", lambda request: said.append(request.url))
@@ -171,7 +171,15 @@ def test_targets_are_checked(tmp_path: Path) -> None:
     made = Target.parse(["ws.rooms=wss://a/prod", "sse=https://b/", "tenant=acme"], **key)
     assert (made.ws, made.sse, made.tenant) == ({"rooms": "wss://a/prod"}, "https://b", "acme")
     assert made.addresses == {"ws.rooms": "wss://a/prod", "sse": "https://b"}
-    for wrong in ("sse", "ws=wss://a", "ws.other=wss://a", "sse=", "sse=wss://a", "ws.rooms=https://a", "sse=b"):
+    made = Target.parse(["dropin=https://b/prod", "dropin.layers=https://c/prod"], **key)
+    assert made.addresses == {"dropin.rooms": "https://b/prod", "dropin.layers": "https://c/prod"}
+    assert (made.has("dropin", "rooms"), made.has("dropin", "direct"), made.has("ws", "rooms")) == (True, False, False)
+    with pytest.raises(TargetError, match=r"dropin\.direct"):
+        made.way("dropin", "direct")
+    for wrong in (
+        *("sse", "ws=wss://a", "ws.other=wss://a", "sse=", "sse=wss://a", "ws.rooms=https://a", "sse=b"),
+        *("dropin.other=https://a", "dropin.=https://a", "sse.rooms=https://a"),
+    ):
         with pytest.raises(TargetError):
             Target.parse([wrong], **key)
     # Nobody could be anybody there.
@@ -179,6 +187,17 @@ def test_targets_are_checked(tmp_path: Path) -> None:
         Target.parse(["sse=https://b"])
     with pytest.raises(TargetError, match="gone"):
         Target.parse(["sse=https://b"], secret_file=str(tmp_path / "gone"))
+
+
+def test_a_file_of_addresses_may_name_the_drop_in_s_of_rooms_alone(tmp_path: Path) -> None:
+    file, url = tmp_path / "target.json", "https://b/prod"
+    for given, ways in ((url, {"rooms": url}), ("", {}), ({"direct": url}, {"direct": url})):
+        file.write_text(json.dumps({"dropin": given}))
+        assert Target.load(file).dropin == ways
+    for wrong in ("[]", '{"dropout": ""}', "x"):
+        file.write_text(wrong)
+        with pytest.raises(TargetError, match="no file of addresses"):
+            Target.load(file)
 
 
 @pytest.mark.parametrize("address", ["https://me:pa55@b", "https://b/?token=pa55", "https://pa55@b"])
