@@ -5,6 +5,12 @@
     lock#NAME             lock                     who holds it, until when            locks
     checkpoint#JOB        SEGMENT                  how far a job has come              checkpoints
     flags                 FEATURE#TENANT or *      who is on which stack               flags
+    verdict#FEATURE       TIME                     what a comparison came to           migrate.compare.verdicts
+    sign#, phase#PROJECT#PHASE   ITEM, closed             what people said, what is closed    migrate.phases.signatures
+    cost#, report#, plan#PROJECT   TIME            what those commands found           migrate.phases.names
+    shadow#PROJECT        control, worker          a shadow run, and its worker        migrate.shadow.state
+    drain#API             STAGE, STAGE#controls    a drain, and what it is told        migrate.drain.state
+    sweep#TABLE           job, controls, progress# a sweep, what it is told, its workers   migrate.sweep.job
     export#JOB            RUN                      who has exported something          migrate.sweep.exports
     tee#API               consumer#, function#     who reads the tee, and what was before it   migrate.tee.consumers
 

@@ -1,6 +1,7 @@
 """Signatures, waivers and closed phases, in the team's state table. until phase 3
 
-Items: pk `sign#PHASE`, sk item id {kind, by, note, at, config}; pk `phase#PHASE`, sk `closed` {by, at, config, rows}.
+Items: pk `sign#PROJECT#PHASE`, sk item id {kind, by, note, at, config}; pk `phase#PROJECT#PHASE`, sk `closed` {by, at,
+config, rows}.
 """
 
 from __future__ import annotations
