@@ -25,12 +25,13 @@ import boto3
 import psutil
 import websockets
 from botocore.config import Config
+from websockets.asyncio.client import ClientConnection
 
 from loadtests.bench.echo_stack import REGION, deploy_echo
 from loadtests.bench.processes import local_aws
 from loadtests.bench.report import Table, save
 
-__all__ = ["living_connections", "run"]
+__all__ = ["Living", "living_connections", "run"]
 
 ROWS = int(os.environ.get("LOAD_SWEEP_ROWS", "20000"))
 LIVING = int(os.environ.get("LOAD_SWEEP_LIVING", "0")) or min(ROWS // 20, 1000)
@@ -83,22 +84,21 @@ async def _measure(folder: Path, endpoint: str, aws: int) -> None:
     )
     configuration = folder / "migrate.toml"
     configuration.write_text(_toml(api_id, endpoint, url), encoding="utf-8")
-    # Before anybody lives: who says nothing for ten minutes is cut off.
     await asyncio.to_thread(_fill, client, _ghosts(ROWS - LIVING))
     async with living_connections(url, LIVING) as living:
-        await asyncio.to_thread(_fill, client, living)
+        await asyncio.to_thread(_fill, client, living.ids)
         bare_scan = await asyncio.to_thread(_bare, client, aws, delete=False)
         dry = await asyncio.to_thread(_sweep, configuration, aws)
+        await living.speak()
         sweep = await asyncio.to_thread(_sweep, configuration, aws, "--execute")
         left = {item["connectionId"]["S"] for item in _scan(client, 0, 1)}
-        if left != set(living):
-            raise RuntimeError(
-                f"{len(set(living) - left)} living rows are gone, {len(left - set(living))} ghosts stayed"
-            )
+        lost, stayed = len(set(living.ids) - left), len(left - set(living.ids))
+        if lost or stayed:
+            raise RuntimeError(f"{lost} living rows are gone, {stayed} ghosts stayed")
         await asyncio.to_thread(_fill, client, _ghosts(ROWS - LIVING))
         bare_delete = await asyncio.to_thread(_bare, client, aws, delete=True)
     columns = ("ours", "bare", "ratio", "peak MB", "ours, cpu us/row", "bare, cpu us/row")
-    table = Table(f"sweep of {ROWS:,} rows, {len(living):,} living, rows/s; cpu: program + local AWS", "what", *columns)
+    table = Table(f"sweep of {ROWS:,} rows, {LIVING:,} living, rows/s; cpu: program + local AWS", "what", *columns)
     for name, ours, bare in (
         ("dry run : scan", dry, bare_scan),
         ("sweep : scan and delete", sweep, bare_delete),
@@ -113,26 +113,40 @@ async def _measure(folder: Path, endpoint: str, aws: int) -> None:
         }
         for name, one in (("dry", dry), ("sweep", sweep), ("bare_scan", bare_scan), ("bare_delete", bare_delete))
     }  # fmt: skip
-    print(f"  kept in {save('sweep', {'rows': ROWS, 'living': len(living), **result})}")
+    print(f"  kept in {save('sweep', {'rows': ROWS, 'living': LIVING, **result})}")
+
+
+class Living:
+    """Open connections. ids: theirs."""
+
+    def __init__(self, clients: list[ClientConnection]) -> None:
+        self._clients = clients
+        self.ids: list[str] = []
+
+    async def speak(self) -> None:
+        """Each asks for its id: who says nothing for ten minutes is cut off (API Gateway quotas)."""
+        ids = []
+        for client in self._clients:
+            await client.send(json.dumps({"action": "who", "data": "whoami"}))
+            ids.append(str(json.loads(await asyncio.wait_for(client.recv(), 30))["connectionId"]))
+        self.ids = ids
 
 
 @contextlib.asynccontextmanager
-async def living_connections(url: str, number: int) -> AsyncIterator[list[str]]:
-    """So many open connections; yields their ids."""
+async def living_connections(url: str, number: int) -> AsyncIterator[Living]:
+    """So many open connections, which have spoken."""
     gate = asyncio.Semaphore(32)
 
-    async def one() -> Any:
+    async def one() -> ClientConnection:
         async with gate:
             # No pings: they would take time from what is measured beside them.
             return await websockets.connect(url, proxy=None, open_timeout=60, ping_interval=None)
 
     clients = await asyncio.gather(*(one() for _ in range(number)))
-    ids = []
+    living = Living(clients)
     try:
-        for client in clients:
-            await client.send(json.dumps({"action": "who", "data": "whoami"}))
-            ids.append(json.loads(await asyncio.wait_for(client.recv(), 30))["connectionId"])
-        yield ids
+        await living.speak()
+        yield living
     finally:
         await asyncio.gather(*(client.close() for client in clients), return_exceptions=True)
 

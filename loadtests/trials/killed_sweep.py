@@ -29,7 +29,7 @@ from typing import Any
 
 from loadtests.bench.echo_stack import REGION, deploy_echo
 from loadtests.bench.processes import local_aws
-from loadtests.bench.sweep import living_connections
+from loadtests.bench.sweep import Living, living_connections
 from loadtests.trials.between import Asked, Between
 from loadtests.trials.machines import KEYS, Machines, client, text_of
 from loadtests.trials.people import say
@@ -37,6 +37,7 @@ from loadtests.trials.people import say
 TABLE, BUCKET = "trial-connections", "trial-records"
 MOMENTS = ("before it", "behind it", "a moment later")
 LEASE_S, SKEW_S = 3, 5
+TALK_S = 60.0
 
 
 class Counted:
@@ -234,15 +235,25 @@ async def trial(options: argparse.Namespace, folder: Path, endpoint: str) -> boo
     api = await asyncio.to_thread(deploy_echo, endpoint)
     good = True
     async with living_connections(api[1], options.living) as living:
+        talking = asyncio.create_task(_talk(living))
         one = Trial(options, folder, endpoint, api)
         await asyncio.to_thread(one.make_bucket)
         for records in options.records.split(","):
             await asyncio.to_thread(one.make_table)
-            seen = await asyncio.to_thread(one.run, records, living)
+            seen = await asyncio.to_thread(one.run, records, living.ids)
             await asyncio.to_thread(one.client.delete_table, TableName=TABLE)
             say(seen)
             good = good and seen["good"]
+        talking.cancel()
+        await asyncio.wait([talking])
+        await living.speak()  # fails where one was closed
     return good
+
+
+async def _talk(living: Living) -> None:
+    while True:
+        await asyncio.sleep(TALK_S)
+        await living.speak()
 
 
 def main() -> int:
