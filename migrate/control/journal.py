@@ -192,8 +192,7 @@ def without_secrets(value: Any) -> Any:
     """As JSON takes it, without the texts whose names say that they are secret."""
     if isinstance(value, Mapping):
         return {
-            str(key): "***" if _SECRET.search(str(key)) and isinstance(one, str) and one else without_secrets(one)
-            for key, one in value.items()
+            str(key): _hidden(one) if _SECRET.search(str(key)) else without_secrets(one) for key, one in value.items()
         }
     if isinstance(value, list | tuple | set | frozenset):
         return [without_secrets(one) for one in value]
@@ -201,6 +200,17 @@ def without_secrets(value: Any) -> Any:
         return value
     text = str(value)
     return text if len(text) <= _KEPT else f"{text[:_KEPT]}... ({len(text)} characters)"
+
+
+def _hidden(value: Any) -> Any:
+    """Without any text in it: a secret may be one of a list, or have parts. Counts ("tokens": 3) are no secrets."""
+    if isinstance(value, Mapping):
+        return {str(key): _hidden(one) for key, one in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_hidden(one) for one in value]
+    if value is None or value == "" or isinstance(value, bool | int | float):
+        return value
+    return "***"
 
 
 def _text(moment: datetime) -> str:

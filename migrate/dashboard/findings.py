@@ -40,12 +40,25 @@ __all__ = [
 
 # Both payloads of 500 mismatches at this size are 8 MB.
 LONGEST = 8000
+# Python ends at some hundreds.
+MOST_LEVELS = 64
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 def redacted(value: Any) -> Any:
     """The value without what is named or looks like a secret, as the journal and the scanner leave it out."""
-    return _texts(without_secrets(value))
+    return _texts(without_secrets(_shallow(value, MOST_LEVELS)))
+
+
+def _shallow(value: Any, levels: int) -> Any:
+    """The value down to so many levels: whoever sends a frame decides how deep it is."""
+    if not isinstance(value, Mapping | list):
+        return value
+    if not levels:
+        return "..."
+    if isinstance(value, Mapping):
+        return {key: _shallow(one, levels - 1) for key, one in value.items()}
+    return [_shallow(one, levels - 1) for one in value]
 
 
 def _texts(value: Any) -> Any:
