@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
 from pathlib import Path
@@ -74,10 +75,21 @@ class Gateway:
 
 
 class Meddled:
-    """A client whose calls run through `before`, told the operation and its arguments, and `after`."""
+    """A client whose calls run through `before`, told the operation, and `after`.
 
-    def __init__(self, client: Any, before: Callable[[str], None], after: Callable[[str], None]) -> None:
+    Args:
+        deleted: how often each key was deleted.
+    """
+
+    def __init__(
+        self,
+        client: Any,
+        before: Callable[[str], None],
+        after: Callable[[str], None],
+        deleted: Counter[str] | None = None,
+    ) -> None:
         self._client, self._before, self._after = client, before, after
+        self._deleted = Counter[str]() if deleted is None else deleted
         self.exceptions = client.exceptions
 
     def __getattr__(self, name: str) -> Any:
@@ -86,6 +98,7 @@ class Meddled:
         def call(**arguments: Any) -> Any:
             self._before(name)
             answer = operation(**arguments)
+            self._deleted[str(arguments.get("Key"))] += name == "delete_item"
             self._after(name)
             return answer
 

@@ -3,6 +3,7 @@ until phase 3"""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -45,6 +46,7 @@ class _World:
         self.first = table.items()
         table.gateway.living = {self.rows[user] for user in living}
         self.touched: set[int] = set()
+        self.deleted: Counter[str] = Counter()
         self.times = 0
 
     def deed(self, user: int, what: str) -> None:
@@ -83,7 +85,7 @@ class _World:
             for _ in range(len(kills) + 1):
                 calls["n"] = 0
                 try:
-                    self.table.sweep(client=Meddled(self.table.dynamodb, before, after))
+                    self.table.sweep(client=Meddled(self.table.dynamodb, before, after, self.deleted))
                 except Killed:
                     continue
                 break
@@ -104,6 +106,8 @@ class _World:
         for user, one in self.rows.items():
             if user not in self.touched:
                 assert (one in here) == (one in self.table.gateway.living), "a ghost stayed"
+                times = self.deleted[str({"id": {"S": str(user)}})]
+                assert times == (one not in self.table.gateway.living), f"deleted {times} times"
         exported = (
             {
                 str({"id": record["key"]["id"]})
