@@ -103,8 +103,14 @@ def stop(config: ConfigOption = None, state_dir: StateDirOption = DEFAULT_STATE_
     settings = resolve_config(config, state_dir)
     control = ControlTable.of(settings)
     state = _state(settings, control)
-    if state["status"] != "draining":
-        raise RefusedError(f"the drain is {state['status']}", "`migrate drain status` shows how it stands")
+    status, _ = standing(control, settings, state)
+    if status == "interrupted":
+        raise RefusedError(
+            "the drain is interrupted: nobody is at work who could stop",
+            "`migrate drain start --execute` goes on, `migrate drain undo --execute` lets people in again",
+        )
+    if status != "draining":
+        raise RefusedError(f"the drain is {status}", "`migrate drain status` shows how it stands")
     with Journal(control).record("drain stop", {"api": settings.api.id}):
         tell(control, settings, stop=True)
     err.print("the drain stops; new connections stay refused until `migrate drain undo`")

@@ -15,6 +15,7 @@ from migrate.config import Config
 from migrate.config.model import Feature
 from migrate.control.flags import EVERY_TENANT, Flags
 from migrate.control.journal import Journal
+from migrate.control.locks import Locks
 from migrate.control.table import ControlTable
 from migrate.drain.run import Drain
 
@@ -173,3 +174,17 @@ def test_a_rollback_says_that_nobody_can_come_back_yet(migrate: Command, shared:
     done = migrate("rollback", "chat", "--json")
     assert json.loads(done.stdout)["warnings"] == []
     assert "WARNING" not in done.stderr
+
+
+def test_one_that_was_cut_off_is_not_said_to_stop(migrate: Command, world: World, shared: ControlTable) -> None:
+    """Nobody is at work who could: what is to be done is said instead."""
+    state = {"pk": "drain#a1", "sk": "prod", "drain": "drain-1", "status": "draining", "phase": "close"}
+    shared.put(state)
+    done = migrate("drain", "stop")
+    assert done.exit_code == 5, done.output
+    assert "the drain is interrupted" in done.stderr
+    assert "`migrate drain start --execute` goes on" in done.stderr
+    with Locks(shared).hold("drain-a1-prod", "ann"):
+        done = migrate("drain", "stop")
+    assert done.exit_code == 0, done.output
+    assert "the drain stops" in done.stderr
