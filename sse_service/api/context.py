@@ -30,6 +30,8 @@ REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 """Of a caller's own that is kept; any other is replaced."""
 MAX_TARGET_BYTES = 48 << 10
 MAX_HEADER_BYTES = 64 << 10
+BODY_BEGAN = "sse_service.body_began"
+"""In a request's scope: since when, by the loop's clock, somebody before this has waited for its body."""
 _QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
 
 
@@ -74,7 +76,7 @@ class RequestContext:
                 # The rest is not read, so the connection cannot be used again.
                 await _problem(send_with_id, request_id, *refusal, close=True)
             else:
-                await self._app(scope, self._limited(receive), send_with_id)
+                await self._app(scope, self._limited(scope, receive), send_with_id)
         except HTTPException as refused:
             # Of our own `receive`, where no framework is between (trusted_listener.py).
             if status:
@@ -114,10 +116,11 @@ class RequestContext:
             return 413, "too_large", "Content Too Large", f"the body is larger than {self._max_body_bytes} bytes"
         return None
 
-    def _limited(self, receive: Receive) -> Receive:
+    def _limited(self, scope: Scope, receive: Receive) -> Receive:
         seen = 0
+        began: float = scope.get(BODY_BEGAN) or asyncio.get_running_loop().time()
         # None: the body is whole, and what comes next is the end of the connection, however late.
-        deadline: float | None = asyncio.get_running_loop().time() + self._body_timeout_s
+        deadline: float | None = began + self._body_timeout_s
 
         async def limited() -> Message:
             nonlocal seen, deadline

@@ -10,6 +10,7 @@ import asyncio
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from sse_service.api.context import BODY_BEGAN
 from sse_service.api.quick import LOOKED_AT, PATH, QuickPublish
 from sse_service.response import CONNECTION_EXTENSION
 
@@ -38,9 +39,11 @@ class QuickPublishes:
         ):
             await self._app(scope, receive, send)
             return
+        began = asyncio.get_running_loop().time()
+        # The application's own time for a body has begun, too.
+        scope[BODY_BEGAN] = began
         try:
-            # The application has its own time for a body; this one ends before it begins.
-            async with asyncio.timeout(self._body_timeout_s):
+            async with asyncio.timeout_at(began + self._body_timeout_s):
                 first = await receive()
         except TimeoutError:
             await self._app(scope, receive, send)

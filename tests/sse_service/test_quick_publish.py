@@ -14,7 +14,10 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from sse_service.addresses import TrustedProxies
+from sse_service.api.context import BODY_BEGAN, RequestContext
 from sse_service.api.quick import QuickPublish
+from sse_service.api.quick_asgi import QuickPublishes
 from sse_service.publish_uvicorn import Answers
 from sse_service.settings import Settings
 
@@ -167,6 +170,38 @@ async def test_requests_in_pieces_and_in_a_row(
     events = service.app.state.services.metrics.registry.get_sample_value("sse_events_total")
     assert events == 1 + 3 + 2 + 2
     assert True in taken
+
+
+async def test_a_body_that_does_not_come_is_waited_for_once(
+    memory_api: Any, bearer: Callable[..., dict[str, str]]
+) -> None:
+    """Not here, and then as long again by the application, whose own time is an hour in this test."""
+    services = memory_api.app.state.services
+    sent: list[Any] = []
+
+    async def reading(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+
+    ordinary = RequestContext(reading, services.metrics, 1 << 20, TrustedProxies(()), 3600.0)
+
+    async def later(scope: Any, receive: Any, send: Any) -> None:
+        scope[BODY_BEGAN] -= 3600  # an hour has gone by
+        await ordinary(scope, receive, send)
+
+    async def receive() -> Any:
+        await asyncio.Event().wait()
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    headers = {**bearer("job", **SCOPE), "content-type": "application/json", "content-length": "100"}
+    scope = {
+        **dict.fromkeys(("query_string", "raw_path"), b""), "type": "http", "method": "POST", "path": "/api/events",
+        "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
+    }  # fmt: skip
+    async with asyncio.timeout(10):
+        await QuickPublishes(later, quick=QuickPublish(services), body_timeout_s=0.05)(scope, receive, send)
+    assert sent[0]["status"] == 408
 
 
 async def test_metrics_and_limits_count_it(
