@@ -7,6 +7,7 @@ import shutil
 import signal
 import time
 from dataclasses import asdict
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -63,8 +64,7 @@ def rehearse(
     stacks = _stacks(app, all_, config, package or [], env or [])
     results = []
     for stack in stacks:
-        folder = (output / f"{stack.name}-{time.strftime('%Y%m%d-%H%M%S')}").resolve()
-        folder.mkdir(parents=True, mode=0o700)
+        folder = _new_folder(output, f"{stack.name}-{time.strftime('%Y%m%d-%H%M%S')}")
         began = time.monotonic()
         err.print(f"rehearsal of {stack.name} in {folder}")
         for limit in stack.limits:
@@ -91,6 +91,19 @@ def rehearse(
         raise typer.Exit(int(ExitCode.FAILED))
     if not all(one.passed for one in results):
         raise typer.Exit(int(ExitCode.INCONCLUSIVE))
+
+
+def _new_folder(output: Path, name: str) -> Path:
+    """One that nobody else has: two may begin in the same second, or a clock is set back."""
+    for number in count(2):
+        folder = (output / name).resolve()
+        try:
+            folder.mkdir(parents=True, mode=0o700)
+        except FileExistsError:
+            name = f"{name.partition('.')[0]}.{number}"
+        else:
+            return folder
+    raise AssertionError
 
 
 def _stacks(app: str, all_: bool, config: Path | None, package: list[str], env: list[str]) -> list[Stack]:
