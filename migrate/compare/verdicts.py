@@ -14,6 +14,7 @@ from typing import Any
 
 from migrate.compare.recorded import FeatureReport, RecordedReport
 from migrate.compare.recorded_render import recorded_json
+from migrate.config.model import Gates
 from migrate.control.journal import actor, digest
 from migrate.control.table import ControlTable
 
@@ -53,6 +54,24 @@ class StoredVerdict:
 
     def age_s(self, now: float) -> float:
         return now - self.window[1]
+
+    def under(self, gates: Gates) -> tuple[str, tuple[str, ...]]:
+        """The verdict by a configuration's own gates, and its reasons: the comparison may have been told others.
+
+        A pass on too few deliveries, or that leaves too high a loss possible, is inconclusive, as for the comparison
+        itself: nothing was seen to be wrong. The capture is asked about apart (`capture_suffices`), the age as well.
+        """
+        if self.verdict != "pass":
+            return self.verdict, self.reasons
+        doubts = []
+        if self.expected < gates.min_samples:
+            doubts.append(f"{self.expected} deliveries were compared, gates.min_samples is {gates.min_samples}")
+        if self.loss_upper > gates.max_loss:
+            doubts.append(f"up to {self.loss_upper:.4%} may be lost, gates.max_loss is {gates.max_loss:.4%}")
+        return ("inconclusive", tuple(doubts)) if doubts else ("pass", self.reasons)
+
+    def capture_suffices(self, gates: Gates) -> bool:
+        return self.complete or not gates.complete_capture
 
 
 def keep_report(directory: Path, report: RecordedReport) -> Path:

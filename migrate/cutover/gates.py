@@ -69,31 +69,19 @@ def comparison_gates(verdict: StoredVerdict | None, gates: Gates, now: float, *,
     if verdict is None:
         return [Gate(COMPARISON, State.UNSURE, "nothing was compared: `migrate compare` stores a verdict")]
     age_s = verdict.age_s(now)
-    if verdict.verdict == "fail":
-        why = "; ".join(verdict.reasons) or "see its report"
+    judged, reasons = verdict.under(gates)
+    why = "; ".join(reasons) or "see its report"
+    if judged == "fail":
         first = Gate(COMPARISON, State.SHUT, f"the last comparison failed: {why}", breaks=True)
-    elif verdict.verdict != "pass":
-        first = Gate(COMPARISON, State.UNSURE, "the last comparison was inconclusive: " + "; ".join(verdict.reasons))
-    elif verdict.expected < gates.min_samples:
-        first = Gate(
-            COMPARISON,
-            State.UNSURE,
-            f"{verdict.expected} deliveries were compared, gates.min_samples is {gates.min_samples}",
-        )
-    elif verdict.loss_upper > gates.max_loss:
-        first = Gate(
-            COMPARISON,
-            State.SHUT,
-            f"up to {verdict.loss_upper:.4%} may be lost, gates.max_loss is {gates.max_loss:.4%}",
-            breaks=True,
-        )
+    elif judged != "pass":
+        first = Gate(COMPARISON, State.UNSURE, f"the last comparison was inconclusive: {why}")
     elif age_s > gates.fresh_s:
         first = Gate(
             COMPARISON, State.UNSURE, f"what was compared is {age_s:.0f} s old, gates.fresh_s is {gates.fresh_s:.0f}"
         )
     else:
         first = Gate(COMPARISON, State.OPEN, f"passed on {verdict.expected} deliveries, {max(0.0, age_s):.0f} s ago")
-    if verdict.complete or not gates.complete_capture:
+    if verdict.capture_suffices(gates):
         return [first, Gate(CAPTURE, State.OPEN, "complete" if verdict.complete else "incomplete, which is allowed")]
     return [first, Gate(CAPTURE, State.SHUT, "the capture that was compared is incomplete")]
 

@@ -92,11 +92,9 @@ class Records:
         return replace(done("there", what=str(item["path"])), digest=str(item.get("digest", "")))
 
     def _standing(self, verdict: StoredVerdict) -> str:
-        """A verdict by the configuration's own gates: a comparison may have been told others."""
         gates = self.config.gates
-        enough = verdict.expected >= gates.min_samples and verdict.loss_upper <= gates.max_loss
-        whole = verdict.complete or not gates.complete_capture
-        return verdict.verdict if verdict.verdict != "pass" or (enough and whole) else "inconclusive"
+        judged, _ = verdict.under(gates)
+        return judged if judged != "pass" or verdict.capture_suffices(gates) else "inconclusive"
 
     def _lagging(self, feature: str) -> str:
         """The tenant that has to move; empty: everybody, or those without a flag of their own."""

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from migrate.compare.verdicts import last_verdict
 from migrate.control.flags import Flags
 from migrate.control.journal import Journal
+from migrate.cutover.gates import State, comparison_gates
 from sse_service.flags import PARTITION, FlagSet
 
 from .cutover_support import USERS, Metrics, World
@@ -71,6 +75,7 @@ def test_users_move_and_the_service_decides_as_the_flag_says(world: World) -> No
         (lambda world: world.verdict("inconclusive"), 4, "inconclusive"),
         (lambda world: world.verdict(ago_s=7200), 4, "old"),
         (lambda world: world.verdict(expected=10), 4, "min_samples"),
+        (lambda world: world.verdict(loss_upper=0.1), 4, "inconclusive: up to 10.0000% may be lost"),
         (lambda world: world.verdict(complete=False), 3, "incomplete"),
         (lambda world: world.verdict(tenant="acme"), 4, "nothing was compared"),
     ],
@@ -85,6 +90,14 @@ def test_a_gate_that_is_not_open_lets_nobody_over(
     assert "hint:" in told
     assert world.percents() == {}
     assert world.actions() == [("cutover", "refused")]
+
+
+@pytest.mark.parametrize("lacks", [{"loss_upper": 0.1}, {"expected": 10}, {"ago_s": 7200}, {"verdict": "inconclusive"}])
+def test_too_little_evidence_brings_nobody_back(world: World, lacks: dict[str, Any]) -> None:
+    world.verdict(**lacks)
+    verdict = last_verdict(world.table, "chat")
+    gate = comparison_gates(verdict, world.config().gates, time.time())[0]
+    assert (gate.state, gate.breaks) == (State.UNSURE, False)
 
 
 @pytest.mark.parametrize(
