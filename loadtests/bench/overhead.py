@@ -2,9 +2,8 @@
 
 One run under one steady load, in which the sampling takes turns block by block: none, as the comparison does it, and
 without a pause, in every order equally often. What differs between runs (a cold function, a machine that drifts) so
-differs for all alike. Without a pause is the proof that an effect would be seen: where not even that is told, nothing
-follows, and the verdict says so. The first second of a block counts for nothing: what the block before has begun ends
-there.
+differs for all alike. Without a pause is there to be told: where not even that is, the verdict says so. The first
+second of a block counts for nothing: what the block before has begun ends there.
 """
 
 from __future__ import annotations
@@ -37,6 +36,8 @@ BLOCK_S, SETTLE_S = 4, 1
 # A multiple of the six orders of three. Two runs of 24 rounds take some 11 minutes.
 ROUNDS = 24
 SIDES = ("ws", "sse")
+# What may be more than this share of a figure says nothing about it.
+DECISIVE = 0.5
 USERS, RATE, LOST_AFTER_S = 10, 2.0, 30.0
 _NS = 1_000_000_000
 
@@ -132,7 +133,9 @@ def measure(up: Mapping[str, Any], file: Path, rounds: int = ROUNDS) -> dict[str
                     *(_interval(told), f"{told.least_told:.3g}", "yes" if told.is_told else "no"),
                 )
             if name.startswith("delivery"):
-                verdicts.append(f"{NAMES[side]}: {verdict(name, differences[AS_IT_IS], differences[CONTROL])}")
+                without = statistics.median(by_arm[NONE])
+                said = verdict(name, without, differences[AS_IT_IS], differences[CONTROL])
+                verdicts.append(f"{NAMES[side]}: {said}")
     made["verdicts"] = verdicts
     table.show()
     for line in verdicts:
@@ -141,16 +144,21 @@ def measure(up: Mapping[str, Any], file: Path, rounds: int = ROUNDS) -> dict[str
     return {"rounds": rounds, "block_s": BLOCK_S, "arms": ARMS, **made}
 
 
-def verdict(name: str, told: Difference, control: Difference) -> str:
-    """What follows for a figure in ms, in one sentence."""
-    if control.low <= 0:
-        return f"{name}: decides nothing: not even sampling without a pause ({_interval(control)}) was told from none"
+def verdict(name: str, without: float, told: Difference, control: Difference) -> str:
+    """What follows for a figure in ms, in one sentence.
+
+    Args:
+        without: its median without sampling.
+    """
     if told.is_told:
-        return f"{name}: sampling adds {_interval(told)}"
+        return f"{name}: sampling adds {_interval(told)} to {without:.3g}"
     most = max(-told.low, told.high)
-    return (
-        f"{name}: nothing told; sampling adds less than {most:.3g} (95 %), {told.least_told:.3g} would have been told"
-    )
+    if most > DECISIVE * without:
+        return f"{name}: decides nothing: sampling may change it by {most:.3g} of {without:.3g}; a quieter machine"
+    said = f"{name}: sampling changes {without:.3g} by less than {most:.3g} (95 %); {told.least_told:.3g} would be told"
+    if control.low <= 0:
+        said += "; sampling without a pause was not told from none either"
+    return said
 
 
 def _interval(told: Difference) -> str:

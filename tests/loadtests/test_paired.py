@@ -66,9 +66,10 @@ def test_a_delivery_belongs_to_the_block_in_which_it_was_sent() -> None:
 
 def test_the_verdict_is_about_what_could_be_told() -> None:
     nothing, little, much = (Difference(at, at - 0.5, at + 0.5, 24) for at in (0.25, 2.0, 40.0))
-    assert "decides nothing" in verdict("p50", little, nothing)
+    assert verdict("p50", 20, little, much) == "p50: sampling adds +2 (+1.5 to +2.5) to 20"
+    told = verdict("p50", 20, nothing, much)
+    assert told == "p50: sampling changes 20 by less than 0.75 (95 %); 0.715 would be told"
     # Sampling that makes it quicker is noise, and proves nothing.
-    assert "decides nothing" in verdict("p50", little, Difference(-40, -41, -39, 24))
-    assert verdict("p50", little, much) == "p50: sampling adds +2 (+1.5 to +2.5)"
-    told = verdict("p50", nothing, much)
-    assert "adds less than 0.75 (95 %), 0.715 would have been told" in told
+    for control in (nothing, Difference(-40, -41, -39, 24)):
+        assert verdict("p50", 20, nothing, control) == f"{told}; sampling without a pause was not told from none either"
+    assert "decides nothing: sampling may change it by 0.75 of 1" in verdict("p50", 1, nothing, much)
