@@ -14,6 +14,7 @@ from botocore.config import Config as BotoConfig
 from botocore.credentials import Credentials
 from botocore.exceptions import BotoCoreError
 
+from migrate.addresses import is_loopback
 from migrate.config.model import (
     Api,
     Cleanup,
@@ -161,7 +162,12 @@ class Config:
             self.management_url if service == "apigatewaymanagementapi" else self.settings.api.endpoint_url or None
         )
         credentials = self._local or {}
-        defaults = BotoConfig(retries={"mode": "standard", "max_attempts": 5}, user_agent_extra="ws2sse-migrate")
+        defaults = BotoConfig(
+            # Without `proxies` botocore asks the environment, whose proxy knows nothing of this machine's ports.
+            proxies={} if endpoint and is_loopback(endpoint) else None,
+            retries={"mode": "standard", "max_attempts": 5},
+            user_agent_extra="ws2sse-migrate",
+        )
         given = options.pop("config", None)
         try:
             return boto3.client(

@@ -1,7 +1,7 @@
 """Starts both stacks in order, keeps them up, and ends them in order. until phase 3
 
-    local AWS -> legacy stack (`legacy-ws deploy rooms`) -> tee
-              -> SSE service's tables                    -> SSE service -> rooms -> bridge -> page, traffic
+    local AWS -> legacy stack (`legacy-ws deploy rooms`)
+              -> SSE service's tables                    -> SSE service -> tee, rooms -> bridge -> page, traffic
 
 `migrate shadow start` asks for more by a file (shadow/NAME.wanted): a second SSE service with tables of its own, and
 the worker of that application; without the file both are ended again.
@@ -27,14 +27,14 @@ import httpx
 
 from legacy_ws.deploy.apps import APPS
 from migrate import live
+from migrate.config import Config, load_config
 from migrate.control.table import ControlTable
 from migrate.errors import MigrateError
-from migrate.tee.consumers import TeeState
-from migrate.tee.install import functions_of_api, install_tee
+from migrate.tee.setup import install_for
 from migrate.tokens import mint
 from migrate.up import sample_traffic
-from migrate.up.aws import REGION, clients, environment
-from migrate.up.configs import state_table, write_configs
+from migrate.up.aws import REGION, environment
+from migrate.up.configs import write_configs
 from migrate.up.environments import service_environment, shadow_environment, tables_environment
 from migrate.up.people import NOBODY, chat_unless_held
 from migrate.up.processes import Processes, until, until_http
@@ -122,8 +122,7 @@ class Supervisor:
                 self._tables_environment(env, secret),
             ),
         )
-        tee, _, *others = await asyncio.gather(
-            asyncio.to_thread(self._install_tee, env, stack["api_id"]),
+        _, *others = await asyncio.gather(
             self._start_sse(env, secret, stack),
             *(self._deploy(name, env, secret) for name in self._options.apps if name != STACK),
         )
@@ -142,12 +141,11 @@ class Supervisor:
             tenant=TENANT,
             rooms=list(ROOMS),
             stacks=stacks,
-            tee_queue_url=tee,
             ca_bundle=aws["ca_bundle"],
         )
         write_configs(state, self._up)
         self._write()
-        await self._make_rooms(secret)
+        await asyncio.gather(asyncio.to_thread(self._install_tee, env), self._make_rooms(secret))
         state.bridge_status.unlink(missing_ok=True)
         await self._processes.start(
             "bridge",
@@ -241,12 +239,13 @@ class Supervisor:
         self._say(f"legacy stack {name} is deployed ({len(stack['functions'])} Lambdas)")
         return stack
 
-    def _install_tee(self, env: dict[str, str], api_id: str) -> str:
-        client = clients(env)
-        table = ControlTable(client("dynamodb"), state_table(STACK))
+    def _install_tee(self, env: dict[str, str]) -> None:
+        path = self._state.configs / f"{STACK}.toml"
+        # Not by `resolve_config`, for which the stacks do not run before they are ready.
+        config = Config(load_config(path).settings, path, _local=env)
+        table = ControlTable.of(config)
         table.ensure()
-        functions = functions_of_api(client("apigatewayv2"), api_id)
-        return install_tee(client, functions, api_id, None, TeeState(table, api_id)).queue_url
+        install_for(config, table)
 
     async def _make_rooms(self, secret: str) -> None:
         token = mint("bridge", TENANT, secret, scopes=("events:publish",))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migrate.config import load_config, resolve_config
+from migrate.config import Config, load_config, resolve_config
 from migrate.config.model import (
     Api,
     Collect,
@@ -170,3 +171,19 @@ def test_a_file_that_cannot_be_used_is_one_clear_error(tmp_path: Path, monkeypat
     _write(tmp_path, "schema = ")
     with pytest.raises(UsageError, match="is no TOML"):
         resolve_config(None, tmp_path / "state")
+
+
+@pytest.mark.parametrize(("endpoint", "proxies"), [("http://127.0.0.1:4566", set()), ("", {"http", "https"})])
+def test_nothing_on_this_machine_goes_through_a_proxy(
+    monkeypatch: pytest.MonkeyPatch, endpoint: str, proxies: set[str]
+) -> None:
+    """A command for the stacks of `migrate up` behind a company's proxy."""
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"):
+        monkeypatch.setenv(name, "http://proxy.invalid:3128")
+    keys = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
+    settings = replace(SETTINGS, api=replace(SETTINGS.api, endpoint_url=endpoint))
+    config = Config(settings, Path("migrate.toml"), _local=keys)
+    found = config.client("dynamodb")._endpoint.http_session._proxy_config._proxies
+    assert set(found or {}) & {"http", "https"} == proxies
