@@ -18,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from migrate.cli.options import JsonOption
 from migrate.cli.output import err, out, print_json, reports_errors
 from migrate.errors import ExitCode, UsageError
-from migrate.scan.model import Confidence, ScanReport
+from migrate.scan.model import Confidence, Finding, ScanReport
 
 __all__ = ["ApiIdOption", "ConfigOption", "EnvOption", "HostOption", "find_config", "scan", "scan_progress"]
 
@@ -96,6 +96,7 @@ def scan(
     if (write_baseline or fail_on_new) and not report.files:
         raise UsageError(*_nothing(paths, report))
     gated = [found for found in report.findings if counts_for_gate(found, tests=gate_tests)]
+    not_gated = _not_gated(report.findings, gated, tests=gate_tests)
     difference = compare(gated, known) if known is not None else None
     report.findings = [
         found
@@ -104,7 +105,7 @@ def scan(
     ]
     if write_baseline and baseline is not None:
         _write(baseline, baseline_text(gated))
-        err.print(f"{len(gated)} uses written to {baseline}", markup=False, highlight=False)
+        err.print(f"{len(gated)} uses written to {baseline}{not_gated}", markup=False, highlight=False)
     if chosen is Format.TEXT:
         if output is not None:
             from rich.console import Console
@@ -126,6 +127,19 @@ def scan(
         raise typer.Exit(int(ExitCode.FAILED))
     if difference is not None and difference.stale:
         err.print("hint: known uses are gone; --write-baseline takes them out, so that they cannot come back")
+
+
+def _not_gated(findings: list[Finding], gated: list[Finding], *, tests: bool) -> str:
+    """What is a use and not one of the gate's, for it is listed beside: "; not 2 in tests (--gate-tests), …"."""
+    known = set(map(id, gated))
+    left = [one for one in findings if not one.is_other and id(one) not in known]
+    in_tests = sum(one.in_test for one in left) if not tests else 0
+    parts = [
+        f"{number} {what}"
+        for number, what in ((in_tests, "in tests (--gate-tests)"), (len(left) - in_tests, "guesses (low confidence)"))
+        if number
+    ]
+    return f"; not {', '.join(parts)}" if parts else ""
 
 
 def find_config(given: Path | None) -> Path | None:

@@ -97,9 +97,7 @@ def reason_to_leave(use: JsUse, options: Options) -> str | None:
         return f"a library of its own; replace it by {JS_CLASS} by hand"
     if use.hit.rule == "js-injected":
         return f"the class is handed in; hand in {JS_CLASS}"
-    if use.hit.target is not Target.THIS and not options.assume_ours:
-        return "whose address this is cannot be seen; say it with --host or --env, or use --assume-ours"
-    return None
+    return options.doubt(use.hit.target)
 
 
 def _plan(

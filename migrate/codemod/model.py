@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from migrate.codemod.edits import Edit
+from migrate.scan.model import Target
 
 __all__ = ["Change", "Options", "Rewrite"]
 
@@ -26,6 +27,15 @@ class Options:
     module: str | None
     stream_url: str
     send_url: str
+
+    def doubt(self, target: Target | None) -> str | None:
+        """Why a connection is not known to go to this stack; None: it does, or is taken to."""
+        if target is Target.ANOTHER_API:
+            # Its address is known, so that nothing has to be assumed of it.
+            return "an API of another id; if it is this stack's too (an older or a staging one), say so with --api-id"
+        if target is Target.THIS or self.assume_ours:
+            return None
+        return "whose address this is cannot be seen; say it with --host or --env, or use --assume-ours"
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,8 +73,8 @@ def _plan(file: PyFile, use: PyUse, options: Options) -> _Plan | str:
     function = use.node.field("function")
     if len(ours) != 1 or function is None:
         return "this client has no equivalent; see the guide"
-    if use.hit.target is not Target.THIS and not options.assume_ours:
-        return "whose address this is cannot be seen; say it with --host or --env, or use --assume-ours"
+    if doubt := options.doubt(use.hit.target):
+        return doubt
     parent = use.node.parent()
     if parent is not None and parent.kind() == "for_statement" and parent.field("right") == use.node:
         return "`async for` over connections: open one, it reconnects by itself"

@@ -56,10 +56,12 @@ class StackIdentity:
     env_names: tuple[str, ...] = ()
 
     def judge(self, urls: tuple[str, ...] | list[str]) -> Target:
-        """One verdict over all addresses an expression can have: this wins, other only if all are other."""
+        """One verdict over all addresses an expression can have: this wins, then another API; other only if all are."""
         verdicts = {self._judge(url) for url in urls}
         if Target.THIS in verdicts:
             return Target.THIS
+        if Target.ANOTHER_API in verdicts:
+            return Target.ANOTHER_API
         return Target.OTHER if verdicts == {Target.OTHER} else Target.UNKNOWN
 
     def _judge(self, url: str) -> Target:
@@ -81,7 +83,7 @@ class StackIdentity:
         if api:
             if not self.api_ids or (not open_id and api.group(1) in self.api_ids):
                 return Target.THIS
-            return Target.UNKNOWN if open_id else Target.OTHER
+            return Target.UNKNOWN if open_id else Target.ANOTHER_API
         if _LOCAL.match(host):
             return Target.UNKNOWN
         if any(fnmatchcase(host, pattern) for pattern in _ELSEWHERE):

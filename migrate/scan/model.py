@@ -40,9 +40,13 @@ class Confidence(StrEnum):
 
 
 class Target(StrEnum):
-    """Where a connection goes: to this stack, to somebody else's service, or it cannot be seen."""
+    """Where a connection goes: to this stack, to somebody else's service, or it cannot be seen.
+
+    An API Gateway of another id is nobody else's for certain: an older or a staging API of this stack, mostly.
+    """
 
     THIS = "this"
+    ANOTHER_API = "another-api"
     OTHER = "other"
     UNKNOWN = "unknown"
 

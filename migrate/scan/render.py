@@ -80,6 +80,9 @@ def _line(found: Finding) -> Text:
     notes = [found.confidence.value]
     if found.target is Target.THIS:
         notes.append("this stack")
+    elif found.target is Target.ANOTHER_API:
+        where = f": {', '.join(found.urls[:2])}" if found.urls else ""
+        notes.append(f"an API of another id, an older or a staging one? look{where}")
     elif found.target is Target.UNKNOWN and found.urls:
         notes.append(f"goes to {', '.join(found.urls[:2])}")
     elif found.target is Target.OTHER:

@@ -56,6 +56,15 @@ def test_the_import_of_a_package_is_replaced(rewrite: Rewrite, before: str, afte
     assert done.text_after == f"{after}\nlet ws = new {name}('{URL}')\n"
 
 
+def test_an_api_of_another_id_is_said_and_left_whatever_is_assumed(rewrite: Rewrite) -> None:
+    """Its address is known, so that --assume-ours is not about it."""
+    text = "new WebSocket('wss://zzz.execute-api.eu-west-1.amazonaws.com/p')\n"
+    done = rewrite("a.js", text, assume=True)
+    assert kinds(done) == ["hint"]
+    assert done.text_after.endswith(text)
+    assert "an API of another id" in done.text_after
+
+
 def test_a_server_of_the_same_package_keeps_its_import(rewrite: Rewrite) -> None:
     """Then the class is replaced where the socket is opened."""
     done = rewrite(

@@ -45,6 +45,36 @@ def test_text(tree: MakeTree) -> None:
     assert "2 uses of WebSocket: 1 client, 1 gateway" in err
 
 
+def test_an_api_of_another_id_is_a_use_to_look_at_with_its_reconnect_logic(tree: MakeTree) -> None:
+    """An older or a staging API of the same stack is no other service: listed as a use, with its reason, and gated."""
+    socket = "const ws = new WebSocket('wss://abc.execute-api.eu-west-1.amazonaws.com/prod');\n"
+    tree({
+        "migrate.toml": '[api]\nid = "xyz"\n',
+        "a.js": socket + "ws.onclose = () => setTimeout(connect, 1000);\n",
+    })  # fmt: skip
+    code, out, err = run(".", "--baseline", "known.jsonl", "--write-baseline")
+    assert code == 0
+    assert "nothing to do" not in out
+    assert "2 uses of WebSocket: 1 client, 1 reconnect" in err
+    client, reconnect = out.splitlines()
+    assert "an API of another id, an older or a staging one? look: wss://abc.execute-api" in client
+    assert "an API of another id" in reconnect
+    tree({"b.js": socket})
+    assert run(".", "--baseline", "known.jsonl", "--fail-on-new")[0] == 3
+
+
+def test_what_is_listed_and_not_written_to_the_baseline_is_counted_and_explained(tree: MakeTree) -> None:
+    """Two numbers of uses beside each other: what the difference is."""
+    tree({"a.js": "new WebSocket(u)", "tests/a.test.js": "new WebSocket(u)\nnew WebSocket(v)"})
+    _, _, err = run(".", "--baseline", "known.jsonl", "--write-baseline")
+    assert "1 uses written to known.jsonl; not 2 in tests (--gate-tests)" in err
+    assert "3 uses of WebSocket" in err
+    tree({"guess.py": "r = websocket.run()"})
+    _, _, err = run(".", "--baseline", "known.jsonl", "--write-baseline", "--gate-tests")
+    assert "3 uses written to known.jsonl" in err
+    assert "not 2" not in err
+
+
 def test_json_and_migrate_toml(tree: MakeTree) -> None:
     """One document; whose socket it is comes from migrate.toml here."""
     tree({**FILES, "migrate.toml": '[api]\nid = "abc"\ncustom_domains = ["wss://chat.example.com/prod"]\n'})

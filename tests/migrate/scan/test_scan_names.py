@@ -91,7 +91,7 @@ def test_a_re_exported_python_function_is_found_too(scanned: Scan) -> None:
     ("code", "target"),
     [
         ("new WebSocket('wss://abc123.execute-api.eu-west-1.amazonaws.com/prod')", Target.THIS),
-        ("new WebSocket('wss://zzz999.execute-api.eu-west-1.amazonaws.com/prod')", Target.OTHER),
+        ("new WebSocket('wss://zzz999.execute-api.eu-west-1.amazonaws.com/prod')", Target.ANOTHER_API),
         ("new WebSocket(`wss://${id}.execute-api.${region}.amazonaws.com/prod`)", Target.UNKNOWN),
         ("new WebSocket('wss://eu.chat.example.com:8443/ws')", Target.THIS),
         ("new WebSocket('wss://chat.example.com.evil.net/ws')", Target.OTHER),
