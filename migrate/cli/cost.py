@@ -37,7 +37,7 @@ def cost(
     Example: migrate cost --days 30
     """
     from migrate.cost.measure import measure
-    from migrate.cost.model import after_lines, as_json, before_lines, prices_from, total
+    from migrate.cost.model import after_lines, as_json, before_lines, difference_usd, prices_from, total
     from migrate.phases.names import cost_key
 
     settings = resolve_config(config, state_dir)
@@ -59,7 +59,7 @@ def cost(
         "prices": {"date": table.date, "region": table.region, "source": table.source},
         "before": {"usd": round(total(before), 2), "lines": as_json(before)},
         "after": {"usd": round(total(after), 2), "lines": as_json(after)},
-        "difference_usd": round(total(before) - total(after), 2),
+        "difference_usd": difference_usd(usage, before, after),
         "not_measured": list(usage.unmeasured),
         "warnings": warnings,
     }
@@ -80,7 +80,7 @@ def cost(
     if json_:
         print_json(value)
     else:
-        _show(before, after)
+        _show(before, after, value["difference_usd"])
         err.print(f"prices of {table.date}, {table.region}; metrics of {days:g} days; data transfer is not in it")
     for one in warnings:
         err.print(f"warning: {one}", style="yellow")
@@ -102,7 +102,8 @@ def _warnings(usage: Usage, prices: Prices, region: str, days: float) -> list[st
     return found
 
 
-def _show(before: Sequence[Line], after: Sequence[Line]) -> None:
+def _show(before: Sequence[Line], after: Sequence[Line], difference: float | None) -> None:
+    """difference: USD that the new one costs less; None: unknown, and the warning says why."""
     from migrate.cost.model import total
 
     for title, lines in (("before", before), ("after", after)):
@@ -110,4 +111,8 @@ def _show(before: Sequence[Line], after: Sequence[Line]) -> None:
         for line in lines:
             out.print(f"  {line.what:30} {line.quantity:>18,.0f} {line.unit:26} {line.usd:>10,.2f} USD  {line.basis}")
         out.print(f"  {'':30} {'':>18} {'':26} {total(lines):>10,.2f} USD")
-    out.print(f"difference: {total(before) - total(after):,.2f} USD a month")
+    if difference is not None:
+        more = (
+            f"{abs(difference):,.2f} USD {'less' if difference > 0 else 'more'} a month" if difference else "the same"
+        )
+        out.print(f"the new stack costs {more}")

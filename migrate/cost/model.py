@@ -15,8 +15,8 @@ from typing import Any
 from migrate.errors import UsageError
 
 __all__ = [
-    "DYNAMODB", "HOURS", "LAMBDA", "MESSAGES", "Line", "Prices", "Usage", "after_lines", "before_lines", "prices_from",
-    "total",
+    "DYNAMODB", "HOURS", "LAMBDA", "MESSAGES", "Line", "Prices", "Usage", "after_lines", "before_lines", "difference_usd",
+    "prices_from", "total",
 ]  # fmt: skip
 
 HOURS = 730.0
@@ -139,6 +139,12 @@ def after_lines(usage: Usage, prices: Prices, *, tasks: int, vcpu: float, memory
 def total(lines: Sequence[Line]) -> float:
     """USD a month."""
     return sum(line.usd for line in lines)
+
+
+def difference_usd(usage: Usage, before: Sequence[Line], after: Sequence[Line]) -> float | None:
+    """USD that the new stack costs less a month (below 0: more), of the totals as they are shown; None: parts of the
+    old one are not measured, so that there is none."""
+    return None if usage.unmeasured else round(round(total(before), 2) - round(total(after), 2), 2)
 
 
 def as_json(lines: Sequence[Line]) -> list[dict[str, Any]]:

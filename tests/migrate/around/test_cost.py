@@ -16,7 +16,7 @@ from around_support import REGION, World
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from migrate.cost.measure import MONTH_DAYS, measure
-from migrate.cost.model import Usage, after_lines, as_json, before_lines, prices_from, total
+from migrate.cost.model import Line, Usage, after_lines, as_json, before_lines, difference_usd, prices_from, total
 from migrate.errors import MigrateError, UsageError
 
 OWN = files("migrate.cost").joinpath("prices.json").read_text("utf-8")
@@ -57,6 +57,16 @@ def test_the_new_stack_by_hand() -> None:
     # Never below one unit, however few are connected.
     few = after_lines(Usage(connections=1), prices_from(OWN, "p"), tasks=1, vcpu=1, memory_gb=1)
     assert next(line for line in few if line.what == "Load balancer capacity").quantity == 730
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "less"), [(0.034, 58.326, -58.30), (58.326, 0.034, 58.30), (1.004, 1.0, 0.0), (0.0, 0.0, 0.0)]
+)
+def test_the_difference_is_that_of_the_totals_that_are_shown(old: float, new: float, less: float) -> None:
+    """0.03 and 58.33 USD differ by 58.30, and not by the 58.29 of what was rounded away."""
+    before, after = [Line("a", 1, "", old, "")], [Line("b", 1, "", new, "")]
+    assert difference_usd(Usage(), before, after) == less
+    assert difference_usd(Usage(unmeasured=("Lambda",)), before, after) is None
 
 
 def test_programs_get_what_people_see() -> None:
@@ -170,7 +180,10 @@ def test_what_aws_refuses_is_one_clear_error(
 def test_the_command_keeps_its_evidence_for_this_project_only(used: World) -> None:
     """Two projects share the state table by default: what one of them costs proved phase 3 of the other."""
     value = used.json("cost", "--days", "10")
-    assert value["difference_usd"] == pytest.approx(value["before"]["usd"] - value["after"]["usd"], abs=0.011)
+    assert value["difference_usd"] == pytest.approx(value["before"]["usd"] - value["after"]["usd"], abs=0.001)
+    assert value["difference_usd"] < 0
+    shown = used.migrate("cost", "--days", "10").stdout.splitlines()[-1]
+    assert shown == f"the new stack costs {-value['difference_usd']:,.2f} USD more a month"
     assert value["before"]["lines"][0]["what"] == "WebSocket messages"
     assert used.actions() == [("cost", "done")]
     mine = {item["id"]: item for item in used.json("phase3")["items"]}
@@ -199,7 +212,10 @@ def test_what_nobody_measured_is_no_saving_and_no_loss(world: World) -> None:
     basis = {line["what"]: line["basis"] for line in value["before"]["lines"]}
     assert basis["WebSocket messages"] == "measured"
     assert {basis[name] for name in basis if name.startswith(("Lambda", "DynamoDB"))} == {"not measured here"}
-    assert "not measured here: Lambda, DynamoDB: CloudWatch has no datapoint" in world.migrate("cost").stderr
+    assert value["difference_usd"] is None
+    told = world.migrate("cost")
+    assert "not measured here: Lambda, DynamoDB: CloudWatch has no datapoint" in told.stderr
+    assert "the new stack costs" not in told.stdout
     [item] = [one for one in world.json("phase3")["items"] if one["id"] == "cost-checked"]
     assert (item["status"], item["evidence"]["what"]) == ("open", "cost-unmeasured")
 
