@@ -53,13 +53,14 @@ def cost(
     sse = settings.sse
     after = after_lines(usage, table, tasks=sse.tasks, vcpu=sse.task_vcpu, memory_gb=sse.task_memory_gb)
     warnings = _warnings(usage, table, settings.region, days)
+    difference = difference_usd(usage, before, after)
     value = {
         "made_at": now.isoformat(timespec="seconds"),
         "days": days,
         "prices": {"date": table.date, "region": table.region, "source": table.source},
         "before": {"usd": round(total(before), 2), "lines": as_json(before)},
         "after": {"usd": round(total(after), 2), "lines": as_json(after)},
-        "difference_usd": difference_usd(usage, before, after),
+        "difference_usd": difference,
         "not_measured": list(usage.unmeasured),
         "warnings": warnings,
     }
@@ -80,7 +81,7 @@ def cost(
     if json_:
         print_json(value)
     else:
-        _show(before, after, value["difference_usd"])
+        _show(before, after, difference)
         err.print(f"prices of {table.date}, {table.region}; metrics of {days:g} days; data transfer is not in it")
     for one in warnings:
         err.print(f"warning: {one}", style="yellow")
@@ -112,7 +113,5 @@ def _show(before: Sequence[Line], after: Sequence[Line], difference: float | Non
             out.print(f"  {line.what:30} {line.quantity:>18,.0f} {line.unit:26} {line.usd:>10,.2f} USD  {line.basis}")
         out.print(f"  {'':30} {'':>18} {'':26} {total(lines):>10,.2f} USD")
     if difference is not None:
-        more = (
-            f"{abs(difference):,.2f} USD {'less' if difference > 0 else 'more'} a month" if difference else "the same"
-        )
-        out.print(f"the new stack costs {more}")
+        much = f"{abs(difference):,.2f} USD {'less' if difference > 0 else 'more'} a month"
+        out.print(f"the new stack costs {much if difference else 'the same'}")

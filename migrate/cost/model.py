@@ -15,8 +15,8 @@ from typing import Any
 from migrate.errors import UsageError
 
 __all__ = [
-    "DYNAMODB", "HOURS", "LAMBDA", "MESSAGES", "Line", "Prices", "Usage", "after_lines", "before_lines", "difference_usd",
-    "prices_from", "total",
+    "DYNAMODB", "HOURS", "LAMBDA", "MESSAGES", "Line", "Prices", "Usage", "after_lines", "before_lines",
+    "difference_usd", "prices_from", "total",
 ]  # fmt: skip
 
 HOURS = 730.0

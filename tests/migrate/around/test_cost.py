@@ -182,10 +182,10 @@ def test_the_command_keeps_its_evidence_for_this_project_only(used: World) -> No
     value = used.json("cost", "--days", "10")
     assert value["difference_usd"] == pytest.approx(value["before"]["usd"] - value["after"]["usd"], abs=0.001)
     assert value["difference_usd"] < 0
+    assert used.actions() == [("cost", "done")]
     shown = used.migrate("cost", "--days", "10").stdout.splitlines()[-1]
     assert shown == f"the new stack costs {-value['difference_usd']:,.2f} USD more a month"
     assert value["before"]["lines"][0]["what"] == "WebSocket messages"
-    assert used.actions() == [("cost", "done")]
     mine = {item["id"]: item for item in used.json("phase3")["items"]}
     used.configure("other")
     others = {item["id"]: item for item in used.json("phase3")["items"]}
