@@ -116,20 +116,15 @@ def phase_app(phase: int) -> typer.Typer:
 
 
 def _rows(phase: int, config: Config, source: Path | None) -> tuple[list[Row], ControlTable, Path]:
-    from migrate.phases.collect import Collectors, config_digest, gather
-    from migrate.phases.items import items_of
-    from migrate.phases.judge import judge
-    from migrate.phases.signatures import Signatures
+    from migrate.phases.collect import Collectors
+    from migrate.phases.standing import standing
 
     table = state_table(config)
-    now = time.time()
     root = (source or config.path.parent).resolve()
     if not root.is_dir():
         raise UsageError(f"there is no directory {root}", "name your application's code with --source")
     with err.status("gathering evidence"):
-        evidence = gather(items_of(phase), Collectors(config, table, root, now))
-    signatures = Signatures(table, config.project.name).of(phase)
-    return judge(items_of(phase), evidence, signatures, config_digest(config), now), table, root
+        return standing(phase, Collectors(config, table, root, time.time())), table, root
 
 
 def phase_rows(phase: int, config: Config, table: ControlTable, source: Path) -> dict[str, Any]:

@@ -11,10 +11,10 @@ from migrate.dashboard.findings import closed_items, phase_items
 from migrate.dashboard.model import Finding
 from migrate.dashboard.sources import Clients, Collector
 from migrate.errors import UsageError
-from migrate.phases.collect import Collectors, config_digest, gather
-from migrate.phases.items import PHASES, items_of
-from migrate.phases.judge import judge
+from migrate.phases.collect import Collectors
+from migrate.phases.items import PHASES
 from migrate.phases.signatures import Signatures
+from migrate.phases.standing import standing
 
 __all__ = ["Checklists"]
 
@@ -48,9 +48,7 @@ class Checklists(Collector):
             if said is not None:
                 items = closed_items(said["rows"])
             else:
-                evidence = gather(items_of(phase), looks)
-                judged = judge(items_of(phase), evidence, signed[phase], config_digest(config), now)
-                items = phase_items(judged, config.path, self._source)
+                items = phase_items(standing(phase, looks, signed[phase]), config.path, self._source)
             by = None if said is None else {"by": said["by"], "at": said["at"]}
             rows.append({"phase": phase, "title": PHASES[phase]["en"], "closed": by, "items": items})
         return Finding({"phases": rows}, why=why)
