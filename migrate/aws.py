@@ -8,7 +8,10 @@ from botocore.exceptions import ClientError
 
 from migrate.config import Config
 
-__all__ = ["is_missing", "stage_traffic"]
+__all__ = ["GATEWAY", "is_missing", "stage_dimensions", "stage_traffic"]
+
+GATEWAY = "AWS/ApiGateway"
+"""CloudWatch's namespace of API Gateway's metrics."""
 
 # As Lambda, API Gateway, DynamoDB, CloudWatch, IAM, SQS and S3 call it (their API references, "Errors").
 _MISSING = frozenset({
@@ -22,6 +25,12 @@ def is_missing(error: ClientError) -> bool:
     return error.response["Error"]["Code"] in _MISSING
 
 
+def stage_dimensions(config: Config) -> list[dict[str, str]]:
+    """What a WebSocket API's metrics are told apart by (API Gateway guide, "Monitor WebSocket API execution with
+    CloudWatch")."""
+    return [{"Name": "ApiId", "Value": config.api.id}, {"Name": "Stage", "Value": config.api.stage}]
+
+
 def stage_traffic(config: Config, hours: float, now: float) -> dict[str, float]:
     """ConnectCount and MessageCount of the API's stage, their sums of the last hours (API Gateway guide, "Monitor
     WebSocket API execution with CloudWatch").
@@ -31,13 +40,13 @@ def stage_traffic(config: Config, hours: float, now: float) -> dict[str, float]:
 
     Raises: ClientError, BotoCoreError: they could not be read; that is not quiet.
     """
-    client, api = config.client("cloudwatch"), config.api
+    client = config.client("cloudwatch")
     found = {}
     for metric in ("ConnectCount", "MessageCount"):
         answer = client.get_metric_statistics(
-            Namespace="AWS/ApiGateway",
+            Namespace=GATEWAY,
             MetricName=metric,
-            Dimensions=[{"Name": "ApiId", "Value": api.id}, {"Name": "Stage", "Value": api.stage}],
+            Dimensions=stage_dimensions(config),
             StartTime=datetime.fromtimestamp(now - hours * 3600, UTC),
             EndTime=datetime.fromtimestamp(now + 60, UTC),
             Period=3600,

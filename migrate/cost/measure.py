@@ -6,12 +6,13 @@ for Lambda functions"; DynamoDB guide, "DynamoDB metrics and dimensions"; SQS gu
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from migrate.aws import GATEWAY, stage_dimensions
 from migrate.config import Config
 from migrate.cost.model import DYNAMODB, LAMBDA, MESSAGES, Usage
 from migrate.errors import MigrateError
@@ -51,26 +52,25 @@ class _Measure:
         self._seen: set[str] = set()
 
     def run(self) -> Usage:
-        config, api = self._config, self._config.api
-        of_api = {"ApiId": api.id, "Stage": api.stage}
-        messages = self._sum("AWS/ApiGateway", "MessageCount", of_api)
+        config = self._config
+        messages = self._sum(GATEWAY, "MessageCount", stage_dimensions(config))
         invocations = gb_s = 0.0
         lambda_ = config.client("lambda")
         for function in config.functions:
-            of_function = {"FunctionName": function.name}
+            of_function = _one("FunctionName", function.name)
             invocations += self._sum("AWS/Lambda", "Invocations", of_function)
             milliseconds = self._sum("AWS/Lambda", "Duration", of_function)
             gb_s += milliseconds / 1000 * _memory_mb(lambda_, function.name) / 1024
         writes = reads = 0.0
         for table in config.tables:
-            writes += self._sum("AWS/DynamoDB", "ConsumedWriteCapacityUnits", {"TableName": table.name})
-            reads += self._sum("AWS/DynamoDB", "ConsumedReadCapacityUnits", {"TableName": table.name})
+            writes += self._sum("AWS/DynamoDB", "ConsumedWriteCapacityUnits", _one("TableName", table.name))
+            reads += self._sum("AWS/DynamoDB", "ConsumedReadCapacityUnits", _one("TableName", table.name))
         # The new stack's tables have datapoints of their own.
         unmeasured = self._unmeasured()
         new_writes = new_reads = 0.0
         if config.sse.table_prefix:
             for name in ("events", "messages", "conversations", "participants"):
-                of_table = {"TableName": f"{config.sse.table_prefix}-{name}"}
+                of_table = _one("TableName", f"{config.sse.table_prefix}-{name}")
                 new_writes += self._sum("AWS/DynamoDB", "ConsumedWriteCapacityUnits", of_table)
                 new_reads += self._sum("AWS/DynamoDB", "ConsumedReadCapacityUnits", of_table)
         is_measured = new_writes > 0
@@ -95,15 +95,15 @@ class _Measure:
         """
         config = self._config
         asked = {MESSAGES: True, LAMBDA: bool(config.functions), DYNAMODB: bool(config.tables)}
-        seen = {MESSAGES: "AWS/ApiGateway", LAMBDA: "AWS/Lambda", DYNAMODB: "AWS/DynamoDB"}
+        seen = {MESSAGES: GATEWAY, LAMBDA: "AWS/Lambda", DYNAMODB: "AWS/DynamoDB"}
         return tuple(part for part, is_there in asked.items() if is_there and seen[part] not in self._seen)
 
-    def _sum(self, namespace: str, metric: str, dimensions: Mapping[str, str]) -> float:
+    def _sum(self, namespace: str, metric: str, dimensions: Sequence[Mapping[str, str]]) -> float:
         """Of a metric, for a month."""
         answer = self._client.get_metric_statistics(
             Namespace=namespace,
             MetricName=metric,
-            Dimensions=[{"Name": name, "Value": value} for name, value in dimensions.items()],
+            Dimensions=dimensions,
             StartTime=self._now - timedelta(days=self._days),
             EndTime=self._now,
             Period=86400 if self._days >= 1 else 3600,
@@ -140,8 +140,12 @@ class _Measure:
                 continue
             for arn in arns:
                 if ":sqs:" in arn:
-                    found += self._sum("AWS/SQS", "NumberOfMessagesSent", {"QueueName": arn.rsplit(":", 1)[-1]})
+                    found += self._sum("AWS/SQS", "NumberOfMessagesSent", _one("QueueName", arn.rsplit(":", 1)[-1]))
         return found
+
+
+def _one(name: str, value: str) -> list[dict[str, str]]:
+    return [{"Name": name, "Value": value}]
 
 
 def _memory_mb(lambda_: Any, name: str) -> float:

@@ -17,6 +17,7 @@ from typing import Any
 
 import httpx
 
+from migrate.aws import GATEWAY, stage_dimensions
 from migrate.config import Config
 from migrate.control.flags import EVERY_TENANT
 from migrate.dashboard.model import Finding
@@ -164,11 +165,11 @@ class LegacyMessages(Collector):
 
     def measured(self) -> Finding:
         """From CloudWatch."""
-        api, now = self._clients.config.api, self._clock()
+        now = self._clock()
         answer = self._clients("cloudwatch").get_metric_statistics(
-            Namespace="AWS/ApiGateway",
+            Namespace=GATEWAY,
             MetricName="MessageCount",
-            Dimensions=[{"Name": "ApiId", "Value": api.id}, {"Name": "Stage", "Value": api.stage}],
+            Dimensions=stage_dimensions(self._clients.config),
             StartTime=datetime.fromtimestamp(now - 5 * MINUTE_S, UTC),
             EndTime=datetime.fromtimestamp(now, UTC),
             Period=MINUTE_S,
