@@ -25,6 +25,7 @@ import tempfile
 import termios
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +34,15 @@ from pages import chromium, shoot
 from playwright.sync_api import Page, expect
 from terminal import Line, Screen, picture
 
+from migrate.config import load_config
+from migrate.config.write import to_toml
+from migrate.rehearse.stage import GATES
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 IMAGES = ROOT / "docs" / "images"
 BIN = Path(sys.executable).parent
 WIDTH, HEIGHT = 120, 60
 COMMAND_S = 400.0
-# For minutes of a few people's traffic, as `migrate rehearse` has them.
-GATES = "[gates]\nmin_samples = 100\nmax_loss = 0.05\nfresh_s = 900.0\nerror_budget = 0.01\n"
 EVIDENCE_S = 240.0
 ATTEMPTS = 4
 
@@ -121,9 +124,8 @@ class Stage:
     def shadowed(self, up: Mapping[str, Any]) -> None:
         """Until there is evidence enough for a verdict, by a `migrate.toml` of the demo with thresholds for minutes."""
         self.quiet("shadow", "start", "--config", "rooms")
-        written = (self.folder / ".migrate" / "config" / "rooms.toml").read_text(encoding="utf-8")
-        written = written.replace('"../records/', '".migrate/records/')
-        written = re.sub(r"(?ms)^\[gates\]\n.*?(?=^\[)", GATES + "\n", written)
+        settings = load_config(self.folder / ".migrate" / "config" / "rooms.toml").settings
+        written = to_toml(replace(settings, gates=GATES)).replace('"../records/', '".migrate/records/')
         (self.folder / "migrate.toml").write_text(written, encoding="utf-8")
         self.env = {
             **self.env,

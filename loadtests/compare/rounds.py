@@ -16,7 +16,9 @@ from typing import IO, Any
 
 from loadtests.bench.processes import free_port
 from loadtests.compare.errors import RunError
+from loadtests.compare.figures import PER_MESSAGE
 from loadtests.compare.parts import INTERVAL_S, Background, Sampler, calls_between, used_between
+from loadtests.users.defaults import WARM_UP_S
 from loadtests.users.histogram import Histogram
 
 __all__ = ["NAMES", "SCENARIOS", "SUFFIX", "Parts", "Plan", "app_of", "one_run"]
@@ -69,7 +71,7 @@ class Plan:
     size: int
     lost_after: float
     workers: int = 0
-    warm_up: float = 2.0
+    warm_up: float = WARM_UP_S
 
     def __post_init__(self) -> None:
         for name in ("rate", "seconds", "lost_after"):
@@ -196,7 +198,7 @@ def figures(found: Mapping[str, Any], sampler: Sampler, background: Background) 
         made["CPU ms per delivery"] = max(0.0, used) * 1e3 / delivered
     if sent:
         for name, count in calls_between(first, last, background.calls).items():
-            made[f"{name} per message"] = count / sent
+            made[name + PER_MESSAGE] = count / sent
     made["load generator, cores"] = found["cores"]
     if found["cores"]:
         made["users per core"] = found["users"] / found["cores"]

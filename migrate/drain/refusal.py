@@ -20,10 +20,10 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from migrate.errors import MigrateError, RefusedError, UsageError
+from migrate.routes import CONNECT
 
 __all__ = ["Refusal", "Snapshot"]
 
-CONNECT = "$connect"
 _NONE = {"ThrottlingRateLimit": 0.0, "ThrottlingBurstLimit": 0}
 Snapshot = dict[str, Any]
 """`{"had": bool, "connect": settings of $connect before, "default": the stage's default settings}`."""

@@ -8,11 +8,10 @@ from migrate.config.model import EventSource, Function, Settings, Table
 from migrate.init.facts import FunctionFact, StackFacts, TableFact
 from migrate.init.shapes import attributes_of, shape_of
 from migrate.init.sources import batch_size_of, called
+from migrate.routes import OWN_ROUTES
 from migrate.sweep.rows import Rows
 
 __all__ = ["Finding", "findings"]
-
-_OWN = {"$connect", "$disconnect", "$default"}
 
 
 @dataclass(frozen=True)
@@ -211,6 +210,6 @@ def _features(settings: Settings, facts: StackFacts) -> list[Finding]:
                     f"features.{number}.frames", "empty", "name the frames that others get, for the comparison", False
                 )
             )
-    for key in sorted(routes - _OWN - claimed):
+    for key in sorted(routes - set(OWN_ROUTES) - claimed):
         found.append(Finding("features", f"no feature has the route {key}", "add it to one, or let it go", wrong=False))
     return found

@@ -11,12 +11,12 @@ from migrate.init.facts import FunctionFact, RouteFact, StackFacts
 from migrate.init.guess_tables import guess_tables
 from migrate.init.names import simple
 from migrate.init.sources import called
+from migrate.routes import OWN_ROUTES
 from migrate.tee.function_configuration import HANDLER
 
 __all__ = ["guess"]
 
 _BODY_FIELD = re.compile(r"\$\{?request\.body\.([A-Za-z0-9_.-]+)\}?")
-_OWN = ("$connect", "$disconnect", "$default")
 _LAMBDA = ("AWS_PROXY", "AWS")
 
 
@@ -161,7 +161,7 @@ def _event_sources(draft: Draft, function: FunctionFact, place: str) -> list[dic
 def _features(draft: Draft, facts: StackFacts) -> None:
     selected = _BODY_FIELD.fullmatch(facts.route_selection)
     type_field = selected.group(1) if selected else "action"
-    custom = [route for route in facts.routes if route.key not in _OWN]
+    custom = [route for route in facts.routes if route.key not in OWN_ROUTES]
     features = draft.values.setdefault("features", [])
     for route in custom:
         place = f"features[{len(features)}]"

@@ -15,10 +15,10 @@ from migrate.errors import UsageError
 from migrate.init.draft import Limit
 from migrate.rehearse.packages import Package, handler_of, runtime_of
 from migrate.rehearse.sources import sources_of, unfilled_queues
+from migrate.routes import CONNECT, OWN_ROUTES
 
 __all__ = ["OwnPlan", "foreign_services", "plan_own"]
 
-OWN_ROUTES = ("$connect", "$disconnect", "$default")
 _RUNTIMES = ("python3.", "nodejs")
 # What SDKs call services that the local AWS knows by another name, or serves itself.
 _ALIASES = {
@@ -62,9 +62,7 @@ def plan_own(settings: Settings, packages: Mapping[str, Package], source: str) -
     functions = list(_functions(settings, packages, limits, missing))
     routes = {route for one in functions for route in one.routes}
     missing += _doubled(functions)
-    missing += (
-        [] if "$connect" in routes else ["no function with a package stands behind $connect ([[functions]] routes)"]
-    )
+    missing += [] if CONNECT in routes else ["no function with a package stands behind $connect ([[functions]] routes)"]
     if not settings.identity.user:
         missing.append("identity.user is empty: who sends a frame is told by the authorizer's context alone")
     missing += _table_problems(settings)
@@ -92,7 +90,7 @@ def _functions(
             routes = OWN_ROUTES
         if package is None:
             wanted = f"--package {name}=FILE.zip"
-            if function.role == "authorizer" or "$connect" in routes:
+            if function.role == "authorizer" or CONNECT in routes:
                 missing.append(f"{name} has no package, and nobody comes in without it ({wanted})")
             else:
                 limits.append(Limit(f"function {name} has no package", f"give it one: {wanted}"))
@@ -103,7 +101,7 @@ def _functions(
         runtime = function.runtime or runtime_of(package)
         if not runtime.startswith(_RUNTIMES):
             said = f"function {name} has the runtime {runtime or 'unknown'}, and the local AWS runs Python and Node.js"
-            if function.role == "authorizer" or "$connect" in routes:
+            if function.role == "authorizer" or CONNECT in routes:
                 missing.append(said)
             else:
                 limits.append(Limit(said, "try it against a stage of its own on AWS"))

@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 
 from migrate.clients import Backoff, ConnectionState, NotConnectedError, SseClient, WsClient
+from migrate.clients.backoff import TRANSIENT
 from migrate.errors import MigrateError
 from migrate.rehearse.applications import Application, Utterance
 from migrate.rehearse.ledger import Ledger, Record, Said
@@ -249,6 +250,6 @@ class Person:
             )
             if answer.is_success:
                 return
-            if answer.status_code not in {429, 502, 503, 504} or time.monotonic() > deadline:
+            if answer.status_code not in TRANSIENT or time.monotonic() > deadline:
                 raise MigrateError(f"HTTP {answer.status_code}")
             await asyncio.sleep(0.3)

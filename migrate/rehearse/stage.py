@@ -29,7 +29,7 @@ from migrate.tokens import mint
 from migrate.up.configs import state_table
 from migrate.up.state import STACK, StateDir
 
-__all__ = ["Pace", "Stage"]
+__all__ = ["GATES", "Pace", "Stage"]
 
 BRIDGE_S = 60.0
 LONGEST_INVOCATION_S = 910
@@ -37,8 +37,8 @@ LONGEST_INVOCATION_S = 910
 PUBLISH = ("events:publish",)
 HEADING = """The application {name} in a rehearsal. Thresholds and times are for minutes of a few people's traffic,
 not for production."""
-# For minutes: of 100 deliveries none may be lost, for the bound to be below 5 %.
 GATES = Gates(min_samples=100, max_loss=0.05, fresh_s=900.0, error_budget=0.01)
+"""For minutes: of 100 deliveries none may be lost, for the bound to be below 5 %."""
 
 
 @dataclass(frozen=True, slots=True)

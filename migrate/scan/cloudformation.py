@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
+from migrate.routes import LIFE_ROUTES
 from migrate.scan.model import Confidence, Hit
 from migrate.scan.tree import Tree
 
@@ -107,7 +108,7 @@ def _part_of_websocket(
     if part == "Route":
         # Routes of HTTP APIs are `GET /path` or `$default`.
         key = resource.value("Properties", "RouteKey")
-        if key in {"$connect", "$disconnect"}:
+        if key in LIFE_ROUTES:
             return Confidence.HIGH
         return Confidence.MEDIUM if key and " " not in key and key != "$default" else None
     return None

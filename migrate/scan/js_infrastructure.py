@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from ast_grep_py import SgNode
 
+from migrate.routes import LIFE_ROUTES
 from migrate.scan.cloudformation import permission
 from migrate.scan.js_file import string_value, unwrap
 from migrate.scan.js_use import JsUse, make_use
@@ -22,7 +23,6 @@ __all__ = ["lambda_events", "method_call", "objects", "sdk_and_cdk", "strings"]
 _MANAGEMENT_SDK = "@aws-sdk/client-apigatewaymanagementapi#"
 _GATEWAY_SDK = "@aws-sdk/client-apigatewayv2#"
 _SERVERLESS_KEYS = re.compile(r"^websockets?Api(?:Name|RouteSelectionExpression|Id)$|^websocketsDescription$")
-_LIFE_ROUTES = frozenset({"$connect", "$disconnect"})
 _CDK = re.compile(r"^(?:aws-cdk-lib|@aws-cdk)(?:/[\w/.-]+)?#(?:\w+\.)*(\w+)$")
 _CDK_APIS = frozenset({"WebSocketApi", "WebSocketStage"})
 _CDK_ROUTES = frozenset({"WebSocketRoute"})
@@ -71,7 +71,7 @@ def _is_websocket_request(arguments: list[SgNode], values: JsValues) -> bool:
             text = string_value(item)
             if text is None and item.kind() == "identifier":
                 text = next(iter(values.urls(item)), None)
-            if text == "WEBSOCKET" or text in _LIFE_ROUTES:
+            if text == "WEBSOCKET" or text in LIFE_ROUTES:
                 return True
     return False
 
@@ -142,7 +142,7 @@ def strings(values: JsValues) -> Iterator[JsUse]:
         sure = permission(text)
         if sure is not None:
             yield make_use("iam-connections", node, code=text, confidence=sure)
-        elif text in _LIFE_ROUTES:
+        elif text in LIFE_ROUTES:
             yield make_use("js-route", node, code=text, confidence=Confidence.MEDIUM)
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from ast_grep_py import SgNode
 
+from migrate.routes import CONNECT, DISCONNECT, LIFE_ROUTES
 from migrate.scan.cloudformation import permission
 from migrate.scan.identity import StackIdentity, shown
 from migrate.scan.model import Confidence, Hit, Target
@@ -35,8 +36,7 @@ _METHODS = _CLIENT_METHODS | {
 _SERVER_SOCKETS = frozenset({"fastapi.WebSocket", "starlette.websockets.WebSocket", "fastapi.websockets.WebSocket"})
 _FIRST = re.compile(r"[A-Za-z_]\w*(?=[.]|\Z)", re.ASCII)
 _CHALICE = frozenset({"on_ws_connect", "on_ws_message", "on_ws_disconnect"})
-_STRINGS = ("execute-api:", "post_to_connection", "$connect", "$disconnect")
-_LIFE_ROUTES = frozenset({"$connect", "$disconnect"})
+_STRINGS = ("execute-api:", "post_to_connection", CONNECT, DISCONNECT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,14 +150,14 @@ def _says_websocket(node: SgNode, values: PyValues) -> bool:
         text = py_string(child)
         if text is None and child.kind() == "identifier":
             text = next(iter(values.urls(child)), None)
-        if text == "WEBSOCKET" or text in _LIFE_ROUTES:
+        if text == "WEBSOCKET" or text in LIFE_ROUTES:
             return True
     # create_api(**params)
     for splat in held.find_all(kind="dictionary_splat") if held else ():
         inner = [child for child in splat.children() if child.kind() == "identifier"]
         for binding in values.file.lookup_all(inner[0].text(), span(inner[0])[0]) if inner else ():
             if binding.value is not None and any(
-                py_string(item) in {"WEBSOCKET", *_LIFE_ROUTES} for item in binding.value.find_all(kind="string")
+                py_string(item) in {"WEBSOCKET", *LIFE_ROUTES} for item in binding.value.find_all(kind="string")
             ):
                 return True
     return False
@@ -255,7 +255,7 @@ def _strings(values: PyValues) -> Iterator[PyUse]:
             yield _use("iam-connections", node, code=text, confidence=sure)
         elif text == "post_to_connection":
             yield _use("py-management", node, code=text, confidence=Confidence.MEDIUM)
-        elif text in _LIFE_ROUTES:
+        elif text in LIFE_ROUTES:
             yield _use("py-route", node, code=text, confidence=Confidence.MEDIUM)
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from ast_grep_py import SgNode, SgRoot
 
+from migrate.routes import LIFE_ROUTES
 from migrate.scan.cloudformation import permission
 from migrate.scan.model import Confidence, Hit
 from migrate.scan.nodes import span
@@ -183,7 +184,7 @@ def _sure(part: str, block: Block, protocols: dict[str, str]) -> Confidence | No
     if part == "route":
         # Routes of HTTP APIs are `GET /path` or `$default`.
         key = block.attributes.get("route_key", "")
-        if key in {"$connect", "$disconnect"}:
+        if key in LIFE_ROUTES:
             return Confidence.HIGH
         if key and " " not in key and key != "$default" and re.fullmatch(r"[\w$-]+", key):
             return Confidence.MEDIUM

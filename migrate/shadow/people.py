@@ -73,10 +73,6 @@ class People:
         """Everybody with a connection."""
         yield from self._open
 
-    def is_online(self, person: Person) -> bool:
-        """Whether somebody has a connection."""
-        return person in self._open
-
 
 def connections_in(table: Table, item: Mapping[str, Any], default_tenant: str) -> Iterator[tuple[str, Person]]:
     """Connections in one row of a connection table, as DynamoDB has it."""

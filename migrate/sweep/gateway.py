@@ -15,10 +15,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-__all__ = ["HANDSHAKE_S", "Answer", "Gateway", "Verdict"]
-
-HANDSHAKE_S = 30.0
-"""A row that was read this long ago belongs to a handshake that is over: an integration has at most 29 s (quotas)."""
+__all__ = ["Answer", "Gateway", "Verdict"]
 
 _THROTTLED = {"LimitExceededException", "TooManyRequestsException", "ThrottlingException", "Throttling"}
 
