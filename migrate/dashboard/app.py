@@ -27,7 +27,8 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from migrate.addresses import LOCAL_NAMES, host_name
-from migrate.dashboard.actions import BusyError, Operator, WrongActionError
+from migrate.dashboard.action_table import WrongActionError
+from migrate.dashboard.actions import BusyError, Operator
 from migrate.dashboard.hub import Hub
 from migrate.dashboard.stream import StreamResponse
 

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from migrate.dashboard import action_table
 from migrate.dashboard.actions import Operator
 from migrate.dashboard.app import Access, create_app
 from migrate.dashboard.hub import Hub
@@ -201,7 +202,7 @@ class Feeder:
 
 async def _run(options: argparse.Namespace) -> None:
     token = options.operator_token or None
-    about = {"read_only": token is None, "project": "demo", "version": "demo"}
+    about = {"read_only": token is None, "project": "demo", "version": "demo", "actions": action_table.told()}
     hub = Hub(about, gap_s=0.0) if options.raw else Hub(about)
     board = Board(("demo", "records", "journal"))
     hub.tell(board.first())
@@ -236,7 +237,9 @@ def _say(value: Mapping[str, Any]) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Serve it until SIGINT or SIGTERM; the first line on stdout is {"url": ...}."""
-    parser = argparse.ArgumentParser(prog="python -m migrate.dashboard.demo", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m migrate.dashboard.demo", description=__doc__.splitlines()[0], allow_abbrev=False
+    )
     parser.add_argument("--port", type=int, default=0, help="0: a free one")
     parser.add_argument("--rate", type=float, default=100.0, help="findings a second")
     parser.add_argument("--seconds", type=float, default=0.0, help="how long; 0: until it is ended")

@@ -51,7 +51,7 @@ class Hub:
     """What is shown, and who is told.
 
     Args:
-        about: further keys of a snapshot (project, version, read_only).
+        about: further keys of a snapshot (project, version, read_only, actions).
         gap_s: seconds between two events of a section.
         clock, later: monotonic seconds, and a call after some; those of the running event loop if not given.
     """

@@ -16,6 +16,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from migrate.config import Config
+from migrate.dashboard import action_table
 from migrate.dashboard.actions import Operator
 from migrate.dashboard.app import Access, create_app
 from migrate.dashboard.checklists import Checklists
@@ -146,7 +147,8 @@ def run(settings: Settings, ready: Ready) -> None:
 async def _run(settings: Settings, listening: socket.socket, ready: Ready) -> None:
     config, loop = settings.config, asyncio.get_running_loop()
     found = sources_of(settings)
-    hub = Hub({"read_only": settings.token is None, "project": config.project.name, "version": _version()})
+    about = {"read_only": settings.token is None, "project": config.project.name, "version": _version()}
+    hub = Hub({**about, "actions": action_table.told()})
     board = Board(source.name for source in found)
     hub.tell(board.first())
     told = tell(board, hub)

@@ -8,21 +8,21 @@ import { hasMoved, wouldComeBack } from "./moves.js";
 import { named, t } from "./strings.js";
 import { GATE_TONES } from "./summary.js";
 
-// What an action asks for besides where its button stands; the others ask for nothing.
-const ASKS = { cutover: ["percent", "tenant"], "sweep-throttle": ["delete_per_s", "paused"] };
-
 /** The word that is typed to confirm: the feature, or what is acted on ("drain" of drain-start). */
 const subjectOf = (name, { feature }) => feature ?? name.split("-")[0];
 
-// What is told by where the button stands.
-const GIVEN = ["feature", "table"];
-
-// name: {type, attributes of the input, read(input): the argument, or undefined to leave it out}
-const FIELDS = {
-  percent: { type: "number", min: "0", max: "100", step: "any", required: true, read: (input) => Number(input.value) },
-  tenant: { type: "text", maxlength: "200", autocomplete: "off", read: (input) => input.value.trim() || undefined },
-  delete_per_s: { type: "number", min: "0.01", step: "any", read: (input) => (input.value ? Number(input.value) : undefined) },
-  paused: { type: "checkbox", read: (input) => input.checked },
+// By kind of what is asked for: the input, with the server's limits, and the argument that it holds, or undefined to leave
+// it out.
+const KINDS = {
+  number: {
+    input: ({ least, most }) => ({ type: "number", min: String(least), max: String(most), step: "any" }),
+    read: (input) => (input.value ? Number(input.value) : undefined),
+  },
+  text: {
+    input: ({ longest }) => ({ type: "text", maxlength: String(longest), autocomplete: "off" }),
+    read: (input) => input.value.trim() || undefined,
+  },
+  flag: { input: () => ({ type: "checkbox" }), read: (input) => input.checked },
 };
 
 /** The gates that an answer names, as chips: what an operator looks for first. */
@@ -81,34 +81,37 @@ export class Actions {
   /** name: of an action. values: what the form begins with, `feature` besides. */
   open(name, values) {
     if (!this.operator.token) return this.operator.signIn(() => this.open(name, values));
-    const fields = ASKS[name] ?? [];
+    const { takes, asks } = this.store.actions[name] ?? { takes: [], asks: [] };
     this.name = name;
+    // The others it knows by where its button stands.
+    this.given = takes.filter((one) => !asks.some((asked) => asked.name === one));
     this.values = values;
     this.subject = subjectOf(name, values);
-    this.fields = fields.map((field) => [field, this.field(field, values[field])]);
+    this.fields = asks.map((asked) => [asked, this.field(asked, values[asked.name])]);
     set($("act-title"), t(`act.${name}`, values));
     set($("act-what"), t(`act.${name}.what`));
     $("act-fields").replaceChildren(...this.fields.map(([, input]) => input.parentElement));
     this.forget();
     this.dialog.showModal();
     // Nothing to choose: the dry run changes nothing either, so it need not be asked for.
-    if (fields.length) this.fields[0][1].select();
+    if (asks.length) this.fields[0][1].select();
     else this.tryOut();
   }
 
-  field(name, begin) {
-    const { read, type, ...attributes } = FIELDS[name];
-    const input = element("input", { type, id: `act-${name}`, ...attributes });
-    if (type === "checkbox") input.checked = Boolean(begin);
+  field(asked, begin) {
+    const { name, kind, required } = asked;
+    const isFlag = kind === "flag";
+    const input = element("input", { id: `act-${name}`, required, ...KINDS[kind].input(asked) });
+    if (isFlag) input.checked = Boolean(begin);
     else if (begin !== undefined) input.value = String(begin);
-    const label = element("label", { class: type === "checkbox" ? "check" : "" });
-    label.append(...(type === "checkbox" ? [input, t(`act.field.${name}`)] : [t(`act.field.${name}`), input]));
+    const label = element("label", { class: isFlag ? "check" : "" });
+    label.append(...(isFlag ? [input, t(`act.field.${name}`)] : [t(`act.field.${name}`), input]));
     return input;
   }
 
   get arguments() {
-    const given = GIVEN.map((name) => [name, this.values[name]]);
-    const said = this.fields.map(([name, input]) => [name, FIELDS[name].read(input)]);
+    const given = this.given.map((name) => [name, this.values[name]]);
+    const said = this.fields.map(([{ name, kind }, input]) => [name, KINDS[kind].read(input)]);
     return Object.fromEntries([...given, ...said].filter(([, value]) => value !== undefined));
   }
 

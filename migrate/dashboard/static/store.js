@@ -12,6 +12,7 @@ export class Store {
     this.project = "";
     this.version = "";
     this.readOnly = true;
+    this.actions = {}; // by name, {takes, asks}: what an operator may do, and what it needs
     this.received = 0;
     this.lastAt = NaN; // epoch seconds
     this.dirty = new Set();
@@ -28,10 +29,11 @@ export class Store {
     else if (type === "append") this.append(value.section, value.items ?? []);
   }
 
-  snapshot({ sections, read_only: readOnly, project, version }) {
+  snapshot({ sections, read_only: readOnly, project, version, actions }) {
     this.readOnly = readOnly !== false;
     this.project = project ?? "";
     this.version = version ?? "";
+    this.actions = actions ?? {};
     this.dirty.add("page");
     for (const [name, value] of Object.entries(sections ?? {})) this.section(name, value);
   }

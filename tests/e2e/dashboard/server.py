@@ -13,6 +13,8 @@ from typing import Any
 
 from aiohttp import web
 
+from migrate.dashboard.action_table import told
+
 from .samples import sample
 
 POLICY = "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -27,7 +29,7 @@ class Dashboard:
     """The server, and what it is told to say.
 
     Attributes:
-        sections: what a snapshot has.
+        sections, actions: what a snapshot has.
         token: of the operator; empty: read-only.
         answers: of actions, by (name, execute); else a plain one.
         asked: bodies of the actions that were let in.
@@ -45,6 +47,7 @@ class Dashboard:
         self.asked: list[dict[str, Any]] = []
         self.resumed: list[str] = []
         self.addresses: list[str] = []
+        self.actions = told()
         self.refuse = 0
         self.silent = False
         self.unwell = False
@@ -99,6 +102,7 @@ class Dashboard:
         else:
             told = {
                 "sections": self.sections, "read_only": not self.token, "project": self.project, "version": "0.1.0",
+                "actions": self.actions,
             }  # fmt: skip
             self.number += 1
             await stream.write(frame("snapshot", told, self.number))

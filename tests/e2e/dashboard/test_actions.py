@@ -63,6 +63,26 @@ async def test_an_action_is_tried_first_and_confirmed_by_name(page: Page, server
     await expect(dialog).not_to_be_visible()
 
 
+async def test_what_is_asked_for_and_its_limits_are_the_servers(page: Page, server: Dashboard) -> None:
+    server.actions["cutover"]["asks"] = [
+        {"name": "percent", "required": True, "kind": "number", "least": 5, "most": 40},
+        {"name": "tenant", "required": False, "kind": "text", "longest": 7},
+    ]
+    await show(page, server)
+    await sign_in(page)
+    await page.get_by_role("button", name="Move… users of chat").click()
+    await page.keyboard.type("41")
+    await page.locator("#act-tenant").press_sequentially("acme-europe")
+    await expect(page.locator("#act-tenant")).to_have_value("acme-eu")
+    await page.keyboard.press("Enter")
+    assert await page.locator("#act-percent").evaluate("input => input.validity.rangeOverflow")
+    assert server.asked == []
+    await page.locator("#act-percent").fill("40")
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#act .outcome")).to_have_text("Dry run: this is what would be done.")
+    assert server.asked[-1]["arguments"] == {"feature": "chat", "percent": 40, "tenant": "acme-eu"}
+
+
 async def test_a_roll_back_says_in_words_what_it_does(page: Page, server: Dashboard) -> None:
     """From where to where, whose, and how many are connected; what the command said is folded away."""
     flags = [{"tenant": name, "percent": percent} for name, percent in (("*", 30.0), ("acme", 50.0), ("globex", 0.0))]

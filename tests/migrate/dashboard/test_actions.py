@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 import time
 from pathlib import Path
@@ -12,7 +13,8 @@ import pytest
 import typer.main
 
 from migrate.cli import app
-from migrate.dashboard.actions import ACTIONS, TOKEN_VARIABLE, BusyError, Operator, WrongActionError, planned
+from migrate.dashboard.action_table import ACTIONS, WrongActionError, planned, told
+from migrate.dashboard.actions import TOKEN_VARIABLE, BusyError, Operator
 
 WAIT_S = 20.0
 ARGUMENTS: dict[str, dict[str, Any]] = {
@@ -90,6 +92,33 @@ def test_what_looks_like_an_option_is_none() -> None:
 def test_what_is_not_in_the_table_is_not_done(name: Any, arguments: Any, said: str) -> None:
     with pytest.raises(WrongActionError, match=said):
         planned(name, arguments, execute=True)
+
+
+@pytest.mark.parametrize("name", ACTIONS)
+def test_what_the_page_is_told_to_ask_for_is_what_is_taken(name: str) -> None:
+    """At its limits an argument is taken; beyond them it is not."""
+    said = told()[name]
+    assert json.loads(json.dumps(said)) == said
+    assert {one["name"] for one in said["asks"]} <= set(said["takes"])
+    given = ARGUMENTS.get(name, {})
+    for one in said["asks"]:
+        if one["kind"] == "number":
+            fits, unfit = [one["least"], one["most"]], [one["least"] - 0.001, one["most"] + 1]
+        elif one["kind"] == "text":
+            fits, unfit = ["x", "x" * one["longest"]], ["x" * (one["longest"] + 1)]
+        else:
+            fits, unfit = [True, False], ["yes"]
+        for value in fits:
+            assert planned(name, {**given, one["name"]: value}, execute=True)
+        for value in unfit:
+            with pytest.raises(WrongActionError, match=one["name"]):
+                planned(name, {**given, one["name"]: value}, execute=True)
+        without = {key: value for key, value in given.items() if key != one["name"]}
+        if one["required"]:
+            with pytest.raises(WrongActionError, match=f"needs {one['name']}"):
+                planned(name, without, execute=True)
+        else:
+            assert planned(name, without, execute=True)
 
 
 def echo(script: str, **waits: float) -> Operator:
