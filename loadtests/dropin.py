@@ -20,6 +20,7 @@ from typing import NoReturn
 
 from loadtests.compare.around import Around
 from loadtests.compare.errors import OK, USAGE, CompareError
+from loadtests.users import defaults
 from loadtests.users.target import APPS, Target, TargetError
 
 __all__ = ["main"]
@@ -31,9 +32,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m loadtests.dropin",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     parser.add_argument("app", choices=APPS)
-    parser.add_argument("--state-dir", type=Path, default=Path(".migrate"), help="of `migrate up`")
+    parser.add_argument("--state-dir", type=Path, default=Path(defaults.STATE_DIR), help=defaults.HELP["state-dir"])
     parser.add_argument("--file", type=Path, default=Path("dropin-target.json"), help="written, and removed again")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, _interrupted)

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 from locust import events
 
+from loadtests.users import defaults
 from loadtests.users.conversations import Answers, Direct, Tenant
 from loadtests.users.people import Person
 from loadtests.users.rooms import Idle, Rooms, SlowReaders, Storm
@@ -118,17 +119,19 @@ CLASSES: dict[str, type[Person]] = {
 def _options(parser: Any) -> None:
     # Locust's own defaults are all interfaces.
     parser.set_defaults(web_host="127.0.0.1", master_bind_host="127.0.0.1")
+    # Of one that is misspelt, nothing begins.
+    parser.allow_abbrev = False
 
     def add(name: str, default: object, text: str, *, shown: bool) -> None:
         # Types of defaults are what the form of the web interface keeps to; it does not show groups of arguments.
         parser.add_argument(name, type=type(default), default=default, help=text, include_in_web_ui=shown)
 
-    add("--rate", 0.5, "messages a second of each user who says something", shown=True)
+    add("--rate", defaults.RATE, defaults.HELP["rate"], shown=True)
     add("--seconds", 0.0, "how long messages are sent; 0: until stopped", shown=True)
-    add("--size", 100, "bytes of a message at least", shown=True)
-    add("--lost-after", 15.0, "seconds after which a message counts as lost", shown=True)
-    add("--warm-up", 2.0, "seconds of messages beforehand that do not count", shown=True)
-    add("--state-dir", ".migrate", "of `migrate up`", shown=False)
+    add("--size", defaults.SIZE, defaults.HELP["size"], shown=True)
+    add("--lost-after", defaults.LOST_AFTER_S, defaults.HELP["lost-after"], shown=True)
+    add("--warm-up", defaults.WARM_UP_S, defaults.HELP["warm-up"], shown=True)
+    add("--state-dir", defaults.STATE_DIR, defaults.HELP["state-dir"], shown=False)
     add("--target-file", "", "addresses of other stacks, as JSON (see docs/guides/load.md)", shown=False)
     add("--result", "", "a file for the result, as JSON", shown=False)
     add("--deliveries", "", "a file for each delivery: when it was sent, and how long it took, both ns", shown=False)

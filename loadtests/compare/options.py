@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -13,6 +14,7 @@ from loadtests.compare.errors import USAGE, UsageError
 from loadtests.compare.figures import against, differing
 from loadtests.compare.page import render
 from loadtests.compare.rounds import SCENARIOS, Plan, app_of
+from loadtests.users import defaults
 from loadtests.users.target import Target
 
 __all__ = ["earlier", "parse", "plan_of", "sides_of"]
@@ -23,9 +25,29 @@ TARGET_HELP = (
 )
 
 
+class _Help(argparse.HelpFormatter):
+    """As the other commands of `migrate` have it: what kind of value, what it is for, and the default."""
+
+    def add_usage(self, usage: Any, actions: Any, groups: Any, prefix: str | None = None) -> None:
+        super().add_usage(usage, actions, groups, "Usage: " if prefix is None else prefix)
+
+    def _get_default_metavar_for_optional(self, action: argparse.Action) -> str:
+        kind = getattr(action.type, "__name__", "str")
+        return "<path>" if kind == "Path" else f"<{kind}>"
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        text = action.help or ""
+        if action.default in (None, "", [], argparse.SUPPRESS):
+            return text
+        return f"{text} [default: %(default)s]"
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        sys.stderr.write(f"error: {message}\nhint: {self.prog} --help\n")
+        self.refuse(message, f"{self.prog} --help")
+
+    def refuse(self, message: str, hint: str) -> NoReturn:
+        sys.stderr.write(f"error: {message}\nhint: {hint}\n")
         sys.exit(USAGE)
 
 
@@ -33,25 +55,44 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Exits with 2 and a hint for what is no option."""
     parser = _Parser(
         prog="migrate load compare",
+        usage="%(prog)s [OPTIONS]",
         description="One scenario against both stacks in turn, interleaved, several times. docs/guides/load.md",
+        epilog="Example: migrate load compare --scenario rooms --users 50",
+        formatter_class=_Help,
+        add_help=False,
+        # A load that nobody has asked for costs money: what is misspelt is no option.
+        allow_abbrev=False,
     )
-    parser.add_argument("--scenario", choices=sorted(SCENARIOS), default="rooms")
-    parser.add_argument("--sides", default="", help="of ws,sse,dropin; all that the scenario has by default")
-    parser.add_argument("--users", type=int, default=20)
-    parser.add_argument("--rate", type=float, default=0.5, help="messages a second of each user who says something")
-    parser.add_argument("--seconds", type=float, default=15, help="of sending, in each repetition")
-    parser.add_argument("--repetitions", type=int, default=3)
-    parser.add_argument("--size", type=int, default=100, help="bytes of a message at least")
-    parser.add_argument("--lost-after", type=float, default=15, help="seconds after which a message counts as lost")
-    parser.add_argument("--warm-up", type=float, default=2, help="seconds of messages beforehand that do not count")
-    parser.add_argument("--workers", type=int, default=0, help="processes of locust; 0: one that does all")
-    parser.add_argument("--state-dir", type=Path, default=Path(".migrate"), help="of `migrate up`")
-    parser.add_argument("--target", action="append", default=[], metavar="NAME=ADDRESS", help=TARGET_HELP)
-    parser.add_argument("--secret-file", default="", help="with --target: the HS256 key of both stacks")
-    parser.add_argument("--tokens-file", default="", help="with --target: JSON {user: token} instead of a key")
-    parser.add_argument("--out", type=Path, default=Path("bench-results"), help="folder of JSON and HTML")
-    parser.add_argument("--against", type=Path, help="an earlier result of the same plan (JSON)")
-    return parser.parse_args(arguments)
+    group = parser.add_argument_group("Options")
+    add, text = group.add_argument, defaults.HELP
+    add("--scenario", choices=sorted(SCENARIOS), default="rooms", help="what the users do")
+    add("--sides", default="", help="of ws,sse,dropin [default: all that the scenario has]")
+    add("--users", type=int, default=20, help="how many there are")
+    add("--rate", type=float, default=defaults.RATE, help=text["rate"])
+    add("--seconds", type=float, default=15.0, help="of sending, in each repetition")
+    add("--repetitions", type=int, default=3, help="runs of each side")
+    add("--size", type=int, default=defaults.SIZE, help=text["size"])
+    add("--lost-after", type=float, default=defaults.LOST_AFTER_S, help=text["lost-after"])
+    add("--warm-up", type=float, default=defaults.WARM_UP_S, help=text["warm-up"])
+    add("--workers", type=int, default=0, help="processes of locust; 0: one that does all")
+    add("--state-dir", type=Path, default=Path(defaults.STATE_DIR), help=text["state-dir"])
+    add("--target", action="append", default=[], metavar="<name=address>", help=TARGET_HELP)
+    add("--secret-file", default="", metavar="<path>", help="with --target: the HS256 key of both stacks")
+    add("--tokens-file", default="", metavar="<path>", help="with --target: JSON {user: token} instead of a key")
+    add("--out", type=Path, default=Path("bench-results"), help="folder of JSON and HTML")
+    add("--against", type=Path, help="an earlier result of the same plan (JSON)")
+    add("-h", "--help", action="help", help="show this and exit")
+    options, left = parser.parse_known_args(arguments)
+    if left:
+        name = left[0].partition("=")[0]
+        if not name.startswith("-"):
+            parser.error(f"got an unexpected argument: {name}")
+        known = [option for action in parser._actions for option in action.option_strings]
+        near = [option for option in known if option.startswith(name)] or get_close_matches(name, known)
+        parser.refuse(
+            f"no such option: {name}", f"did you mean {' or '.join(near)}?" if near else f"{parser.prog} --help"
+        )
+    return options
 
 
 def plan_of(options: argparse.Namespace) -> Plan:

@@ -163,7 +163,9 @@ def _judge(records: list[dict[str, Any]], seen: dict[str, Any]) -> bool:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
     parser.add_argument("--state-dir", type=Path, default=Path(".migrate"), help="of `migrate up`")
     parser.add_argument("--people", type=int, default=40)
     parser.add_argument("--rate", type=float, default=3.0, help="messages a second, all together")

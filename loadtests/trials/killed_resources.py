@@ -154,7 +154,9 @@ def _made(folder: Path) -> Path:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
     parser.add_argument("--kills", type=int, default=20, help="of all applications together")
     parser.add_argument("--seed", type=int, default=1, help="of the points at which it is killed")
     options = parser.parse_args()

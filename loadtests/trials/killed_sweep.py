@@ -257,7 +257,9 @@ async def _talk(living: Living) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--rows", type=int, default=6000)
     parser.add_argument("--living", type=int, default=60)

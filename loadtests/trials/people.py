@@ -259,7 +259,9 @@ def say(value: object) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
     parser.add_argument("what", choices=("talk", "ghosts"))
     parser.add_argument("--state-dir", type=Path, default=Path(".migrate"), help="of `migrate up`")
     parser.add_argument("--seconds", type=float, default=120.0, help="to talk for")

@@ -12,7 +12,7 @@ from migrate.errors import MigrateError
 from migrate.up.state import StateDir
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="migrate.bridge")
+    parser = argparse.ArgumentParser(prog="migrate.bridge", allow_abbrev=False)
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--state-dir", type=Path, required=True)
     arguments = parser.parse_args()

@@ -25,7 +25,9 @@ __all__ = ["main"]
 
 def parse(arguments: list[str]) -> tuple[Settings, str]:
     """Options to settings and the log level; ends the process with status 2 on a wrong one."""
-    parser = argparse.ArgumentParser(prog="python -m migrate.local", description="Run the local AWS.")
+    parser = argparse.ArgumentParser(
+        prog="python -m migrate.local", description="Run the local AWS.", allow_abbrev=False
+    )
     parser.add_argument("--state-dir", type=Path, required=True, help="folder for state, code, logs, certificates")
     for name, what in (
         ("port", "the aws_endpoint_url"),

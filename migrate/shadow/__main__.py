@@ -16,7 +16,7 @@ from migrate.up.state import StateDir
 
 def main() -> int:
     """Run it; the exit code."""
-    parser = argparse.ArgumentParser(prog="migrate.shadow")
+    parser = argparse.ArgumentParser(prog="migrate.shadow", allow_abbrev=False)
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--state-dir", type=Path, required=True)
     arguments = parser.parse_args()

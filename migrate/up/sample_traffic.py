@@ -241,7 +241,9 @@ async def _until_signalled(info: UpInfo, hold: FilePath) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """`python -m migrate.up.sample_traffic --state-dir .migrate`: chat until Ctrl-C."""
-    parser = argparse.ArgumentParser(prog="python -m migrate.up.sample_traffic", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m migrate.up.sample_traffic", description=__doc__, allow_abbrev=False
+    )
     parser.add_argument("--state-dir", type=FilePath, default=FilePath(".migrate"))
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(message)s")

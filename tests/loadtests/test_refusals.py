@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import subprocess
 import sys
@@ -9,8 +10,12 @@ from pathlib import Path
 
 import pytest
 
+sys.path.append(str(Path(__file__).parent))
+from load_support import LOCUSTFILE
+
 from loadtests.compare import __main__ as program
 from loadtests.compare.errors import USAGE
+from loadtests.compare.options import parse
 from loadtests.compare.rounds import Plan
 from loadtests.users.target import Target
 
@@ -38,6 +43,9 @@ def secret(tmp_path: Path) -> Path:
     [
         ["--users", "many"],
         ["--nonsense"],
+        ["--user", "3"],
+        ["--scen", "rooms"],
+        ["stray"],
         ["--scenario", "nonsense"],
         ["--rate", "0"],
         ["--repetitions", "0"],
@@ -122,3 +130,55 @@ def test_what_cannot_be_stored_is_shown_all_the_same(
     with pytest.raises(FileNotFoundError):
         program._keep(made, program._provenance(), tmp_path / "gone", None)
     assert "4,711" in capsys.readouterr().out
+
+
+def test_what_is_misspelt_begins_nothing_and_the_hint_says_what_was_meant(capsys: pytest.CaptureFixture[str]) -> None:
+    """By abbreviation it would be real load with other figures than were meant."""
+    assert "no such option: --user\nhint: did you mean --users?" in refused(capsys, "--user", "3")
+    assert "hint: did you mean --users" in refused(capsys, "--usres=3")
+
+
+def test_the_help_tells_every_default(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        program.main(["--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert said.startswith("Usage: migrate load compare [OPTIONS]")
+    options = parse([])
+    for name in ("scenario", "users", "rate", "seconds", "repetitions", "size", "lost_after", "warm_up", "workers"):
+        told = said.partition(f"--{name.replace('_', '-')} ")[2].partition(" --")[0]
+        assert f"[default: {getattr(options, name)}]" in told, name
+    assert "None" not in said
+
+
+def test_locust_takes_no_abbreviation_either(tmp_path: Path) -> None:
+    argv = [
+        sys.executable,
+        "-m",
+        "locust",
+        "-f",
+        str(LOCUSTFILE),
+        "RoomsSse",
+        "--headless",
+        "--state-dir",
+        str(tmp_path),
+    ]
+    done = subprocess.run([*argv, "--user", "3"], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2 and "unrecognized arguments: --user" in done.stderr, done.stderr
+
+
+def test_no_program_guesses_at_options() -> None:
+    """argparse takes a beginning for the whole unless it is told not to."""
+    root = Path(__file__).parents[2]
+    files = [
+        path
+        for folder in ("legacy_ws", "loadtests", "migrate", "sse_service")
+        for path in root.glob(f"{folder}/**/*.py")
+    ]
+    calls = {
+        f"{path.relative_to(root)}:{node.lineno}": {word.arg: ast.unparse(word.value) for word in node.keywords}
+        for path in files
+        if "argparse" in (text := path.read_text(encoding="utf-8"))
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("argparse.ArgumentParser", "_Parser")
+    }
+    assert calls and [place for place, words in calls.items() if words.get("allow_abbrev") != "False"] == []
