@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import typer
@@ -117,8 +118,9 @@ def stop(state_dir: StateDirOption = DEFAULT_STATE_DIR) -> None:
     """
     state = StateDir(state_dir)
     state.running()
-    state.bridge_held.touch()
-    _wait(state, lambda view: view["pid"] is None, "still running")
+    with _journaled(state, "bridge stop"):
+        state.bridge_held.touch()
+        _wait(state, lambda view: view["pid"] is None, "still running")
     err.print("the bridge is down; messages wait for `migrate bridge start`")
 
 
@@ -143,6 +145,18 @@ def start(state_dir: StateDirOption = DEFAULT_STATE_DIR) -> None:
     state.bridge_held.unlink(missing_ok=True)
     _wait(state, lambda view: view["state"] == "running", "not live yet")
     err.print("the bridge is up")
+
+
+@contextmanager
+def _journaled(state: StateDir, action: str) -> Iterator[None]:
+    """Record it; a journal that cannot be reached keeps nobody from it."""
+    with ExitStack() as entry:
+        try:
+            settings = _config(state)
+            entry.enter_context(Journal(state_table(settings)).record(action, {"api": settings.api.id}))
+        except MigrateError as error:
+            err.print(f"note: not in the journal: {error.message}", style="yellow", markup=False)
+        yield
 
 
 def _config(state: StateDir) -> Config:

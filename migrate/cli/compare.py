@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.text import Text
 
 from migrate.cli.compare_records import Recorded, compare_recorded
 from migrate.cli.options import JsonOption, StateDirOption
@@ -22,7 +23,7 @@ from migrate.compare.files import has_records
 from migrate.compare.model import Capture
 from migrate.compare.probe import OnProgress, Plan, new_run_id, probe
 from migrate.compare.records import RecordWriter, read_capture
-from migrate.compare.render import as_json, print_report
+from migrate.compare.render import as_json, print_report, printable
 from migrate.compare.verdict import Thresholds
 from migrate.config import Config, ConfigOption, resolve_config
 from migrate.errors import UsageError
@@ -32,6 +33,7 @@ __all__ = ["compare"]
 
 DEFAULT_MESSAGES = 200
 DEFAULT_RATE = 20.0
+DEFAULT_USERS = 4
 PROBE_MIN_SAMPLES = 50
 NOT_STORED = (
     "a probe's verdict opens no gate; a cut-over needs one over recorded traffic: `migrate shadow start` records, "
@@ -82,7 +84,10 @@ def compare(
     duration: Annotated[
         float | None, typer.Option(min=0.1, max=86_400, help="Probe: seconds to send for, instead of --messages.")
     ] = None,
-    users: Annotated[int, typer.Option(min=1, max=500, help="Probe: users, each on both stacks.")] = 4,
+    users: Annotated[
+        int | None,
+        typer.Option(min=1, max=500, help=f"Probe: users, each on both stacks. [default: {DEFAULT_USERS}]"),
+    ] = None,
     messages: Annotated[
         int | None,
         typer.Option(
@@ -106,29 +111,34 @@ def compare(
 ) -> None:
     """Say whether both stacks delivered the same: by what the shadow recorded, or by connecting to both and sending.
 
+    Records are compared where there are some. --probe, or any option of a probe (--messages, --users, ...), connects
+    and sends instead. The first line says which it was.
+
     Exit code 0: pass. 3: fail. 4: inconclusive, or nothing recorded yet. 2: no records, damaged ones, or wrong usage.
 
     Example: migrate compare --feature chat --since 30m --html report.html
     """
-    if probing or (records is not None and (Path(records) / "sends.jsonl").exists()):
-        if probing and (follow or sql or html or since or until or feature or tenant):
-            raise UsageError(
-                "--probe compares no records",
-                "leave out --follow, --sql, --html, --since, --until, --feature, --tenant",
-            )
-        code = _by_probe(
-            records, state_dir, json, limit, min_samples, settle, (users, messages, rate, duration, room), own_only
-        )
-        raise typer.Exit(code)
+    asked = _probe_options(users, messages, rate, duration, room)
+    is_probe_record = records is not None and (Path(records) / "sends.jsonl").exists()
+    if own_only and not is_probe_record:
+        asked.append("--own-only")
+    plan = users or DEFAULT_USERS, messages, rate, duration, room
+    if is_probe_record and not asked and not probing:
+        raise typer.Exit(_by_probe(records, state_dir, json, limit, min_samples, settle, plan, own_only))
+    if probing or asked:
+        _only_a_probe(
+            asked,
+            {
+                "--records": records, "--follow": follow, "--sql": sql, "--html": html, "--since": since,
+                "--until": until, "--feature": feature, "--tenant": tenant, "--engine": engine is EngineName.ATHENA,
+            },
+        )  # fmt: skip
+        raise typer.Exit(_by_probe(None, state_dir, json, limit, min_samples, settle, plan, own_only))
     wants_records = bool(records or config or follow or sql or html or since or until or feature or tenant)
     found = _configured(config, state_dir, needed=wants_records)
     source = (records or str(found.records)) if found is not None else ""
     if found is None or not (wants_records or source.startswith("s3://") or has_records(Path(source))):
-        raise typer.Exit(
-            _by_probe(
-                None, state_dir, json, limit, min_samples, settle, (users, messages, rate, duration, room), own_only
-            )
-        )
+        raise typer.Exit(_by_probe(None, state_dir, json, limit, min_samples, settle, plan, own_only))
     request = Recorded(
         config=found,
         source=source,
@@ -145,6 +155,23 @@ def compare(
         json=json,
     )
     raise typer.Exit(compare_recorded(request, follow_s=interval if follow else None, only_sql=sql))
+
+
+def _probe_options(
+    users: int | None, messages: int | None, rate: float | None, duration: float | None, room: list[str] | None
+) -> list[str]:
+    """Those that were given and that only a probe understands."""
+    given = {"--users": users, "--messages": messages, "--rate": rate, "--duration": duration, "--room": room}
+    return [name for name, value in given.items() if value]
+
+
+def _only_a_probe(asked: list[str], of_records: dict[str, object]) -> None:
+    """Raises: UsageError: options of a probe beside those of records."""
+    if wrong := [name for name, value in of_records.items() if value]:
+        probe_says = f"{', '.join(asked)} makes this a probe, which" if asked else "--probe"
+        raise UsageError(
+            f"{probe_says} compares no records", f"leave out {', '.join(wrong)}" + (", or the former" if asked else "")
+        )
 
 
 def _configured(config: str | None, state_dir: Path, *, needed: bool) -> Config | None:
@@ -170,17 +197,19 @@ def _by_probe(
     """Probe both stacks, or read what a probe recorded. Returns the exit code."""
     if records is not None:
         capture = read_capture(Path(records))
+        what = f"records of probe {capture.run_id}"
     else:
         up = UpInfo.load(state_dir)
         users, messages, rate, duration, room = plan
-        capture = _probe(
-            up, _plan(up, users, messages, rate, duration, 10.0 if settle is None else settle, room), state_dir
-        )
+        plan_ = _plan(up, users, messages, rate, duration, 10.0 if settle is None else settle, room)
+        what = f"probes, now: {plan_.users} users on both stacks send {plan_.messages} messages"
+        capture = _probe(up, plan_, state_dir)
     thresholds = Thresholds(min_samples=min_samples or PROBE_MIN_SAMPLES)
     report = compare_capture(capture, thresholds, own_only=own_only, limit=limit)
     if json:
         print_json({**as_json(report), "stored": False, "not_stored_because": NOT_STORED})
     else:
+        out.print(Text(printable(f"compared: {what}"), "dim"))
         print_report(report, out)
         err.print(f"note: not stored: {NOT_STORED}")
     return int(report.verdict.exit_code)

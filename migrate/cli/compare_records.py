@@ -173,6 +173,8 @@ def _follow(request: Recorded, rules: Sequence[Rules], options: Options, interva
     seen: set[tuple[object, ...]] = set()
     verdict: Verdict | None = None
     waiting = False
+    if not request.json:
+        out.print(Text(printable(f"comparing: records in {request.source}, as they are written"), "dim"))
     with Follower(Path(request.source), rules, options) as follower:
         try:
             for report in follower.rounds(interval_s):

@@ -185,6 +185,9 @@ def _count(
             judged_on_both = True
             counts.pairs += 1
             counts.matched += not found
+            there_on = [stack for stack, there in judged.items() if there]
+            if len(there_on) == 1:
+                counts.alone[there_on[0]] += 1
         for fault in found:
             counts.changed += fault.kind is FaultKind.CHANGED
             for stack in fault.stacks:

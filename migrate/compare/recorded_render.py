@@ -147,7 +147,10 @@ def offence_line(one: Offence) -> str:
 
 
 def print_recorded(report: RecordedReport, console: Console) -> None:
-    """Write the report for people."""
+    """Write the report for people; what was compared first."""
+    start, stop = report.run.window
+    period = f", {moment(start)} to {moment(stop)}" if stop > start else ""
+    console.print(Text(f"compared: records of run {printable(report.run.run_id)}{period}", "dim"))
     console.print(
         Text(report.verdict.value.upper(), STYLES[report.verdict]), Text(printable(report.reasons[0])), sep="  "
     )
@@ -157,11 +160,9 @@ def print_recorded(report: RecordedReport, console: Console) -> None:
         console.print(Text(f"hint: {hint}"))
     for note in report.notes:
         console.print(Text(f"note: {printable(note)}", "dim"))
-    start, stop = report.run.window
     console.print()
-    if stop > start:
-        flight = f", {report.run.edge:,} at its edges not judged" if report.run.edge else ""
-        console.print(Text(f"run {report.run.run_id}: {moment(start)} to {moment(stop)}{flight}", "dim"))
+    if stop > start and report.run.edge:
+        console.print(Text(f"{report.run.edge:,} deliveries at the edges of that time are not judged", "dim"))
     console.print(_table(report))
     latency = _latency_table(report)
     if latency.row_count:

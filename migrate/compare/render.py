@@ -12,7 +12,7 @@ from rich.text import Text
 from migrate.compare.core import Latency, Offender, Report
 from migrate.compare.model import Path, Stack
 from migrate.compare.stats import Mean, binomial_upper
-from migrate.compare.verdict import StackCounts, Verdict
+from migrate.compare.verdict import Counts, StackCounts, Verdict
 
 __all__ = ["STYLES", "as_json", "print_report", "printable"]
 
@@ -25,7 +25,8 @@ def as_json(report: Report) -> dict[str, Any]:
     """The report as one JSON object.
 
         {"schema": 1, "run_id": "20261122-004501-3f9a2c", "verdict": "fail", "reasons": [...], "hints": [...],
-         "notes": [...], "messages": 200, "pairs": 800, "matched": 792, "changed": 0, "refused": 0,
+         "notes": [...], "messages": 200, "pairs": 800, "matched": 792,
+         "only_on": {"websocket": 8, "sse": 0}, "changed": 0, "refused": 0,
          "stacks": {"websocket": {"expected": 800, "missing": 0, ..., "loss_rate": 0.0, "loss_rate_upper":
          0.0149,
                                   "latency_ms": {"p50": 12.1, "p99": 40.2, "mean": 14.0, "mean_low": 13.1,
@@ -53,6 +54,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "messages": counts.messages,
         "pairs": counts.pairs,
         "matched": counts.matched,
+        "only_on": {stack.value: number for stack, number in counts.alone.items()},
         "changed": counts.changed,
         "refused": counts.refused,
         "confidence": report.thresholds.confidence,
@@ -90,8 +92,8 @@ def print_report(report: Report, console: Console) -> None:
     console.print()
     console.print(
         Text(
-            f"run {report.run_id}: {counts.messages} messages, {report.recipients} clients on each stack, "
-            f"{counts.matched} of {counts.pairs} deliveries matched",
+            f"run {report.run_id}: {counts.messages} messages, {report.recipients} clients on each stack; "
+            f"{_spread(counts)}",
             "dim",
         )
     )
@@ -101,6 +103,14 @@ def print_report(report: Report, console: Console) -> None:
         console.print(_directions_table(report))
     if report.offenders:
         _print_offenders(report, console)
+
+
+def _spread(counts: Counts) -> str:
+    """Where the deliveries were: half of them on each stack is another fault than none at all."""
+    alone = [f"{number} on {stack.label} only" for stack, number in counts.alone.items() if number]
+    rest = counts.pairs - counts.matched - sum(counts.alone.values())
+    parts = [f"{counts.matched} the same on both", *alone, *([f"{rest} otherwise wrong"] if rest else [])]
+    return f"of {counts.pairs} deliveries {', '.join(parts)}"
 
 
 def _counts_table(report: Report) -> Table:

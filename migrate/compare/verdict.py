@@ -75,13 +75,18 @@ class Direction:
 
 @dataclass(slots=True)
 class Counts:
-    """All counts of a comparison."""
+    """All counts of a comparison.
+
+    Args:
+        alone: pairs that this stack delivered and the other one did not.
+    """
 
     messages: int = 0
     pairs: int = 0
     matched: int = 0
     changed: int = 0
     refused: int = 0
+    alone: dict[Stack, int] = field(default_factory=lambda: dict.fromkeys(Stack, 0))
     stacks: dict[Stack, StackCounts] = field(default_factory=lambda: {stack: StackCounts() for stack in Stack})
     directions: dict[tuple[Path, Stack], Direction] = field(default_factory=dict)
 

@@ -16,6 +16,20 @@ from typer.testing import CliRunner
 
 from migrate.cli.compare import compare
 
+CONFIG = """
+[project]
+name = "chat"
+records = "{records}"
+[api]
+id = "abc"
+stage = "prod"
+region = "eu-west-1"
+[sse]
+url = "http://127.0.0.1:9"
+[[features]]
+name = "chat"
+"""
+
 app = typer.Typer()
 app.command()(compare)
 
@@ -75,16 +89,20 @@ def test_verdicts(tmp_path: Path) -> None:
         assert code == 0
         assert "note: not stored: " in err
         assert "`migrate shadow start`" in err
-        assert out.startswith("PASS  all 240 deliveries of 60 messages matched")
+        assert out.splitlines()[0] == f"compared: records of probe {report['run_id']}"
+        assert out.splitlines()[1].startswith("PASS  all 240 deliveries of 60 messages matched")
 
         code, out, _ = run(tmp_path, "--messages", "10", "--rate", "200")
         assert code == 4
-        assert out.startswith("INCONCLUSIVE  only 10 messages judged")
+        first, second, *_ = out.splitlines()
+        assert first == "compared: probes, now: 4 users on both stacks send 10 messages"
+        assert second.startswith("INCONCLUSIVE  only 10 messages judged")
 
         stacks.to_websocket = False
         code, out, _ = run(tmp_path, "--duration", "0.2", "--rate", "100", "--settle", "0.2", "--limit", "3")
         assert code == 3
-        assert out.startswith("FAIL  nothing sent over REST reached WebSocket clients")
+        assert "\nFAIL  nothing sent over REST reached WebSocket clients" in out
+        assert "of 80 deliveries 40 the same on both, 40 on SSE only" in out
         assert "hint: is the bridge running? `migrate bridge status`" in out
         assert "... and 7 more" in out
         assert "probe-" in out
@@ -155,3 +173,24 @@ def test_wrong_usage(tmp_path: Path, options: tuple[str, ...]) -> None:
     code, _, err = run(tmp_path, *options)
     assert code == 2
     assert err
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [("--messages", "60"), ("--users", "4"), ("--rate", "5"), ("--duration", "2"), ("--room", "a"), ("--own-only",)],
+)
+def test_an_option_of_a_probe_probes_also_where_records_are(tmp_path: Path, asked: tuple[str, ...]) -> None:
+    """Records of a shadow that has long ended say nothing about the bridge that was just stopped."""
+    records = tmp_path / "records" / "run1" / "deliveries"
+    records.mkdir(parents=True)
+    config = tmp_path / "migrate.toml"
+    config.write_text(CONFIG.format(records=tmp_path / "records"))
+    (tmp_path / "up.json").write_text(json.dumps(TwoStacks(port=9).up))
+    code, _, err = run(tmp_path, "--config", str(config), *asked)
+    assert (code, "refuse connections" in err) == (2, True), err
+    code, _, err = run(tmp_path, "--config", str(config), *asked, "--since", "5m")
+    assert code == 2
+    assert asked[0] in err and "--since" in err
+    code, _, err = run(tmp_path, "--records", str(tmp_path / "records"), *asked)
+    assert code == 2
+    assert asked[0] in err and "leave out --records" in err
