@@ -125,7 +125,10 @@ class Stage:
         """Until there is evidence enough for a verdict, by a `migrate.toml` of the demo with thresholds for minutes."""
         self.quiet("shadow", "start", "--config", "rooms")
         settings = load_config(self.folder / ".migrate" / "config" / "rooms.toml").settings
-        written = to_toml(replace(settings, gates=GATES)).replace('"../records/', '".migrate/records/')
+        # As a team would write it: the picture shows no directory of this machine.
+        records = str(Path(settings.project.records).relative_to(self.folder.resolve()))
+        project = replace(settings.project, records=records)
+        written = to_toml(replace(settings, gates=GATES, project=project))
         (self.folder / "migrate.toml").write_text(written, encoding="utf-8")
         self.env = {
             **self.env,

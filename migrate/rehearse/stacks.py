@@ -23,7 +23,7 @@ from migrate.rehearse.own import foreign_services, plan_own
 from migrate.rehearse.packages import Package
 from migrate.rehearse.spoken import Spoken
 from migrate.up.aws import clients
-from migrate.up.configs import settings_for
+from migrate.up.configs import records_of, settings_for
 from migrate.up.state import STACK
 
 __all__ = ["Own", "Shipped", "Stack"]
@@ -131,7 +131,7 @@ class Own:
         given = self._plan.settings
         return replace(
             given,
-            project=replace(given.project, records=f"../records/shadow/{self.name}"),
+            project=replace(given.project, records=records_of(self.name, up)),
             # No schedule is made: nothing of it is to be found there.
             functions=tuple(
                 replace(one, event_sources=tuple(s for s in one.event_sources if s.type != "schedule"))

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from legacy_ws.apps.direct.schema import CONNECTIONS as DIRECT
@@ -33,7 +34,7 @@ from migrate.config.model import (
 from migrate.config.write import to_toml
 from migrate.up.state import STACK, StateDir
 
-__all__ = ["settings_for", "state_table", "write_configs"]
+__all__ = ["records_of", "settings_for", "state_table", "write_configs"]
 
 HEADING = """The application {name} of `migrate up`, which writes this file anew at each start.
 Copy it and change it as you like: --config FILE."""
@@ -136,6 +137,13 @@ def state_table(name: str) -> str:
     return f"ws2sse-migration-{name}"
 
 
+def records_of(name: str, up: Mapping[str, Any]) -> str:
+    """Where the shadow's records of an application are: a whole path, so that a copy of the file means the same."""
+    # The secret lies in the state directory itself.
+    state = StateDir(Path(up["jwt"]["secret_file"]).parent)
+    return str(state.records / "shadow" / name)
+
+
 def settings_for(name: str, stack: Mapping[str, Any], up: Mapping[str, Any]) -> Settings:
     """The settings of an application.
 
@@ -145,7 +153,7 @@ def settings_for(name: str, stack: Mapping[str, Any], up: Mapping[str, Any]) -> 
     """
     app = APPS[name]
     return Settings(
-        project=Project(name=name, state_table=state_table(name), records=f"../records/shadow/{name}"),
+        project=Project(name=name, state_table=state_table(name), records=records_of(name, up)),
         api=Api(
             id=stack["api_id"],
             stage=stack.get("stage", "prod"),
