@@ -10,13 +10,14 @@ from pathlib import Path
 import httpx
 
 from migrate.compare.files import has_records
-from migrate.compare.verdicts import last_verdict
+from migrate.compare.verdicts import StoredVerdict, last_verdict
 from migrate.config import Config
 from migrate.control.table import ControlTable
 from migrate.cutover.budget import Looks, Share, Window
 from migrate.cutover.gates import Gate, away_gate, budget_gate, comparison_gates
 from migrate.cutover.hooks import run_hook
 from migrate.service_metrics import Counts, ask
+from migrate.shadow.state import ShadowState
 
 __all__ = ["Evidence"]
 
@@ -59,7 +60,8 @@ class Evidence:
     def known(self, *, stored: bool = True) -> list[Gate]:
         """Every gate but the hooks."""
         verdict = last_verdict(self._table, self._feature, self._tenant) if stored else None
-        gates = comparison_gates(verdict, self._config.gates, self._clock(), recorded=self._recorded())
+        newer = self._newer(verdict) if verdict is not None else ""
+        gates = comparison_gates(verdict, self._config.gates, self._clock(), recorded=self._recorded(), newer=newer)
         counts = self._counts()
         if isinstance(counts, Counts):
             share = self._window.add(self._clock(), counts)
@@ -72,7 +74,8 @@ class Evidence:
     def while_over(self, percent: float) -> list[Gate]:
         """Every gate, while users are over. Takes a few seconds at most."""
         verdict = last_verdict(self._table, self._feature, self._tenant)
-        gates = comparison_gates(verdict, self._config.gates, self._clock())
+        newer = self._newer(verdict) if verdict is not None else ""
+        gates = comparison_gates(verdict, self._config.gates, self._clock(), newer=newer)
         counts = self._counts()
         budget = self._config.gates.error_budget
         looks = self._looks.add(self._clock(), isinstance(counts, Counts))
@@ -83,6 +86,13 @@ class Evidence:
         if (away := away_gate(looks, self._looks.in_a_row, self._missed, budget)) is not None:
             gates.append(away)
         return [*gates, *self._hooks("while", percent, WATCH_HOOK_S)]
+
+    def _newer(self, verdict: StoredVerdict) -> str:
+        """A run of the shadow that began later than the one of the verdict, in words; empty: there is none."""
+        run = ShadowState(self._table, self._config.project.name).control()
+        if run is None or run.run_id == verdict.run_id or run.started_at <= verdict.window[0]:
+            return ""
+        return f"run {run.run_id} " + ("began after it" if run.state == "stopped" else f"is {run.state}")
 
     def _recorded(self) -> bool:
         """Whether there are records to compare; of those in S3 it is taken to be so."""

@@ -56,10 +56,14 @@ class Gate:
     cure: str = ""
 
 
-def comparison_gates(verdict: StoredVerdict | None, gates: Gates, now: float, *, recorded: bool = True) -> list[Gate]:
-    """The last comparison passed, on enough and recent deliveries, over a complete capture.
+def comparison_gates(
+    verdict: StoredVerdict | None, gates: Gates, now: float, *, recorded: bool = True, newer: str = ""
+) -> list[Gate]:
+    """The last comparison passed, on enough and recent deliveries, over a complete capture, of the newest run.
 
     Args:
+        newer: a run of the shadow that began after the one that was compared, in words; empty: none did. What an
+            older one says, however recent, is no evidence against what the newer one may have seen.
         recorded: whether there is anything to compare; without, a comparison would only probe, which opens no gate.
     """
     if verdict is None and not recorded:
@@ -75,6 +79,9 @@ def comparison_gates(verdict: StoredVerdict | None, gates: Gates, now: float, *,
         first = Gate(COMPARISON, State.SHUT, f"the last comparison failed: {why}", breaks=True)
     elif judged != "pass":
         first = Gate(COMPARISON, State.UNSURE, f"the last comparison was inconclusive: {why}")
+    elif newer:
+        cure = "`migrate compare` judges the newer run"
+        first = Gate(COMPARISON, State.UNSURE, f"the verdict is of run {verdict.run_id}, {newer}: {cure}", cure=cure)
     elif age_s > gates.fresh_s:
         first = Gate(
             COMPARISON, State.UNSURE, f"what was compared is {age_s:.0f} s old, gates.fresh_s is {gates.fresh_s:.0f}"

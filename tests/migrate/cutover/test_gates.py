@@ -14,7 +14,9 @@ import pytest
 from migrate.compare.verdicts import last_verdict
 from migrate.control.flags import Flags
 from migrate.control.journal import Journal
+from migrate.cutover.evidence import Evidence
 from migrate.cutover.gates import State, comparison_gates
+from migrate.shadow.state import Control, ShadowState
 from sse_service.flags import PARTITION, FlagSet
 
 from .cutover_support import USERS, Metrics, World
@@ -90,6 +92,32 @@ def test_a_gate_that_is_not_open_lets_nobody_over(
     assert "hint:" in told
     assert world.percents() == {}
     assert world.actions() == [("cutover", "refused")]
+
+
+@pytest.mark.parametrize(
+    ("state", "stands"), [("running", "is running"), ("paused", "is paused"), ("stopped", "began after it")]
+)
+def test_the_verdict_on_an_older_run_is_no_evidence_for_a_newer_one(world: World, state: Any, stands: str) -> None:
+    """It is fresh and a pass, while the run that began after it may be failing."""
+    world.verdict()
+    shadow = ShadowState(world.table, world.config().project.name)
+    shadow.tell(Control(state, "r2", time.time()))
+    got, _, told = world.run("cutover", "chat", "--percent", "1", "--execute")
+    assert got == 4
+    assert f"the verdict is of run r1, run r2 {stands}" in told
+    assert "hint: `migrate compare`" in told
+    assert world.percents() == {}
+    # Nothing was seen to be wrong: nobody is brought back by it.
+    gate = Evidence(world.config(), world.table, "chat", None).known()[0]
+    assert (gate.state, gate.breaks) == (State.UNSURE, False)
+    world.verdict(run_id="r2")
+    assert world.run("cutover", "chat", "--percent", "1", "--execute")[0] == 0
+
+
+def test_a_run_that_began_before_the_one_of_the_verdict_shuts_nothing(world: World) -> None:
+    world.verdict()
+    ShadowState(world.table, world.config().project.name).tell(Control("stopped", "r0", time.time() - 9999))
+    assert world.run("cutover", "chat", "--percent", "1", "--execute")[0] == 0
 
 
 @pytest.mark.parametrize("lacks", [{"loss_upper": 0.1}, {"expected": 10}, {"ago_s": 7200}, {"verdict": "inconclusive"}])
