@@ -13,11 +13,11 @@ from botocore.exceptions import BotoCoreError, ClientError
 from migrate.cli.options import JsonOption, StateDirOption
 from migrate.cli.output import err, out, print_json, reports_errors
 from migrate.cli.shared import state_table
-from migrate.cli.status import bridge_view
 from migrate.config import Config, ConfigOption, load_config, resolve_config
 from migrate.control.journal import Journal
 from migrate.errors import ExitCode, MigrateError, UsageError
 from migrate.tee.setup import BRIDGE, TeeView
+from migrate.up.bridge_state import bridge_view
 from migrate.up.state import DEFAULT_STATE_DIR, STACK, StateDir
 
 __all__ = ["app"]

@@ -28,6 +28,14 @@ def dashboard(
     records: Annotated[
         Path | None, typer.Option(help="Delivery records to follow. [default: as configured]", show_default=False)
     ] = None,
+    source: Annotated[
+        Path | None,
+        typer.Option(
+            "--source",
+            help="Your application's code, for the checklists. [default: as `migrate phase1`]",
+            show_default=False,
+        ),
+    ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on; whoever reaches it may look.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65_535, help="Port; 0: a free one.")] = 0,
     operator_token_file: Annotated[
@@ -53,6 +61,8 @@ def dashboard(
     settings = resolve_config(config, state_dir)
     if records is not None and not records.is_dir():
         raise UsageError(f"there is no directory {records}", "name the directory of delivery records")
+    if source is not None and not source.is_dir():
+        raise UsageError(f"there is no directory {source}", "name your application's code with --source")
     token = _token(operator_token_file, os.environ.pop(TOKEN_VARIABLE, ""))
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
     if host not in LOCAL_NAMES:
@@ -73,7 +83,8 @@ def dashboard(
         if open_:
             webbrowser.open(url)
 
-    run(Settings(settings, state_dir, records, host, port, token), ready)
+    code = source.resolve() if source is not None else None
+    run(Settings(settings, state_dir, records, host, port, token, code), ready)
 
 
 def _token(file: Path | None, given: str) -> str | None:

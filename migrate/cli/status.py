@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import Any
 
@@ -15,6 +14,7 @@ from rich.table import Table
 from migrate.cli.options import JsonOption, StateDirOption
 from migrate.cli.output import err, out, print_json, reports_errors
 from migrate.errors import ExitCode
+from migrate.up.bridge_state import bridge_view
 from migrate.up.state import DEFAULT_STATE_DIR, STACK, StateDir
 
 __all__ = ["status"]
@@ -49,25 +49,6 @@ def status(state_dir: StateDirOption = DEFAULT_STATE_DIR, json_: JsonOption = Fa
         _show(view)
     if view["status"] != "ready" or not all(view["health"].values()) or not _tee_complete(view):
         raise typer.Exit(int(ExitCode.FAILED))
-
-
-def bridge_view(state: StateDir) -> dict[str, Any]:
-    """The bridge's counters, and whether it is held down.
-
-    The counters are those of the process named: one that has just been started has none yet, whatever the one before
-    it left in the file. Of a bridge that is down they are the last one's.
-    """
-    try:
-        counters = json.loads(state.bridge_status.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        counters = {}
-    up = state.read_up() or {}
-    pid = up.get("pids", {}).get("bridge")
-    if pid is not None and counters.get("pid") != pid:
-        counters = {}
-    live = pid is not None and counters.get("live")
-    known = "held" if state.bridge_held.exists() else "running" if live else "starting"
-    return {**counters, "state": known, "pid": pid}
 
 
 def _tee_view(view: dict[str, Any]) -> dict[str, int] | None:

@@ -17,7 +17,7 @@ RINGS = {"mismatches": 500, "journal": 200}
 """Sections of which the newest so many items are kept."""
 SECTIONS = (
     "connections", "deliveries", "comparison", "mismatches", "latency", "cutover", "phases", "jobs", "journal",
-    "sources",
+    "bridge", "sources",
 )  # fmt: skip
 SERIES_S = 120
 # A rate that is older says nothing about now; CloudWatch's are never newer than minutes.
@@ -73,6 +73,7 @@ def empty() -> dict[str, Any]:
         "deliveries": deliveries,
         "comparison": {"at": None, "features": []},
         "latency": latency,
+        "bridge": {"state": "absent"},
     }
     return {name: given.get(name, []) for name in SECTIONS}
 
@@ -100,7 +101,7 @@ class Board:
 
     def __init__(self, sources: Iterable[str] = ()) -> None:
         self._sources: dict[str, dict[str, Any]] = {
-            name: {"name": name, "state": "away", "why": "not asked yet", "at": None} for name in sources
+            name: {"name": name, "state": "away", "why": "not asked yet", "at": None, "since": None} for name in sources
         }
         self._parts: dict[str, dict[str, Any]] = {}
         self._points: dict[str, dict[str, dict[int, float]]] = {}
@@ -120,7 +121,12 @@ class Board:
         found = Finding(plain(found.parts), plain(found.items), found.state, str(plain(found.why)))
         changes = [self._change(name, at) for name in self._keep(source, found, at)]
         changes += [self._append(name, items) for name, items in found.items.items() if items]
-        self._sources[source] = {"name": source, "state": found.state, "why": found.why, "at": at}
+        before = self._sources.get(source, {})
+        # What was never asked is away since the first look, not since ever.
+        since = before.get("since") if before.get("state") == found.state else None
+        self._sources[source] = {
+            "name": source, "state": found.state, "why": found.why, "at": at, "since": since or at,
+        }  # fmt: skip
         changes.append(self._change("sources", at))
         return [change for change in changes if change is not None]
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import ipaddress
 import logging
+import shlex
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from migrate.config import Config
 from migrate.dashboard import action_table
 from migrate.dashboard.actions import Operator
 from migrate.dashboard.app import Access, create_app
+from migrate.dashboard.bridge import Bridge
 from migrate.dashboard.checklists import Checklists
 from migrate.dashboard.hub import Hub
 from migrate.dashboard.jobs import DrainJob, ResourcesJob, SweepJobs
@@ -46,6 +48,7 @@ class Settings:
 
     Attributes:
         records: directory of delivery records; None: as configured.
+        source: directory of the application's code, absolute; None: where `migrate phase1` looks.
         token: the operator's; None: read-only.
     """
 
@@ -55,6 +58,7 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 0
     token: str | None = None
+    source: Path | None = None
 
     def __repr__(self) -> str:
         return f"Settings({self.config.path}, {self.host}:{self.port})"
@@ -75,11 +79,12 @@ def sources_of(settings: Settings) -> list[Source]:
         Source("verdicts", 10.0, Verdicts(clients).look),
         Source("cutover", 3.0, Cutovers(clients).look),
         Source("journal", 2.0, JournalTail(clients).look),
+        Source("bridge", 1.0, Bridge(config, settings.state_dir).look),
         Source("shadow", 3.0, Shadow(clients).look),
         Source("drain", 2.0, DrainJob(clients).look),
         Source("sweep", 3.0, SweepJobs(clients).look),
         Source("resources", 10.0, ResourcesJob(clients).look),
-        Source("phases", 60.0, Checklists(clients, config.path.parent.resolve()).look),
+        Source("phases", 60.0, Checklists(clients, settings.source or config.path.parent.resolve()).look),
     ]
 
 
@@ -148,7 +153,9 @@ async def _run(settings: Settings, listening: socket.socket, ready: Ready) -> No
     config, loop = settings.config, asyncio.get_running_loop()
     found = sources_of(settings)
     about = {"read_only": settings.token is None, "project": config.project.name, "version": _version()}
-    hub = Hub({**about, "actions": action_table.told()})
+    # What a command that is shown needs, to be about the same stack in a terminal.
+    options = shlex.join(_options(settings))
+    hub = Hub({**about, "actions": action_table.told(), "options": options})
     board = Board(source.name for source in found)
     hub.tell(board.first())
     told = tell(board, hub)

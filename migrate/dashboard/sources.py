@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 from botocore.config import Config as BotoConfig
@@ -100,6 +101,8 @@ def reason(error: Exception) -> str:
         return error.message
     if isinstance(error, ClientError):
         return f"{error.operation_name} failed with {error.response['Error']['Code']}"
+    if isinstance(error, BotoCoreError) and (url := urlsplit(str(error.kwargs.get("endpoint_url") or ""))).hostname:
+        return f"{url.scheme}://{url.hostname}{f':{url.port}' if url.port else ''} does not answer"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return type(error).__name__

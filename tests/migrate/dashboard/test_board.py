@@ -27,7 +27,7 @@ def mismatch(number: int, **more: Any) -> dict[str, Any]:
 def test_before_anything_is_known_every_section_is_there() -> None:
     assert tuple(empty()) == SECTIONS
     [first] = Board(("records",)).first()
-    assert first.value == [{"name": "records", "state": "away", "why": "not asked yet", "at": None}]
+    assert first.value == [{"name": "records", "state": "away", "why": "not asked yet", "at": None, "since": None}]
 
 
 def test_rows_of_several_sources_stand_side_by_side() -> None:
@@ -47,6 +47,15 @@ def test_what_a_source_that_is_away_said_to_be_open_is_shown_no_more() -> None:
     assert "cutover" not in changes
     [source] = changes["sources"].value
     assert (source["state"], source["why"], source["at"]) == ("away", "does not answer", NOW + 1)
+
+
+def test_since_when_a_source_stands_as_it_does_is_known() -> None:
+    """Its last look is no answer: a page that says "3 s ago" of one that is away for an hour misleads."""
+    board = Board(("cutover",))
+    away = Finding(state="away", why="does not answer")
+    moments = [(away, NOW), (away, NOW + 60), (Finding(), NOW + 70), (away, NOW + 90), (away, NOW + 99)]
+    since = [told(board.take("cutover", found, at)).get("sources") for found, at in moments]
+    assert [one.value[0]["since"] for one in since if one is not None] == [NOW, NOW, NOW + 70, NOW + 90]
 
 
 def test_what_says_the_same_is_not_told_again_until_its_time_has_to_move() -> None:
