@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from loadtests.compare.figures import PER_MESSAGE
+from loadtests.users.words import counted
 
 __all__ = ["doubts", "idle_of_others", "repeats"]
 
@@ -48,7 +49,7 @@ def _of(side: str, runs: Sequence[Mapping[str, Any]], plan: Mapping[str, Any]) -
     if side == "ws" and plan["scenario"] in TO_ALL:
         most = max((figures.get(POSTS, 0.0) for figures in all_of), default=0.0)
         if most > plan["users"] * (1 + TOLERANCE):
-            said.append(f"{most:.3g} posts per message to {plan['users']} users: somebody else was there")
+            said.append(f"{most:.3g} posts per message to {counted(plan['users'], 'user')}: somebody else was there")
     return said
 
 

@@ -10,10 +10,11 @@ from loadtests.compare import charts
 from loadtests.compare.credible import SENDS, doubts, repeats
 from loadtests.compare.figures import PER_MESSAGE, Change, names_of, ratios, spread_of
 from loadtests.compare.rounds import NAMES
+from loadtests.users.words import counted
 
 __all__ = [
     *("caveats", "cells_of", "change_cells", "number", "origin_text"),
-    *("ratio_text", "render", "spread_text", "warnings"),
+    *("ratio_text", "render", "repeated", "spread_text", "warnings"),
 ]
 
 CAVEATS = (
@@ -36,6 +37,33 @@ REAL = (
 )
 
 
+STYLE = """
+:root { color-scheme: light dark; --shade: #0004; }
+@media (prefers-color-scheme: dark) { :root { --shade: #fff5; } }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 74rem; margin: 2rem auto; padding: 0 1rem;
+  background: Canvas; color: CanvasText; overflow-wrap: break-word; }
+p, aside { max-width: 60rem; }
+aside { border-left: 4px solid #c2410c; padding-left: 1rem; }
+aside ul { padding-left: 1.25rem; }
+/* A shade at each edge beyond which there is more: the grounds that cover it move with the table, it does not. */
+.wide { overflow-x: auto; background:
+  linear-gradient(to right, Canvas 2rem, transparent) left / 4rem 100% no-repeat local,
+  linear-gradient(to left, Canvas 2rem, transparent) right / 4rem 100% no-repeat local,
+  linear-gradient(to right, var(--shade), transparent) left / 1rem 100% no-repeat,
+  linear-gradient(to left, var(--shade), transparent) right / 1rem 100% no-repeat; }
+.sideways { display: none; font-size: 13px; margin: 0 0 .5rem; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+caption { position: absolute; clip-path: inset(50%); white-space: nowrap; }
+th, td { padding: .25rem .75rem; border-bottom: 1px solid #8884; text-align: right; vertical-align: bottom; }
+th { font-weight: normal; } thead th { font-weight: bold; }
+td { white-space: nowrap; }
+th:first-child { text-align: left; padding-left: 0; }
+@media (max-width: 76rem) { .sideways { display: block; } }
+@media (max-width: 45rem) {
+  th, td { padding: .25rem .5rem; }
+  th:first-child { position: sticky; left: 0; min-width: 7rem; max-width: 9rem; font-size: 13px; background: Canvas; }
+}
+"""
 # Of a core; and what is no more a slow greenlet but a wait.
 BUSY, LATE_MS = 0.8, 250.0
 
@@ -56,6 +84,12 @@ def spread_text(values: Sequence[float]) -> str:
         return "-"
     middle, least, most = map(number, spread)
     return middle if least == most else f"{middle} ({least}-{most})"
+
+
+def repeated(rounds: Mapping[str, Sequence[Any]]) -> str:
+    """What each figure is of."""
+    times = max(len(runs) for runs in rounds.values())
+    return f"median (least-most) of {counted(times, 'repetition')}, interleaved" if times > 1 else "1 repetition"
 
 
 def ratio_text(ratio: tuple[float, float, float] | None) -> str:
@@ -102,7 +136,7 @@ def warnings(result: Mapping[str, Any]) -> list[str]:
             )
     load, cores = result["provenance"].get("load_before") or 0.0, result["provenance"].get("cores") or 1
     if load > cores / 2:
-        found.append(f"The machine had other work: load {load:.1f} on {cores} cores before the first run.")
+        found.append(f"The machine had other work: load {load:.1f} on {counted(cores, 'core')} before the first run.")
     return found
 
 
@@ -114,8 +148,8 @@ def origin_text(result: Mapping[str, Any]) -> str:
     memory = f", {origin['memory_gb']} GB" if "memory_gb" in origin else ""
     return (
         f"{origin['time']}, revision {origin['revision']}, Python {origin['python']}, {origin['system']}, "
-        f"{origin['cpu']}, {origin['cores']} cores{memory}, load {origin['load_before']:.2f} before. {versions}."
-        + (f" Measured: {targets}." if targets else "")
+        f"{origin['cpu']}, {counted(origin['cores'], 'core')}{memory}, load"
+        f" {origin['load_before']:.2f} before. {versions}." + (f" Measured: {targets}." if targets else "")
     )
 
 
@@ -151,24 +185,18 @@ def render(result: Mapping[str, Any], changes: Sequence[Change] = (), before: Ma
     told = "".join(f"<li>{escape(line)}</li>" for line in caveats(result))
     since = ""
     if before is not None:
-        rows = "".join("<tr>" + "".join(f"<td>{escape(cell)}" for cell in change_cells(one)) for one in changes)
+        table = _table("Changes", ("figure", "before", "now", "ratio"), [change_cells(one) for one in changes])
         since = (
             f"<h2>Since {escape(str(before['provenance']['revision']))}</h2><p>{escape(origin_text(before))}"
-            f" * the ranges of both do not touch.</p><table><tr><th>figure<th>before<th>now<th>ratio{rows}</table>"
+            f" * the ranges of both do not touch.</p>{table}"
         )
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{escape(title)}</title><style>
 :root {{ color-scheme: light dark; }}
-body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }}
-table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; display: block; overflow-x: auto; }}
-th, td {{ padding: .25rem .75rem; border-bottom: 1px solid #8884; text-align: right; }}
-th:first-child, td:first-child {{ text-align: left; }}
-svg {{ width: 100%; height: auto; }} svg text {{ fill: currentColor; font-size: 12px; }}
-aside {{ border-left: 4px solid #c2410c; padding-left: 1rem; }}
-</style></head><body>
+{STYLE}{charts.STYLE}</style></head><body>
 <h1>{escape(title)}</h1>
-<p>{escape(plan_text)}; {max(len(runs) for runs in rounds.values())} repetitions, interleaved. Median (least-most).
+<p>{escape(plan_text)}; {repeated(rounds)}.
 Ratios are those of each pair of repetitions, against {NAMES[next(iter(rounds))]}.</p>
 <aside><h2>What this cannot tell</h2><ul>{told}</ul></aside>
 <h2>Figures</h2>{_figures(result)}
@@ -182,32 +210,47 @@ Ratios are those of each pair of repetitions, against {NAMES[next(iter(rounds))]
 """
 
 
+def _table(caption: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Cells are text; the first of a row is what it is about. It scrolls by itself where the screen is narrower."""
+    heads = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in head)
+    lines = "".join(
+        f'<tr><th scope="row">{escape(first)}</th>' + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>"
+        for first, *cells in rows
+    )
+    return (
+        '<p class="sideways">What is wider than the screen scrolls sideways.</p>'
+        f'<div class="wide" role="region" tabindex="0" aria-label="{escape(caption)}"><table>'
+        f"<caption>{escape(caption)}</caption><thead><tr>{heads}</tr></thead><tbody>{lines}</tbody></table></div>"
+    )
+
+
 def _figures(result: Mapping[str, Any]) -> str:
     rounds: Mapping[str, Sequence[Mapping[str, Any]]] = result["rounds"]
     sides = list(rounds)
-    head = "".join(f"<th>{NAMES[side]}" for side in sides)
-    head += "".join(f"<th>{NAMES[side]} / {NAMES[sides[0]]}" for side in sides[1:])
-    rows = []
-    for name in names_of(rounds):
-        cells = cells_of(result, name)
-        for side in sides[1:]:
-            cells.append(ratio_text(ratios(rounds[sides[0]], rounds[side], name)))
-        rows.append(f"<tr><td>{escape(name)}" + "".join(f"<td>{cell}" for cell in cells))
-    return f"<table><tr><th>figure{head}{''.join(rows)}</table>"
+    head = [NAMES[side] for side in sides] + [f"{NAMES[side]} / {NAMES[sides[0]]}" for side in sides[1:]]
+    rows = [
+        [
+            name,
+            *cells_of(result, name),
+            *(ratio_text(ratios(rounds[sides[0]], rounds[side], name)) for side in sides[1:]),
+        ]
+        for name in names_of(rounds)
+    ]
+    return _table("Figures", ["figure", *head], rows)
 
 
 def _parts(rounds: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     parts = sorted({part for runs in rounds.values() for run in runs for part in run["memory_mb"]})
     if not parts:
         return "<p>Not seen from here.</p>"
-    head = "".join(f"<th>{NAMES[side]}: cores<th>{NAMES[side]}: MB" for side in rounds)
-    rows = "".join(
-        f"<tr><td>{escape(part)}"
-        + "".join(
-            f"<td>{spread_text([run['cpu_cores'].get(part, 0.0) for run in runs])}"
-            f"<td>{spread_text([run['memory_mb'].get(part, 0.0) for run in runs])}"
+    head = [f"{NAMES[side]}: {unit}" for side in rounds for unit in ("cores", "MB")]
+    rows = [
+        [part]
+        + [
+            spread_text([run[key].get(part, 0.0) for run in runs])
             for runs in rounds.values()
-        )
+            for key in ("cpu_cores", "memory_mb")
+        ]
         for part in parts
-    )
-    return f"<table><tr><th>part{head}{rows}</table>"
+    ]
+    return _table("CPU and memory", ["part", *head], rows)

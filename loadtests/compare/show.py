@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from loadtests.compare.figures import Change, names_of, ratios
-from loadtests.compare.page import caveats, cells_of, change_cells, origin_text, ratio_text, spread_text
+from loadtests.compare.page import caveats, cells_of, change_cells, origin_text, ratio_text, repeated, spread_text
 from loadtests.compare.rounds import NAMES
 
 __all__ = ["show", "show_changes"]
@@ -19,8 +19,7 @@ def show(result: Mapping[str, Any], out: Console) -> None:
     """One table, where it was made, and what it cannot tell."""
     rounds = result["rounds"]
     sides = list(rounds)
-    times = max(len(runs) for runs in rounds.values())
-    table = Table(title=f"{result['plan']['scenario']}: median (least-most) of {times} repetitions")
+    table = Table(title=f"{result['plan']['scenario']}: {repeated(rounds)}")
     table.add_column("figure")
     for side in sides:
         table.add_column(NAMES[side], justify="right")

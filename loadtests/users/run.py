@@ -24,6 +24,7 @@ from loadtests.users.ledger import Sent
 from loadtests.users.processes import machine, merged
 from loadtests.users.tally import Tally
 from loadtests.users.target import Target, Tokens
+from loadtests.users.words import counted
 
 __all__ = ["Run"]
 
@@ -222,7 +223,7 @@ class Run(Tally):
     def _decide(self, runner: Any) -> None:
         now, states = time.monotonic_ns(), list(self._states.values())
         if isinstance(runner, MasterRunner) and (gone := len(self._states.keys() - {one.id for one in _alive(runner)})):
-            self.end(f"{gone} workers have gone")
+            self.end(f"{counted(gone, 'worker')} {'has' if gone == 1 else 'have'} gone")
         elif not self.begun.is_set():
             ready, failed = (sum(state[name] for state in states) for name in ("ready", "failed"))
             wanted = runner.target_user_count

@@ -11,16 +11,19 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import sync_playwright
+from rich.console import Console
 
 from loadtests.compare.figures import Change, against, differing, names_of, ratios
 from loadtests.compare.page import render, warnings
 from loadtests.compare.parts import Background, Sample, calls_between, flat
 from loadtests.compare.rounds import Plan
+from loadtests.compare.show import show
 from loadtests.users.histogram import Histogram
 from loadtests.users.marks import Mark, decode, encode
 from loadtests.users.target import Target, TargetError, Tokens
 
 from ..sse_service.browser_support import ARGS, executable
+from .page_samples import result, run
 
 
 def test_a_mark_survives_and_other_texts_are_none() -> None:
@@ -44,30 +47,6 @@ def test_percentiles_are_within_a_bucket() -> None:
     shares = [share for _, share in whole.points()]
     assert shares == sorted(shares) and shares[-1] == 1.0
     assert Histogram().percentile(0.5) == 0.0
-
-
-def run(**figures: float) -> dict[str, Any]:
-    return {
-        "figures": figures,
-        "latency": {"delivery": {"150": 3, "160": 1}},
-        "timeline": {"delivered": {"0": 3, "2": 1}},
-        "cpu_cores": {"sse-service": 0.1},
-        "memory_mb": {"sse-service": 130.0},
-    }
-
-
-def result(p50: float, **more: Any) -> dict[str, Any]:
-    return {
-        "provenance": {
-            "time": "2026-11-22T00:00:00Z", "revision": "abc", "python": "3.11", "system": "Linux", "cpu": "<cpu>",
-            "cores": 2, "load_before": 0.1, "versions": {"locust": "2.47.0"},
-        },
-        "emulated": True,
-        "target": {},
-        "plan": {"scenario": "rooms", "users": 4},
-        "rounds": {"ws": [run(p50=10.0, loss=0), run(p50=20.0, loss=0)], "sse": [run(p50=p50), run(p50=2 * p50)]},
-        **more,
-    }  # fmt: skip
 
 
 def test_ratios_are_of_pairs() -> None:
@@ -126,6 +105,18 @@ def test_a_result_says_what_makes_it_worth_less() -> None:
     told = " ".join(warnings(made))
     for word in ("interrupted", "95%", "900 ms", "load 4.0 on 2 cores"):
         assert word in told
+
+
+def test_one_is_not_said_as_several(capsys: pytest.CaptureFixture[str]) -> None:
+    once = result(5.0, rounds={"ws": [run(p50=10.0)], "sse": [run(p50=5.0)]})
+    once["provenance"].update(cores=1, load_before=4.0)
+    show(once, Console(width=150))
+    show(result(5.0), Console(width=150))
+    said = capsys.readouterr().out
+    assert "rooms: 1 repetition" in said
+    assert "rooms: median (least-most) of 2 repetitions" in said and "1 repetitions" not in said + render(once)
+    assert "1 cores" not in said + render(once)
+    assert ("4; 1 repetition." in render(once), "2 repetitions, interleaved" in render(result(5.0))) == (True, True)
 
 
 @pytest.mark.browser
