@@ -34,6 +34,8 @@ class ExitCode(IntEnum):
     FAILED = 3
     INCONCLUSIVE = 4
     REFUSED = 5
+    INTERRUPTED = 130
+    """128 and the number of SIGINT, as shells have it."""
 
 
 class MigrateError(Exception):

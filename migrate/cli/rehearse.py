@@ -9,16 +9,15 @@ import time
 from dataclasses import asdict
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 
 from migrate.cli.options import JsonOption
 from migrate.cli.output import err, out, print_json, reports_errors
-from migrate.errors import ExitCode, MigrateError, UsageError
+from migrate.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from migrate.rehearse.play import Rehearsal
     from migrate.rehearse.result import Result
     from migrate.rehearse.stacks import Stack
 
@@ -67,6 +66,8 @@ def rehearse(
         folder = _new_folder(output, f"{stack.name}-{time.strftime('%Y%m%d-%H%M%S')}")
         began = time.monotonic()
         err.print(f"rehearsal of {stack.name} in {folder}")
+        for limit in stack.not_given:
+            err.print(f"not given: {limit.what}\n        to do: {limit.do}", markup=False)
         for limit in stack.limits:
             err.print(f"not rehearsed: {limit.what}\n        to do: {limit.do}", markup=False)
 
@@ -141,7 +142,11 @@ def _environments(given: list[str], functions: set[str]) -> dict[str, dict[str, 
     return found
 
 
-async def _interruptible(rehearsal: Rehearsal) -> Result:
+class _Rehearses(Protocol):
+    async def run(self) -> Result: ...
+
+
+async def _interruptible(rehearsal: _Rehearses) -> Result:
     """Told to end (SIGTERM, SIGHUP; Ctrl-C does it by itself), it takes its stacks down first."""
     task = asyncio.current_task()
     if task is not None:
@@ -150,7 +155,8 @@ async def _interruptible(rehearsal: Rehearsal) -> Result:
     try:
         return await rehearsal.run()
     except asyncio.CancelledError:
-        raise MigrateError("the rehearsal was interrupted; its stacks are down") from None
+        err.print("error: the rehearsal was interrupted; its stacks are down", style="bold red")
+        raise typer.Exit(int(ExitCode.INTERRUPTED)) from None
 
 
 def _said(fact: Any) -> str:

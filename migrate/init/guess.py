@@ -123,8 +123,12 @@ def _functions(draft: Draft, facts: StackFacts) -> None:
         sources = _event_sources(draft, function, place)
         if sources:
             one["event_sources"] = sources
-        if function.stand_ins:
-            one["env"] = dict(function.stand_ins)
+        env = {**_plain(function, facts), **function.stand_ins}
+        if env:
+            one["env"] = env
+        others = sorted(name for name in function.env if name not in env and not name.startswith("WS2SSE_"))
+        if others:
+            draft.note(place, f"Its environment has these too; a rehearsal needs stand-ins: {', '.join(others)}.")
         if keys:
             one["routes"] = keys
         # What a rehearsal deploys it with. A tee's handler is not the function's own.
@@ -141,6 +145,14 @@ def _functions(draft: Draft, facts: StackFacts) -> None:
         if function.retention_days == 0:
             draft.note(place, "Its log group is kept for ever: clean-up sets a retention.")
         found.append(one)
+
+
+def _plain(function: FunctionFact, facts: StackFacts) -> dict[str, str]:
+    """Of its environment what is the name of a table of this stack, or its API's id: no secret, and here known."""
+    known = {one.name: one.name for one in facts.tables}
+    if facts.api_id:
+        known[facts.api_id] = "{$api_id}"
+    return {name: known[value] for name, value in function.env.items() if value in known}
 
 
 def _event_sources(draft: Draft, function: FunctionFact, place: str) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from migrate.clients import new_http_client
 from migrate.errors import MigrateError, UsageError
@@ -14,13 +14,16 @@ from migrate.rehearse.applications import Application
 from migrate.rehearse.ledger import Ledger, Wrong
 from migrate.rehearse.person import Addresses, Person
 
-__all__ = ["Crowd"]
+__all__ = ["Crowd", "Refused"]
 
 SETTLE_S, SETTLE_MOST_S = 25.0, 90.0
 QUIET_S = 2.0
 EVERY_S = 1.6
 # The service looks at the flags every 2 s, a client asks every half second.
 ASKED_S = 4.0
+COME_IN = "people come in by [rehearse] query and headers"
+
+Refused = Callable[[], Awaitable[tuple[str, str]]]
 
 
 class Crowd:
@@ -28,9 +31,14 @@ class Crowd:
 
     Args:
         movers, others: how many clients ask for the flag, and how many only hear the drain's frame.
+        refused: says what stands behind a handshake that failed, and where to look (error's message, hint).
     """
 
-    def __init__(self, app: Application, addresses: Addresses, movers: list[str], others: list[str]) -> None:
+    def __init__(
+        self, app: Application, addresses: Addresses, movers: list[str], others: list[str],
+        refused: Refused | None = None,
+    ) -> None:  # fmt: skip
+        self._refused = refused
         self.names = [*movers, *others]
         self.ledger = Ledger(self.names)
         self.step = "coming"
@@ -64,10 +72,10 @@ class Crowd:
         try:
             await asyncio.gather(*(one.come() for one in self.people))
         except MigrateError as error:
+            more, hint = await self._refused() if self._refused is not None else ("", "")
             raise UsageError(
-                error.message,
-                "people come in by [rehearse] query and headers; the handshakes are in state/logs/local-aws.log",
-            ) from error
+                f"{error.message}{more}", "; ".join(filter(None, [COME_IN, hint]))
+            ) from error  # fmt: skip
 
     async def _talk(self, person: Person) -> None:
         await asyncio.sleep(random.uniform(0, EVERY_S))  # noqa: S311 - so that they do not speak at once
@@ -117,6 +125,10 @@ class Crowd:
         while not all(one.is_settled for one in self.people) and time.monotonic() < deadline:
             self.check_alive()
             await asyncio.sleep(0.2)
+
+    def user(self, name: str) -> str:
+        """The user's id of one of them."""
+        return self._app.user(name)
 
     def transports(self) -> dict[str, int]:
         """How many are where."""

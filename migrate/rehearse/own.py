@@ -68,11 +68,10 @@ def plan_own(settings: Settings, packages: Mapping[str, Package], source: str) -
     missing += _table_problems(settings)
     features = [one for one in settings.features if _can_talk(one, routes, limits)]
     if not features:
-        missing.append("no feature can be talked in" + ("".join(f"; {one.what}" for one in limits)))
+        missing += ["no feature can be talked in", *(one.what for one in limits)]
     if missing:
-        raise UsageError(
-            f"{source} cannot be rehearsed: {'; '.join(missing)}", "docs/guides/rehearse.md says what is needed"
-        )
+        lines = "".join(f"\n  - {one}" for one in missing)
+        raise UsageError(f"{source} cannot be rehearsed:{lines}", "docs/guides/rehearse.md says what is needed")
     limits += unfilled_queues(functions, packages)
     kept = {one.name: packages[one.name] for one in functions}
     return OwnPlan(replace(settings, functions=tuple(functions), features=tuple(features)), kept, tuple(limits))

@@ -16,6 +16,7 @@ from migrate.phases.items import items_of
 from migrate.rehearse.commands import ACTOR, Commands
 from migrate.rehearse.crowd import Crowd
 from migrate.rehearse.demo import add_new_use, take_new_use_away, write_demo
+from migrate.rehearse.half import LEAST_PERCENT, half
 from migrate.rehearse.result import Result, StepResult, StoppedError
 from migrate.rehearse.rows import Haunted, described
 from migrate.rehearse.stacks import Stack
@@ -149,10 +150,18 @@ class Rehearsal:
         """A trial: half of them go, and all come back."""
         crowd = self._here
         async with self._checked("half of the users move, and come back") as facts:
-            await self._for_each_feature("cutover", "--percent", "50", "--execute")
+            # The first change draws the places of all users: so small that it moves nobody yet, or one.
+            await self._for_each_feature("cutover", "--percent", f"{LEAST_PERCENT:g}", "--execute")
+            percent, chosen = await asyncio.to_thread(
+                half, self._config, {name: crowd.user(name) for name in self._movers}, len(crowd.names) // 2
+            )
+            await self._for_each_feature("cutover", "--percent", f"{percent:.2f}", "--execute")
+            await self._all_on("sse", chosen)
             await crowd.calm(MOVE_S)
             # A while on the new stack alone: what the bridge loses is seen here, while everybody can still come back.
-            facts["over"] = crowd.transports()["sse"]
+            over = crowd.transports()["sse"]
+            facts["over"] = f"{over} of {len(crowd.names)}"
+            self._demand(over == len(chosen) > 0, f"{len(chosen)} users were to move, and {over} did")
             await asyncio.sleep(ALONE_S)
             await self._for_each_feature("rollback")
             await self._all_on("websocket", self._movers)

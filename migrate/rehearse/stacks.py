@@ -19,6 +19,7 @@ from migrate.local.functions.reference import ACCOUNT
 from migrate.rehearse.applications import APPLICATIONS, ROOM, Application
 from migrate.rehearse.commands import Commands
 from migrate.rehearse.deploy import deploy
+from migrate.rehearse.environment import not_given
 from migrate.rehearse.own import foreign_services, plan_own
 from migrate.rehearse.packages import Package
 from migrate.rehearse.spoken import Spoken
@@ -40,6 +41,8 @@ class Stack(Protocol):
     rooms: Collection[str]
     """Conversations that are open to everybody and that nobody else makes."""
     limits: Collection[Limit]
+    not_given: Collection[Limit]
+    """Variables that functions read and nobody has given a stand-in for."""
     has_bridge: bool
     """Whether `migrate up` runs its bridge."""
     up_options: tuple[str, ...]
@@ -59,6 +62,7 @@ class Shipped:
     """An application of `migrate up`."""
 
     limits: Collection[Limit] = ()
+    not_given: Collection[Limit] = ()
     scheduled: Collection[str] = ()
 
     def __init__(self, name: str) -> None:
@@ -112,6 +116,7 @@ class Own:
             if any(source.type == "schedule" for source in one.event_sources)
         ]
         self.limits: Collection[Limit] = self._plan.limits
+        self.not_given: Collection[Limit] = tuple(not_given(self._plan.settings.functions, self._plan.packages, env))
         self.up_options: tuple[str, ...] = ("--only", "none", "--shadow-for", name)
         self.app: Application = self._spoken(self._plan.settings)
 

@@ -23,6 +23,7 @@ from migrate.local.functions.reference import ACCOUNT
 from migrate.rehearse.commands import ACTOR, Commands, end
 from migrate.rehearse.crowd import Crowd
 from migrate.rehearse.person import Addresses
+from migrate.rehearse.refused import why_refused
 from migrate.rehearse.schedules import Schedules
 from migrate.rehearse.stacks import Stack
 from migrate.tokens import mint
@@ -182,7 +183,15 @@ class Stage:
         )
         for room in self._stack.rooms:
             await self._make_room(room, token(ACTOR, PUBLISH))
-        return Crowd(app, addresses, movers, others)
+        return Crowd(app, addresses, movers, others, self._refused)
+
+    async def _refused(self) -> tuple[str, str]:
+        """What the functions behind the handshake said, and where the handshakes are."""
+        said = await why_refused(self._config, [self._state.jwt_secret()])
+        more = "".join(f"; function {name}: {lines[0]}" for name, lines in said.items())
+        tails = "".join(f"\n{name}: the last of its log\n  " + "\n  ".join(lines) for name, lines in said.items())
+        env = "a name that its environment lacks is given with `env` of [[functions]], or --env NAME=VALUE; "
+        return more, f"{env if said else ''}the handshakes are in {self._state.logs / 'local-aws.log'}{tails}"
 
     async def _make_room(self, room: str, token: str) -> None:
         """A conversation that is open to everybody."""

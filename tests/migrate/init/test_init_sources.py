@@ -66,8 +66,8 @@ def test_a_function_that_a_queue_feeds_is_found_with_its_mapping(stack: Stack, m
     assert oracle.role == "answer"
     [source] = oracle.event_sources
     assert (source.type, source.name, source.batch_size) == ("sqs", "their-jobs", 5)
-    # The queue's address is no secret, and the rehearsal's own takes its place; the rest of the environment stays away.
-    assert described("their-send").env == {"JOBS": "{$queue_url.their-jobs}"}
+    # A queue's address is no secret (the rehearsal's own takes its place), nor is a table's name; the rest stays away.
+    assert described("their-send").env == {"JOBS": "{$queue_url.their-jobs}", "TABLE": "app"}
     assert SECRET not in Path("migrate.toml").read_text(encoding="utf-8")
     monkeypatch.setattr(gateway.Gateway, "ask", lambda self, one: gateway.Answer(gateway.Verdict.GONE))
     assert json.loads(run("check-config", "--json").stdout)["ok"] is True

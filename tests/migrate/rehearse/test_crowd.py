@@ -29,10 +29,17 @@ async def test_who_is_refused_is_named_at_once_with_where_to_look() -> None:
         addresses = Addresses(
             lambda name: (f"ws://127.0.0.1:{port}/?as={name}", {}), "http://127.0.0.1:9", "/stream", lambda *_: {}
         )
-        crowd = Crowd(APPLICATIONS["rooms"], addresses, ["mover1"], [])
+
+        async def why() -> tuple[str, str]:
+            return "; function hall: [ERROR] KeyError: 'SOCKETS'", "the handshakes are in /a/b/local-aws.log"
+
+        crowd = Crowd(APPLICATIONS["rooms"], addresses, ["mover1"], [], why)
         with pytest.raises(UsageError, match=r"mover1 could not connect over websocket: .*403") as refused:
             async with crowd.here():
                 raise AssertionError
     assert refused.value.hint is not None
     assert "[rehearse] query and headers" in refused.value.hint
+    # The function's own words, and a path that is found from anywhere.
+    assert refused.value.message.endswith("; function hall: [ERROR] KeyError: 'SOCKETS'")
+    assert refused.value.hint.endswith("; the handshakes are in /a/b/local-aws.log")
     assert "as=" not in refused.value.message

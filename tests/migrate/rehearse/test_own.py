@@ -126,6 +126,19 @@ def test_without_this_there_is_no_rehearsal(old: str, new: str, packages: dict[s
     assert missing in refused.value.message
 
 
+def test_everything_that_is_missing_has_a_line_of_its_own() -> None:
+    """Six things in one line of 600 characters were not read."""
+    with pytest.raises(UsageError) as refused:
+        planned(described('user = "member"', 'user = ""'), quiz=PYTHON)
+    first, *lines = refused.value.message.splitlines()
+    assert first == "migrate.toml cannot be rehearsed:"
+    assert "  - door has no package, and nobody comes in without it (--package door=FILE.zip)" in lines
+    assert any(one.startswith("  - hall has no package") for one in lines)
+    assert any(one.startswith("  - identity.user is empty") for one in lines)
+    assert "  - no feature can be talked in" in lines
+    assert all(";" not in one and len(one) < 200 for one in lines)
+
+
 def test_a_package_of_no_function_is_refused() -> None:
     with pytest.raises(UsageError, match="no function hal"):
         planned(hal=PYTHON)
