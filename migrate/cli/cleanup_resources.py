@@ -23,6 +23,7 @@ from migrate.control.locks import Locks
 from migrate.control.table import ControlTable
 from migrate.errors import RefusedError, UsageError
 from migrate.resources.model import KINDS, Plan, Step, job_of, lock_name, plan_from
+from migrate.resources.names import PLAN_FILE
 from migrate.times import utc_text
 from migrate.up.state import DEFAULT_STATE_DIR
 
@@ -32,7 +33,6 @@ resources = typer.Typer(
     help="The old stack's resources: plan what goes, apply exactly that plan, restore what can be.",
     no_args_is_help=True,
 )
-PLAN_FILE = "migrate-plan.json"
 # Older plans are refused even when nothing seems to have changed.
 MAX_AGE_S = 24 * 3600.0
 PlanOption = Annotated[

@@ -15,7 +15,7 @@ from migrate.cli.output import err, out, print_json, reports_errors
 from migrate.cli.shared import state_table
 from migrate.config import ConfigOption, resolve_config
 from migrate.control.journal import Journal, digest
-from migrate.cost.model import Line, Prices, Usage
+from migrate.cost.model import LONGEST_DAYS, Line, Prices, Usage
 from migrate.errors import UsageError
 from migrate.up.state import DEFAULT_STATE_DIR
 
@@ -25,7 +25,7 @@ __all__ = ["cost"]
 @reports_errors
 def cost(
     config: ConfigOption = None,
-    days: Annotated[float, typer.Option(min=0.04, max=455, help="Of metrics to look at.")] = 14.0,
+    days: Annotated[float, typer.Option(min=0.04, max=LONGEST_DAYS, help="Of metrics to look at.")] = 14.0,
     prices: Annotated[
         Path | None, typer.Option(help="Table of prices. [default: the dated one that comes along]", show_default=False)
     ] = None,

@@ -16,8 +16,9 @@ from migrate.config import Config, ConfigOption, resolve_config
 from migrate.control.journal import Journal
 from migrate.control.table import ControlTable
 from migrate.errors import ShutError, UsageError
-from migrate.phases.commands import next_command
+from migrate.phases.commands import next_command, options_of
 from migrate.phases.model import LANGUAGES, Item, Row, Signature
+from migrate.phases.places import default_source
 from migrate.phases.texts import said_of, text
 from migrate.times import utc_text
 from migrate.up.state import DEFAULT_STATE_DIR
@@ -28,7 +29,9 @@ LangOption = Annotated[str, typer.Option("--lang", help="en, ja or ko.", envvar=
 SourceOption = Annotated[
     Path | None,
     typer.Option(
-        "--source", help="Your application's code. [default: the directory of migrate.toml]", show_default=False
+        "--source",
+        help="Your application's code. [default: the directory of migrate.toml, or where `migrate up` was run]",
+        show_default=False,
     ),
 ]
 ByOption = Annotated[str, typer.Option("--by", help="Who says it.")]
@@ -120,7 +123,7 @@ def _rows(phase: int, config: Config, source: Path | None) -> tuple[list[Row], C
     from migrate.phases.standing import standing
 
     table = state_table(config)
-    root = (source or config.path.parent).resolve()
+    root = source.resolve() if source is not None else default_source(config.path)
     if not root.is_dir():
         raise UsageError(f"there is no directory {root}", "name your application's code with --source")
     with err.status("gathering evidence"):
@@ -178,7 +181,8 @@ def _show(phase: int, config: Config, source: Path | None, language: str, *, as_
             out.print(f"      {text('next', language)}: {step}", markup=False)
     out.print(f"\n{text('counts', language, counts(rows))}")
     if closed is None and not blocking(rows):
-        out.print(text("can-close", language, {"phase": phase}))
+        values = {"phase": phase, "options": options_of(config.path, root)}
+        out.print(text("can-close", language, values))
 
 
 def _as_json(row: Row, config: Config, source: Path, language: str) -> dict[str, Any]:
@@ -216,7 +220,8 @@ def _say(phase: int, name: str, kind: str, by: str, note: str, config: Config) -
     if kind == "signed" and item.collector:
         raise UsageError(
             f"{name} is judged by evidence, and no signature replaces that",
-            f"do what it asks for, or say why not: migrate phase{phase} waive {name} {SIGNATURE}",
+            f"do what it asks for, or say why not: migrate phase{phase} waive {name} {SIGNATURE} "
+            + options_of(config.path),
         )
     table = state_table(config)
     with Journal(table).record(
@@ -234,33 +239,54 @@ def _withdraw(phase: int, name: str, by: str, config: Config) -> None:
     _item(phase, name)
     by = said("--by", by)
     table = state_table(config)
+    signatures = Signatures(table, config.project.name)
+    if name not in signatures.of(phase):
+        err.print(f"{name}: nothing to withdraw: it is neither signed nor waived; nothing is changed")
+        return
     with Journal(table).record(f"phase{phase} withdraw", {"item": name, "by": by}):
-        Signatures(table, config.project.name).withdraw(phase, name)
+        signatures.withdraw(phase, name)
     err.print(f"{name}: withdrawn by {by}")
 
 
 def _close(phase: int, by: str, config: Config, source: Path | None, language: str) -> None:
     from migrate.phases.collect import config_digest
+    from migrate.phases.items import PHASES
     from migrate.phases.judge import blocking
     from migrate.phases.signatures import Signatures
 
     by = said("--by", by)
-    rows, table, root = _rows(phase, config, source)
+    table = state_table(config)
     signatures = Signatures(table, config.project.name)
+    if (closed := signatures.closed(phase)) is not None:
+        err.print(
+            f"phase {phase} is closed already, by {closed['by']}, {utc_text(closed['at'])}; nothing is changed",
+            markup=False,
+        )
+        err.print(
+            f'hint: migrate phase{phase} reopen --by "$USER" {options_of(config.path)} opens it again',
+        )  # fmt: skip
+        return
+    rows, table, root = _rows(phase, config, source)
+    options = options_of(config.path, root)
     earlier = signatures.closed(phase - 1) if phase > 1 else {}
     with Journal(table).record(f"phase{phase} close", {"by": by}):
         if earlier is None:
-            raise ShutError(f"phase {phase - 1} is not closed", f"migrate phase{phase - 1} shows what it waits for")
+            hint = f"migrate phase{phase - 1} {options} shows what it waits for"
+            raise ShutError(f"phase {phase - 1} is not closed", hint)
         stopping = blocking(rows)
         if stopping:
             names = ", ".join(f"{row.item.id} ({text(row.status.value, language)})" for row in stopping)
             raise ShutError(
                 text("blocked", language, {"phase": phase, "items": names}),
-                f"migrate phase{phase} shows the next steps",
+                f"migrate phase{phase} {options} shows the next steps",
             )
         kept = [_as_json(row, config, root, "en") for row in rows]
         signatures.close(phase, by, time.time(), config_digest(config), kept)
     err.print(f"phase {phase} is closed")
+    if phase == max(PHASES):
+        err.print(
+            f"hint: migrate report {options} writes the report again, which then has the closing of the phase",
+        )  # fmt: skip
 
 
 def _reopen(phase: int, by: str, config: Config) -> None:
@@ -268,8 +294,12 @@ def _reopen(phase: int, by: str, config: Config) -> None:
 
     by = said("--by", by)
     table = state_table(config)
+    signatures = Signatures(table, config.project.name)
+    if signatures.closed(phase) is None:
+        err.print(f"phase {phase}: nothing to reopen: it is not closed; nothing is changed")
+        return
     with Journal(table).record(f"phase{phase} reopen", {"by": by}):
-        Signatures(table, config.project.name).reopen(phase)
+        signatures.reopen(phase)
     err.print(f"phase {phase} is open again")
 
 

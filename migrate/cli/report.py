@@ -53,7 +53,7 @@ def runbook(config: ConfigOption = None, state_dir: StateDirOption = DEFAULT_STA
 def report(
     source: Annotated[
         Path | None,
-        typer.Option("--source", help="Your application's code. [default: beside migrate.toml]", show_default=False),
+        typer.Option("--source", help="Your application's code. [default: as for the phases]", show_default=False),
     ] = None,
     config: ConfigOption = None,
     json_: JsonOption = False,
@@ -64,14 +64,16 @@ def report(
     Example: migrate report
     """
     from migrate.phases.names import archive_path, report_key
+    from migrate.phases.places import default_source
     from migrate.report.final import as_html, as_markdown
 
     settings = resolve_config(config, state_dir)
     control = state_table(settings)
     with err.status("gathering"):
-        value = _gather(settings, control, (source or settings.path.parent).resolve())
+        value = _gather(settings, control, source.resolve() if source is not None else default_source(settings.path))
     folder = archive_path(settings)
     name = f"migration-{settings.project.name}"
+    _with_itself(value["phases"], folder / f"{name}.html")
     # The journal is part of it, so the entry about itself comes before.
     with Journal(control).record("report", {"archive": str(folder)}) as entry:
         write_whole(folder / f"{name}.json", json.dumps(value, ensure_ascii=False, indent=1) + "\n")
@@ -92,6 +94,16 @@ def report(
         return
     for suffix in ("html", "md", "json"):
         out.print(str(folder / f"{name}.{suffix}"))
+
+
+def _with_itself(phases: list[dict[str, Any]], path: Path) -> None:
+    """The item that asks for this report: who reads it has it."""
+    from migrate.phases.texts import text
+
+    for phase in phases:
+        for item in phase["items"]:
+            if phase["closed"] is None and item["id"] == "archived" and item["status"] == "open":
+                item.update(status="done", said=[text("there", "en", {"what": str(path)})], next=None)
 
 
 def _gather(settings: Config, control: ControlTable, source: Path) -> dict[str, Any]:

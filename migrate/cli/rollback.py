@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
@@ -9,9 +10,11 @@ import typer
 from migrate.cli.options import JsonOption, StateDirOption
 from migrate.cli.output import err, out, print_json, reports_errors
 from migrate.config import Config, ConfigOption, resolve_config
-from migrate.control.flags import EVERY_TENANT, Flags
+from migrate.control.flags import EVERY_TENANT, CutoverFlag, Flags
 from migrate.control.journal import Journal
+from migrate.control.locks import Locks
 from migrate.control.table import ControlTable
+from migrate.cutover.run import lock_name
 from migrate.errors import MigrateError, UsageError
 from migrate.up.state import DEFAULT_STATE_DIR
 
@@ -30,6 +33,7 @@ def rollback(
     """Bring everybody of a feature back to WebSocket now: no gate, no lock, no question; a run under way ends.
 
     Warns when a drain refuses new WebSocket connections: then clients come back after `migrate drain undo --execute`.
+    Where everybody is at 0 % and no run is under way, it says so and changes nothing.
 
     Example: migrate rollback chat
     """
@@ -40,6 +44,49 @@ def rollback(
         settings.feature(feature)  # a feature that was taken out of the file can still be brought back
     if tenant is not None and (not tenant.strip() or tenant == EVERY_TENANT):
         raise UsageError(f"{tenant!r} is no tenant", "leave --tenant out for all of them")
+    there = flags.of(feature)
+    is_back = _is_back(there, tenant) and Locks(table).holder(lock_name(feature)) is None
+    written: list[CutoverFlag] = []
+    if is_back:
+        before, warnings = {name: flag.percent for name, flag in there.items()}, _warnings(settings, table)
+    else:
+        before, written, warnings = _bring_back(settings, table, feature, tenant, note)
+    if json_:
+        print_json(
+            {
+                "feature": feature,
+                "flags": [{"tenant": flag.tenant, "percent": flag.percent, "epoch": flag.epoch} for flag in written],
+                "from_percent": before,
+                "warnings": warnings,
+            }
+        )
+    elif is_back:
+        who = f" ({tenant})" if tenant else ""
+        out.print(f"{feature}{who}: nothing to roll back: everybody is at 0 % already; nothing is changed")
+    else:
+        for flag in written:
+            who = "every tenant" if flag.tenant == EVERY_TENANT else flag.tenant
+            out.print(f"{feature} ({who}): {before.get(flag.tenant, before.get(EVERY_TENANT, 0.0)):g} % -> 0 %")
+    for one in warnings:
+        err.print(f"WARNING: {one}", style="bold red")
+
+
+def _is_back(flags: Mapping[str, CutoverFlag], tenant: str | None) -> bool:
+    """Whether the flags say already what a rollback would make them say.
+
+    Where there is none, the service goes by a default of its own: then there is something to say.
+    """
+    if tenant is None:
+        return EVERY_TENANT in flags and all(flag.percent == 0 for flag in flags.values())
+    flag = flags.get(tenant) or flags.get(EVERY_TENANT)
+    return flag is not None and flag.percent == 0
+
+
+def _bring_back(
+    settings: Config, table: ControlTable, feature: str, tenant: str | None, note: str
+) -> tuple[dict[str, float], list[CutoverFlag], list[str]]:
+    """Percentages by tenant before, the flags written, and warnings."""
+    flags = Flags(table)
     arguments = {"feature": feature, **({"tenant": tenant} if tenant else {}), **({"note": note} if note else {})}
     with Journal(table).record("rollback", arguments) as entry:
         before = {name: flag.percent for name, flag in flags.of(feature).items()}
@@ -50,21 +97,7 @@ def rollback(
             epochs={flag.tenant: flag.epoch for flag in written},
             **({"warnings": warnings} if warnings else {}),
         )
-    if json_:
-        print_json(
-            {
-                "feature": feature,
-                "flags": [{"tenant": flag.tenant, "percent": flag.percent, "epoch": flag.epoch} for flag in written],
-                "from_percent": before,
-                "warnings": warnings,
-            }
-        )
-    else:
-        for flag in written:
-            who = "every tenant" if flag.tenant == EVERY_TENANT else flag.tenant
-            out.print(f"{feature} ({who}): {before.get(flag.tenant, before.get(EVERY_TENANT, 0.0)):g} % -> 0 %")
-    for one in warnings:
-        err.print(f"WARNING: {one}", style="bold red")
+    return before, written, warnings
 
 
 def _warnings(settings: Config, table: ControlTable) -> list[str]:

@@ -15,10 +15,12 @@ from typing import Any
 from migrate.errors import UsageError
 
 __all__ = [
-    "DYNAMODB", "HOURS", "LAMBDA", "MESSAGES", "Line", "Prices", "Usage", "after_lines", "before_lines",
-    "difference_usd", "prices_from", "total",
+    "DYNAMODB", "HOURS", "LAMBDA", "LONGEST_DAYS", "MESSAGES", "Line", "Prices", "Usage", "after_lines",
+    "before_lines", "difference_usd", "prices_from", "total",
 ]  # fmt: skip
 
+LONGEST_DAYS = 455.0
+"""CloudWatch keeps metrics for fifteen months (CloudWatch guide, "Metrics retention")."""
 HOURS = 730.0
 """Of a month, as AWS reckons."""
 LCU_OPEN = 3000.0

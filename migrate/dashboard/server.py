@@ -30,6 +30,7 @@ from migrate.dashboard.sources import Clients, Source, Sources
 from migrate.dashboard.team import Cutovers, JournalTail, Shadow, Verdicts
 from migrate.dashboard.traffic import LegacyConnections, LegacyMessages, Service
 from migrate.errors import UsageError
+from migrate.phases.places import default_source
 
 __all__ = ["Settings", "listen", "run", "serve", "sources_of", "tell"]
 
@@ -84,7 +85,7 @@ def sources_of(settings: Settings) -> list[Source]:
         Source("drain", 2.0, DrainJob(clients).look),
         Source("sweep", 3.0, SweepJobs(clients).look),
         Source("resources", 10.0, ResourcesJob(clients).look),
-        Source("phases", 60.0, Checklists(clients, settings.source or config.path.parent.resolve()).look),
+        Source("phases", 60.0, Checklists(clients, settings.source or default_source(config.path)).look),
     ]
 
 

@@ -12,12 +12,14 @@ from typing import Any
 
 from migrate.config.model import Settings
 
-__all__ = ["ALARMS", "alarms", "dashboard", "left_out"]
+__all__ = ["ALARMS", "WATCHED", "alarms", "dashboard", "left_out"]
 
 WIDTH, HEIGHT, COLUMNS = 8, 6, 3
 EVENTS = "events"
 ALARMS = ("errors", "no-target", "busy", "memory", "log-throttled")
 """Names of all the alarms there can be, behind their prefix."""
+WATCHED = "sse.load_balancer, sse.ecs_cluster and sse.ecs_service, sse.table_prefix"
+"""Keys of which one at least has to be named for an alarm."""
 
 
 def left_out(settings: Settings) -> list[str]:

@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from migrate.aws import is_missing, stage_traffic
 from migrate.config import Config
-from migrate.observe.definitions import ALARMS
+from migrate.observe.definitions import ALARMS, WATCHED, alarms
 from migrate.phases.evidence import done, failing, still_open
 from migrate.phases.model import Evidence
 from migrate.phases.names import alarm_prefix, dashboard_name
@@ -71,9 +71,11 @@ class Account:
         # By their names: what begins alike may be another project's.
         names = [prefix + one for one in ALARMS]
         found = self.config.client("cloudwatch").describe_alarms(AlarmNames=names)["MetricAlarms"]
-        if not found:
-            return still_open("not-there", what=f"{prefix}*")
-        return done("there", what=", ".join(sorted(one["AlarmName"] for one in found)))
+        if found:
+            return done("alarms-there", count=len(found), what=", ".join(sorted(one["AlarmName"] for one in found)))
+        if not alarms(self.config.settings, prefix, ""):
+            return still_open("no-alarms", keys=WATCHED)
+        return still_open("not-there", what=f"{prefix}*")
 
     def logs(self) -> Evidence:
         client = self.config.client("logs")

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 
+from migrate.codemod.model import Options
+from migrate.codemod.names import SEND_URL, STREAM_URL
+from migrate.codemod.run import Rewriter, files_to_rewrite
 from migrate.config import Config
 from migrate.phases.evidence import done, failing, still_open
 from migrate.phases.model import Evidence
 from migrate.phases.names import BASELINE
+from migrate.phases.places import own_paths
 from migrate.scan.baseline import compare, counts_for_gate, read_baseline
 from migrate.scan.identity import StackIdentity
-from migrate.scan.model import Finding, Kind, ScanReport, Target
+from migrate.scan.model import Finding, Kind, ScanReport
 from migrate.scan.run import ScanOptions, scan_tree
+from migrate.scan.source import NotTextError
 
 __all__ = ["Code"]
 
@@ -50,7 +55,7 @@ class Code:
             for path in (path for pattern in CI_FILES for path in sorted(base.glob(pattern))):
                 if path.is_file() and _GATE.search(path.read_text(encoding="utf-8", errors="replace")):
                     return done("gate-found", path=str(path.relative_to(base)))
-        return still_open("no-gate")
+        return still_open("no-gate", below=self.source.relative_to(top).as_posix())
 
     def new_uses(self) -> Evidence:
         path = self.source / BASELINE
@@ -63,16 +68,17 @@ class Code:
         return done("no-new-uses", files=self.report.files) if self.report.files else still_open("no-files")
 
     def clients(self) -> Evidence:
-        return self._uses(
-            found for found in self.report.findings
-            if found.kind is Kind.CLIENT and found.target is not Target.OTHER and not found.in_test
-        )  # fmt: skip
+        return self._uses(found for found in self._ours() if found.kind is Kind.CLIENT and not found.in_test)
 
     def reconnects(self) -> Evidence:
-        return self._uses(found for found in self.report.findings if found.kind is Kind.RECONNECT and not found.in_test)
+        return self._uses(found for found in self._ours() if found.kind is Kind.RECONNECT and not found.in_test)
 
     def tests(self) -> Evidence:
-        return self._uses(found for found in self.report.findings if found.in_test and not found.is_other)
+        return self._uses(found for found in self._ours() if found.in_test)
+
+    def _ours(self) -> Iterator[Finding]:
+        """Without sockets of other services, and what connects those again."""
+        return (found for found in self.report.findings if not found.is_other)
 
     def _no_baseline(self) -> Evidence:
         # Where there is no code, none can be written.
@@ -81,15 +87,46 @@ class Code:
     def _uses(self, uses: Iterable[Finding]) -> Evidence:
         left = list(uses)
         if left:
-            return still_open("uses-left", count=len(left), first=_place(left[0]))
+            return still_open(self._way(left), count=len(left), first=_place(left[0]))
         # Where there is no code, none of it is no evidence.
-        return done("uses-none", files=self.report.files) if self.report.files else still_open("no-files")
+        return done("uses-none", files=self.report.code_files) if self.report.code_files else still_open("no-files")
+
+    def _way(self, uses: Iterable[Finding]) -> str:
+        """The text that says how they go: whether `migrate codemod` would change any of their files."""
+        paths = sorted(set(self._rewriting) & {found.path for found in uses})
+        for message, rewriter in (("uses-left", self._rewriter), ("uses-untraced", self._assuming)):
+            if any(_is_rewritten(rewriter, path) for path in paths):
+                return message
+        return "uses-by-hand"
 
     @cached_property
     def report(self) -> ScanReport:
+        return scan_tree([self.source], ScanOptions(self._identity, jobs=1, leave_out=own_paths(self.config)))
+
+    @cached_property
+    def _rewriting(self) -> list[str]:
+        broken = {problem.path for problem in self.report.problems if problem.reason == "broken"}
+        return [path for path in files_to_rewrite(self.report, tests=True) if path not in broken]
+
+    @cached_property
+    def _rewriter(self) -> Rewriter:
+        return Rewriter(self.source, self._identity, Options("dropin", False, None, STREAM_URL, SEND_URL))
+
+    @cached_property
+    def _assuming(self) -> Rewriter:
+        return Rewriter(self.source, self._identity, Options("dropin", True, None, STREAM_URL, SEND_URL))
+
+    @property
+    def _identity(self) -> StackIdentity:
         api = self.config.api
-        identity = StackIdentity(frozenset({api.id}), tuple(api.hosts), ())
-        return scan_tree([self.source], ScanOptions(identity, jobs=1))
+        return StackIdentity(frozenset({api.id}), tuple(api.hosts), ())
+
+
+def _is_rewritten(rewriter: Rewriter, path: str) -> bool:
+    try:
+        return rewriter.rewrite(Path(path)).changed
+    except (OSError, NotTextError):
+        return False
 
 
 def _place(found: Finding) -> str:

@@ -37,7 +37,7 @@ ITEMS: tuple[Item, ...] = (
             "스택 설명이 있고 실제와 일치함",
         ),
         "config",
-        "migrate check-config --config {config}",
+        "migrate check-config {options}",
         stale_after_s=7 * DAY_S,
     ),
     Item(
@@ -55,8 +55,7 @@ ITEMS: tuple[Item, ...] = (
         _TOOL,
         _t("CI refuses new uses", "CIが新しい利用を拒否する", "CI가 새 사용을 거부함"),
         "gate",
-        "let CI run `migrate scan . --baseline .ws-baseline.jsonl --fail-on-new`, as docs/examples/ci-scan.yml does: "
-        "copy it to .github/workflows/ there",
+        'let CI run, in the repository\'s root: pip install "ws2sse[migrate]" && {gate}',
     ),
     Item(
         "no-new-uses",
@@ -85,7 +84,7 @@ ITEMS: tuple[Item, ...] = (
             "기능별로 두 스택의 전달이 일치함",
         ),
         "verdicts",
-        "migrate shadow start --config {config}, then migrate compare --config {config}",
+        "migrate shadow start {options}, then migrate compare {options}",
         stale_after_s=30 * DAY_S,
     ),
     Item(
@@ -94,7 +93,7 @@ ITEMS: tuple[Item, ...] = (
         _TOOL,
         _t("Every feature is moved, for everybody", "すべての機能を全員分移した", "모든 기능이 모두에게 이전됨"),
         "flags",
-        "migrate cutover {feature} --steps --execute --config {config}",
+        "migrate cutover {feature} --steps --execute {options}",
     ),
     Item(
         "clients-updated",
@@ -111,7 +110,7 @@ ITEMS: tuple[Item, ...] = (
         _DEV,
         _t("Error handling reviewed", "エラーハンドリングの見直し", "오류 처리 재검토"),
         "",
-        'migrate phase2 sign errors-reviewed --by "$USER" --note "…" --config {config}',
+        'migrate phase2 sign errors-reviewed --by "$USER" --note "…" {options}',
         "dev4",
     ),
     Item(
@@ -131,7 +130,7 @@ ITEMS: tuple[Item, ...] = (
         _DEV,
         _t("Tests updated", "テストコードの更新", "테스트 코드 업데이트"),
         "tests",
-        "migrate scan {source} --config {config} --tests",
+        "migrate codemod {source} --config {config} --write",
         "dev6",
     ),
     Item(
@@ -140,7 +139,7 @@ ITEMS: tuple[Item, ...] = (
         _DEV,
         _t("Documentation updated", "ドキュメントの更新", "문서 업데이트"),
         "",
-        'migrate phase2 sign docs-updated --by "$USER" --note "…" --config {config}',
+        'migrate phase2 sign docs-updated --by "$USER" --note "…" {options}',
         "dev7",
     ),
     Item(
@@ -149,7 +148,7 @@ ITEMS: tuple[Item, ...] = (
         _OPS,
         _t("Monitoring dashboard updated", "監視ダッシュボードの更新", "모니터링 대시보드 업데이트"),
         "dashboard",
-        "migrate observe --config {config} --execute",
+        "migrate observe {options} --execute",
         "ops1",
     ),
     Item(
@@ -158,7 +157,7 @@ ITEMS: tuple[Item, ...] = (
         _OPS,
         _t("Alarms reviewed", "アラート設定の見直し", "알림 설정 재검토"),
         "alarms",
-        "migrate observe --config {config} --execute",
+        "migrate observe {options} --execute",
         "ops2",
     ),
     Item(
@@ -167,7 +166,7 @@ ITEMS: tuple[Item, ...] = (
         _OPS,
         _t("Runbook updated", "ランブックの更新", "런북 업데이트"),
         "runbook",
-        "migrate runbook --config {config}",
+        "migrate runbook {options}",
         "ops3",
     ),
     Item(
@@ -176,7 +175,7 @@ ITEMS: tuple[Item, ...] = (
         _OPS,
         _t("Support team told", "サポートチームへの通知", "지원팀 통지"),
         "",
-        'migrate phase2 sign support-told --by "$USER" --note "…" --config {config}',
+        'migrate phase2 sign support-told --by "$USER" --note "…" {options}',
         "ops4",
     ),
     Item(
@@ -189,7 +188,7 @@ ITEMS: tuple[Item, ...] = (
             "API Gateway WebSocket 엔드포인트 삭제 계획",
         ),
         "plan_api",
-        "migrate cleanup resources plan --config {config}",
+        "migrate cleanup resources plan {options}",
         "infra1",
     ),
     Item(
@@ -202,7 +201,7 @@ ITEMS: tuple[Item, ...] = (
             "DynamoDB 연결 테이블 삭제 계획",
         ),
         "plan_tables",
-        "migrate cleanup resources plan --config {config}",
+        "migrate cleanup resources plan {options}",
         "infra2",
     ),
     Item(
@@ -211,7 +210,7 @@ ITEMS: tuple[Item, ...] = (
         _INFRA,
         _t("Plan to delete the Lambda functions", "Lambda関数の削除計画", "Lambda 함수 삭제 계획"),
         "plan_functions",
-        "migrate cleanup resources plan --config {config}",
+        "migrate cleanup resources plan {options}",
         "infra3",
     ),
     Item(
@@ -220,7 +219,7 @@ ITEMS: tuple[Item, ...] = (
         _INFRA,
         _t("Retention of CloudWatch Logs set", "CloudWatch Logsの保存期間設定", "CloudWatch Logs 보존 기간 설정"),
         "logs",
-        "migrate cleanup resources plan --config {config}",
+        "migrate cleanup resources plan {options}",
         "infra4",
     ),
     Item(
@@ -229,7 +228,7 @@ ITEMS: tuple[Item, ...] = (
         _INFRA,
         _t("Savings checked", "コスト削減の確認", "비용 절감 확인"),
         "cost",
-        "migrate cost --config {config}",
+        "migrate cost {options}",
         "infra5",
         stale_after_s=30 * DAY_S,
     ),
@@ -239,7 +238,7 @@ ITEMS: tuple[Item, ...] = (
         _TOOL,
         _t("Nobody uses the old stack any more", "旧スタックの利用がない", "기존 스택을 아무도 사용하지 않음"),
         "traffic",
-        "migrate drain start --execute --config {config}",
+        "migrate drain start --execute {options}",
     ),
     Item(
         "tables-swept",
@@ -247,7 +246,7 @@ ITEMS: tuple[Item, ...] = (
         _TOOL,
         _t("No rows left in the connection tables", "接続テーブルに行が残っていない", "연결 테이블에 행이 없음"),
         "swept",
-        "migrate cleanup connections --config {config} --execute",
+        "migrate cleanup connections {options} --execute",
     ),
     Item(
         "tee-removed",
@@ -255,7 +254,7 @@ ITEMS: tuple[Item, ...] = (
         _TOOL,
         _t("The tee is off every function", "すべての関数からteeを外した", "모든 함수에서 tee 제거"),
         "tee",
-        "migrate shadow stop --all-readers --config {config}",
+        "migrate shadow stop --all-readers {options}",
     ),
     Item(
         "resources-gone",
@@ -263,7 +262,7 @@ ITEMS: tuple[Item, ...] = (
         _TOOL,
         _t("The old stack is gone", "旧スタックが削除された", "기존 스택이 제거됨"),
         "gone",
-        "migrate cleanup resources apply --config {config} --execute",
+        "migrate cleanup resources apply {options} --execute",
     ),
     Item(
         "archived",
@@ -271,7 +270,7 @@ ITEMS: tuple[Item, ...] = (
         _TOOL,
         _t("Evidence and journal are archived", "証拠と記録を保管した", "증거와 기록을 보관함"),
         "archive",
-        "migrate report --config {config}",
+        "migrate report {and_source}",
     ),
 )
 

@@ -12,6 +12,7 @@ from migrate.control.table import ControlTable
 from migrate.phases.evidence import config_digest, done, failing, moment, still_open
 from migrate.phases.model import Evidence
 from migrate.phases.names import cost_key, plan_key, report_key, runbook_path
+from migrate.shadow.state import ShadowState
 
 __all__ = ["Records"]
 
@@ -34,14 +35,18 @@ class Records:
         found = {one.name: last_verdict(self.table, one.name) for one in self.config.features}
         by_verdict: dict[str, list[str]] = {}
         for name, verdict in found.items():
-            by_verdict.setdefault("none" if verdict is None else self._standing(verdict), []).append(name)
+            standing = "none" if verdict is None else self._standing(verdict)
+            shown = name if verdict is None or standing != "inconclusive" else f"{name} ({self._doubt(verdict)})"
+            by_verdict.setdefault(standing, []).append(shown)
         for verdict_name, make, message in (
             ("fail", failing, "compare-failed"),
             ("none", still_open, "not-compared"),
             ("inconclusive", still_open, "compare-unsure"),
         ):
             if verdict_name in by_verdict:
-                return make(message, features=", ".join(by_verdict[verdict_name]))
+                # What runs is not to be started again, but waited for.
+                waits = {} if verdict_name == "fail" else {"waits": self._is_shadowed()}
+                return make(message, features=", ".join(by_verdict[verdict_name]), **waits)
         oldest = min(one.window[1] for one in found.values() if one is not None)
         digests = sorted(one.digest for one in found.values() if one is not None)
         evidence = done("compared", count=len(found), oldest=moment(oldest))
@@ -80,6 +85,8 @@ class Records:
             return still_open("not-there", what="migrate cost")
         before, after = float(item["before_usd"]), float(item["after_usd"])
         if missing := item.get("not_measured"):
+            if self.config.is_local:
+                return still_open("cost-unmeasurable", what=", ".join(missing))
             return still_open("cost-unmeasured", what=", ".join(missing))
         make, message = (done, "cost-known") if after < before else (failing, "cost-higher")
         evidence = make(message, before=f"{before:.2f}", after=f"{after:.2f}")
@@ -95,6 +102,19 @@ class Records:
         gates = self.config.gates
         judged, _ = verdict.under(gates)
         return judged if judged != "pass" or verdict.capture_suffices(gates) else "inconclusive"
+
+    def _doubt(self, verdict: StoredVerdict) -> str:
+        """What an inconclusive verdict lacks: how far it is, where it is only too early."""
+        gates = self.config.gates
+        if verdict.expected < gates.min_samples:
+            return f"{verdict.expected:,} of {gates.min_samples:,} deliveries so far"
+        if verdict.capture_suffices(gates):
+            return "; ".join(verdict.under(gates)[1]) or "see its report"
+        return "the capture is incomplete"
+
+    def _is_shadowed(self) -> bool:
+        control = ShadowState(self.table, self.config.project.name).control()
+        return control is not None and control.state == "running"
 
     def _lagging(self, feature: str) -> str:
         """The tenant that has to move; empty: everybody, or those without a flag of their own."""

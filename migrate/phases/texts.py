@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,10 @@ from migrate.phases.model import Row
 from migrate.times import utc_text
 
 __all__ = ["TEXTS", "said_of", "text"]
+
+
+# `[one|more:count]`: by the value of that name.
+_NUMBERED = re.compile(r"\[([^|\]]*)\|([^:\]]*):(\w+)\]")
 
 
 def _t(en: str, ja: str, ko: str) -> dict[str, str]:
@@ -32,9 +37,9 @@ TEXTS: dict[str, dict[str, str]] = {
         "완료 {done}, 미완료 {open}, 실패 {failing}, 면제 {waived}",
     ),
     "can-close": _t(
-        'nothing is in the way of closing this phase: migrate phase{phase} close --by "$USER"',
-        'このフェーズは完了にできます: migrate phase{phase} close --by "$USER"',
-        '이 단계를 종료할 수 있습니다: migrate phase{phase} close --by "$USER"',
+        'nothing is in the way of closing this phase: migrate phase{phase} close --by "$USER" {options}',
+        'このフェーズは完了にできます: migrate phase{phase} close --by "$USER" {options}',
+        '이 단계를 종료할 수 있습니다: migrate phase{phase} close --by "$USER" {options}',
     ),
     "signed": _t("signed by {by}, {at}: {note}", "{by} が署名（{at}）: {note}", "{by} 서명({at}): {note}"),
     "waived-by": _t("waived by {by}, {at}: {note}", "{by} が免除（{at}）: {note}", "{by} 면제({at}): {note}"),
@@ -56,12 +61,12 @@ TEXTS: dict[str, dict[str, str]] = {
         "{path} agrees with the live stack", "{path} は実物と一致します", "{path}이(가) 실제 스택과 일치함"
     ),
     "config-wrong": _t(
-        "{count} findings, the first: {first}",
+        "{count} finding[|s:count], the first: {first}",
         "{count} 件の不一致、最初: {first}",
         "불일치 {count}건, 첫 번째: {first}",
     ),
     "baseline-there": _t(
-        "{count} known uses in {path}", "{path} に既知の利用 {count} 件", "{path}에 알려진 사용 {count}건"
+        "{count} known use[|s:count] in {path}", "{path} に既知の利用 {count} 件", "{path}에 알려진 사용 {count}건"
     ),
     "no-baseline": _t("there is no {path}", "{path} がありません", "{path}이(가) 없음"),
     "gate-found": _t("found in {path}", "{path} にあります", "{path}에 있음"),
@@ -70,9 +75,11 @@ TEXTS: dict[str, dict[str, str]] = {
         "`migrate scan ... --fail-on-new` を実行するCI設定もpre-commitもありません",
         "`migrate scan ... --fail-on-new`를 실행하는 CI 파일이나 pre-commit 훅이 없음",
     ),
-    "no-new-uses": _t("{files} files, no new use", "{files} ファイル、新しい利用なし", "파일 {files}개, 새 사용 없음"),
+    "no-new-uses": _t(
+        "{files} file[|s:files], no new use", "{files} ファイル、新しい利用なし", "파일 {files}개, 새 사용 없음"
+    ),
     "new-uses": _t(
-        "{count} new uses, the first in {first}",
+        "{count} new use[|s:count], the first in {first}",
         "新しい利用 {count} 件、最初は {first}",
         "새 사용 {count}건, 첫 번째는 {first}",
     ),
@@ -80,17 +87,17 @@ TEXTS: dict[str, dict[str, str]] = {
     "service-not-ready": _t("{url}: {error}", "{url}: {error}", "{url}: {error}"),
     "no-url": _t("sse.url is empty", "sse.url が空です", "sse.url이 비어 있음"),
     "compared": _t(
-        "{count} features passed, the oldest comparison is of {oldest}",
+        "{count} feature[|s:count] passed, the oldest comparison is of {oldest}",
         "{count} 機能が合格、最も古い比較は {oldest}",
         "기능 {count}개 통과, 가장 오래된 비교는 {oldest}",
     ),
     "not-compared": _t("not compared: {features}", "未比較: {features}", "비교 안 됨: {features}"),
     "compare-failed": _t("failed: {features}", "不合格: {features}", "불합격: {features}"),
     "compare-unsure": _t("inconclusive: {features}", "判定できません: {features}", "판정 불가: {features}"),
-    "moved": _t("{count} features at 100 %", "{count} 機能が100 %", "기능 {count}개 100 %"),
+    "moved": _t("{count} feature[|s:count] at 100 %", "{count} 機能が100 %", "기능 {count}개 100 %"),
     "not-moved": _t("not at 100 %: {features}", "100 %でない: {features}", "100 % 아님: {features}"),
     "no-features": _t("the configuration names no features", "設定に機能がありません", "설정에 기능이 없음"),
-    "uses-none": _t("{files} files, none left", "{files} ファイル、残りなし", "파일 {files}개, 남은 것 없음"),
+    "uses-none": _t("{files} file[|s:files], none left", "{files} ファイル、残りなし", "파일 {files}개, 남은 것 없음"),
     "no-files": _t(
         "no file was looked at; name your code with --source DIR",
         "調べたファイルがありません。--source DIR でコードの場所を指定してください",
@@ -98,6 +105,18 @@ TEXTS: dict[str, dict[str, str]] = {
     ),
     "uses-left": _t(
         "{count} left, the first in {first}", "残り {count} 件、最初は {first}", "남은 것 {count}건, 첫 번째는 {first}"
+    ),
+    "uses-untraced": _t(
+        "{count} left, the first in {first}", "残り {count} 件、最初は {first}", "남은 것 {count}건, 첫 번째는 {first}"
+    ),
+    "uses-by-hand": _t(
+        "{count} left, the first in {first}", "残り {count} 件、最初は {first}", "남은 것 {count}건, 첫 번째는 {first}"
+    ),
+    "alarms-there": _t("{count} alarm[|s:count]: {what}", "アラート {count} 件: {what}", "알림 {count}개: {what}"),
+    "no-alarms": _t(
+        "no alarm can be made: the configuration names none of {keys}",
+        "アラートを作れません: 設定に {keys} がありません",
+        "알림을 만들 수 없음: 설정에 {keys}이(가) 없음",
     ),
     "there": _t("{what} is there", "{what} があります", "{what} 있음"),
     "not-there": _t("there is no {what}", "{what} がありません", "{what} 없음"),
@@ -110,7 +129,7 @@ TEXTS: dict[str, dict[str, str]] = {
     "plan-lacks": _t("the plan lacks {what}", "計画に {what} がありません", "계획에 {what} 없음"),
     "no-plan": _t("there is no plan yet", "計画がまだありません", "아직 계획이 없음"),
     "logs-set": _t(
-        "{count} log groups keep what they have, for {days} days at least",
+        "{count} log group[ keeps what it has|s keep what they have:count], for {days} day[|s:days] at least",
         "{count} ロググループに保存期間（{days} 日以上）",
         "로그 그룹 {count}개에 보존 기간({days}일 이상)",
     ),
@@ -118,19 +137,28 @@ TEXTS: dict[str, dict[str, str]] = {
     "cost-known": _t(
         "{before} before, {after} after a month (USD)", "月額 {before} → {after}（USD）", "월 {before} → {after}(USD)"
     ),
-    "cost-unmeasured": _t("not measured: {what}", "未計測: {what}", "측정되지 않음: {what}"),
+    "cost-unmeasured": _t(
+        "not measured: {what} (CloudWatch has no datapoint)",
+        "未計測: {what}（CloudWatchにデータがありません）",
+        "측정되지 않음: {what}(CloudWatch에 데이터 없음)",
+    ),
+    "cost-unmeasurable": _t(
+        "the local AWS does not measure {what}",
+        "ローカルのAWSは {what} を計測しません",
+        "로컬 AWS는 {what}을(를) 측정하지 않음",
+    ),
     "cost-higher": _t(
         "{after} a month is no saving over {before} (USD)",
         "月額 {after} は {before} より減っていません（USD）",
         "월 {after}은(는) {before} 대비 절감이 아님(USD)",
     ),
     "traffic-none": _t(
-        "no connection and no message for {hours} hours",
+        "no connection and no message for {hours} hour[|s:hours]",
         "{hours} 時間、接続もメッセージもなし",
         "{hours}시간 동안 연결과 메시지 없음",
     ),
     "traffic-some": _t(
-        "{connects} connections and {messages} messages within {hours} hours",
+        "{connects} connection[|s:connects] and {messages} message[|s:messages] within {hours} hour[|s:hours]",
         "{hours} 時間以内に接続 {connects}、メッセージ {messages}",
         "{hours}시간 내 연결 {connects}, 메시지 {messages}",
     ),
@@ -150,7 +178,14 @@ TEXTS: dict[str, dict[str, str]] = {
 
 def text(name: str, language: str, values: Mapping[str, Any] | None = None) -> str:
     """A text with its values."""
-    return TEXTS[name][language].format(**(values or {}))
+    known = values or {}
+
+    def chosen(found: re.Match[str]) -> str:
+        one, more, of = found.groups()
+        return one if str(known[of]) == "1" else more
+
+    # The template's own alternatives only: a value may hold brackets as well.
+    return _NUMBERED.sub(chosen, TEXTS[name][language]).format(**known)
 
 
 def said_of(row: Row, language: str) -> list[str]:

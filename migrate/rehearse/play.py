@@ -257,10 +257,11 @@ class Rehearsal:
     async def _phase3(self) -> None:
         async with self._checked("phase 3: cost, report, archive"):
             await self._commands.run("cost", "--days", "0.05", "--json")
-            # It is evidence of the phase, and so made before the phase is closed.
-            done = await self._commands.run("report", "--source", str(self._source))
-            self._result.report = done.out.splitlines()[0]
+            # It is evidence of the phase, and so made before the phase is closed; again, so that it has the closing.
+            report = ("report", "--source", str(self._source))
+            await self._commands.run(*report)
             await self._close_phase(3)
+            self._result.report = (await self._commands.run(*report)).out.splitlines()[0]
 
     # What the steps share -----------------------------------------------------------------------------
 

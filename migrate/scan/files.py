@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from pathspec import GitIgnoreSpec
 
+from migrate.resources.names import PLAN_FILE
 from migrate.scan.source import Source
 
 __all__ = ["candidate", "generated", "is_test", "walk"]
@@ -91,19 +92,32 @@ def generated(name: str, source: Source) -> str | None:
     return "generated" if any(_GENERATED_HEAD.search(line) for line in comments) else None
 
 
-def walk(root: Path, skip: Callable[[str], None], *, ignore_files: bool = True) -> Iterator[Path]:
+def walk(
+    root: Path, skip: Callable[[str], None], *, ignore_files: bool = True, leave_out: Collection[Path] = ()
+) -> Iterator[Path]:
     """The files below a directory that are to be read, in a stable order.
 
     Args:
         root: a directory, or a file, which is then taken whatever .gitignore says.
         skip: told the reason for every file and directory that is left out.
         ignore_files: honour .gitignore.
+        leave_out: files and directories, absolute, that are none of the application's.
     """
+    if leave_out and any(one in leave_out for one in (root.resolve(), *root.resolve().parents)):
+        return
     if not root.is_dir():
         yield root
         return
     specs = _specs_above(root) if ignore_files else []
-    yield from _walk(root, specs, skip, ignore_files)
+    found = _walk(root, specs, skip, ignore_files)
+    if not leave_out:
+        yield from found
+        return
+    top, base = root.resolve(), {one for one in leave_out if one.is_relative_to(root.resolve())}
+    for path in found:
+        there = top / path.relative_to(root)
+        if base.isdisjoint((there, *there.parents)):
+            yield path
 
 
 def _walk(
@@ -138,6 +152,8 @@ def _walk(
                 below.append(Path(entry.path))
         elif name in _LOCKS:
             skip("lock files")
+        elif name == PLAN_FILE:
+            skip("plans of this toolkit")
         elif _MINIFIED_NAME.search(name):
             skip("minified")
         elif _ignored(entry.path, specs):

@@ -115,12 +115,17 @@ class Problem:
 
 @dataclass(slots=True)
 class ScanReport:
-    """Everything one scan has to say."""
+    """Everything one scan has to say.
+
+    Attributes:
+        files, code_files: looked at, and those of them that hold code and not only settings.
+    """
 
     findings: list[Finding] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     skipped: dict[str, int] = field(default_factory=dict)
     files: int = 0
+    code_files: int = 0
     seconds: float = 0.0
 
     def add(self, findings: Iterable[Finding], problem: Problem | None) -> None:

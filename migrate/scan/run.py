@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from migrate.scan.engine import FileResult, Scanner
-from migrate.scan.files import walk
+from migrate.scan.files import MARKUP, walk
 from migrate.scan.identity import StackIdentity
 from migrate.scan.model import Problem, ScanReport
 
@@ -35,12 +35,14 @@ class ScanOptions:
     Attributes:
         jobs: processes; None means as many as there are processors, and one for small trees.
         max_bytes: larger files are only searched for words.
+        leave_out: files and directories, absolute, that are none of the application's.
     """
 
     identity: StackIdentity = field(default_factory=StackIdentity)
     jobs: int | None = None
     max_bytes: int = 2_000_000
     ignore_files: bool = True
+    leave_out: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,8 @@ def scan_tree(roots: Sequence[Path], options: ScanOptions, progress: Progress | 
     chunks: list[_Chunk] = []
     seen: set[Path] = set()
     for root in roots:
-        paths = [path for path in walk(root, report.skip, ignore_files=options.ignore_files) if path not in seen]
+        found = walk(root, report.skip, ignore_files=options.ignore_files, leave_out=options.leave_out)
+        paths = [path for path in found if path not in seen]
         seen.update(paths)
         chunks += _chunks(root, shown_from, options, paths)
     total = sum(len(chunk.paths) for chunk in chunks)
@@ -86,6 +89,8 @@ def scan_tree(roots: Sequence[Path], options: ScanOptions, progress: Progress | 
         report.add(result.findings, result.problem)
         if result.skipped:
             report.skip(result.skipped)
+        elif path.suffix.lower() in _CODE_SUFFIXES | MARKUP:
+            report.code_files += 1
     report.findings.sort(key=lambda found: (found.path, found.line, found.column, found.rule))
     report.seconds = time.monotonic() - began
     return report

@@ -32,6 +32,8 @@ def test_the_whole_migration_of_rooms_loses_nothing(tmp_path: Path) -> None:
     assert len(result["restored"]) == 3
     report = Path(result["report"]).read_text(encoding="utf-8")
     assert "cleanup resources apply" in report
+    # It is of after the closing, and says what the verdict says.
+    assert "Phase 3: removal (closed by " in report and "(not closed)" not in report
     # What was needed for it is gone, its evidence is not.
     assert not (Path(result["folder"]) / "state").exists()
     people = json.loads((Path(result["folder"]) / "people.json").read_text(encoding="utf-8"))

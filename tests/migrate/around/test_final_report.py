@@ -128,6 +128,9 @@ def test_the_report_is_archived_whole_and_belongs_to_one_project(world: World) -
     value = json.loads((folder / "migration-chat.json").read_text(encoding="utf-8"))
     assert value["exports"] == [{"name": "resources-1", "files": 1, "records": 7, "sha256": {"0.gz": "s"}}]
     assert {phase["phase"] for phase in value["phases"]} == {1, 2, 3}
+    [itself] = [item for item in value["phases"][2]["items"] if item["id"] == "archived"]
+    assert itself["status"] == "done", "who reads it has it"
+    assert itself["said"] == [f"{folder / 'migration-chat.html'} is there"]
     kept = next(world.table.query("report#chat"))
     assert kept["digest"] == digest(value), "what the journal says is what lies there"
     assert not [path.name for path in folder.iterdir() if path.name.startswith(".")]

@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError
 from migrate.control.flags import Flags
 from migrate.control.journal import Journal
 from migrate.control.locks import Locks
-from migrate.cutover.run import Cutover
+from migrate.cutover.run import Cutover, lock_name
 from migrate.errors import GateClosedError, InconclusiveError, RefusedError
 
 from .cutover_support import MIGRATE, WAIT_S, Metrics, World, cutover_of
@@ -199,13 +199,27 @@ def test_rollback_in_every_state(world: World) -> None:
         if percent is not None:
             world.flags.change("chat", "*", percent, world.flags.get("chat"))
         assert world.run("rollback", "chat")[0] == 0
-        assert world.run("rollback", "chat")[0] == 0
+        before = world.flags.get("chat")
+        code, said, _ = world.run("rollback", "chat")
+        assert code == 0 and "nothing to roll back" in said
+        assert world.flags.get("chat") == before
         assert world.percents() == {"*": 0}
+    assert [entry.action for entry in Journal(world.table).entries()].count("rollback") == 3
     world.flags.change("chat", "*", 60.0, world.flags.get("chat"))
     assert world.run("rollback", "chat", "--tenant", "acme")[0] == 0
     assert world.percents() == {"*": 60, "acme": 0}
     # The tenant's flag is newer than what its clients have heard: its epoch is higher, whatever its own number was.
     assert world.flags.of("chat")["acme"].epoch > world.flags.of("chat")["*"].epoch
+
+
+def test_a_rollback_at_0_percent_still_ends_a_run_that_is_about_to_move_users(world: World) -> None:
+    """The run goes by the flag as it read it, and nothing is written by it after another's change."""
+    world.run("rollback", "chat")
+    before = world.flags.get("chat")
+    with Locks(world.table).hold(lock_name("chat"), "ann"):
+        assert "nothing" not in world.run("rollback", "chat")[1]
+    after = world.flags.get("chat")
+    assert before is not None and after is not None and after.epoch > before.epoch
 
 
 def test_a_rollback_finds_a_flag_that_is_made_at_the_same_moment(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,13 +13,13 @@ from typing import Any
 
 import boto3
 import pytest
+from phases_support import SETTINGS, Rehearsed
 from typer.testing import CliRunner
 
 from migrate.cli import app
-from migrate.config.model import Api, Feature, Project, Settings, Sse, Table
+from migrate.config.model import Sse
 from migrate.config.write import to_toml
 from migrate.control.journal import Journal
-from migrate.control.table import ControlTable
 from migrate.phases.items import ITEMS, PHASES
 from migrate.phases.judge import blocking, judge
 from migrate.phases.model import LANGUAGES, Evidence, Group, Signature, State, Status
@@ -81,39 +81,6 @@ def test_a_signature_is_about_the_configuration_it_was_given_for() -> None:
     assert [row.item.id for row in blocking(rows)] == ["support-told"]
 
 
-SETTINGS = Settings(
-    project=Project(name="chat", state_table="state"),
-    api=Api(id="abc", stage="prod", region="eu-west-1"),
-    sse=Sse(url=""),
-    tables=(Table(name="connections", role="connections", key="connectionId"),),
-    features=(Feature(name="chat", types=("sendMessage",)), Feature(name="runs", types=("agent_run",))),
-)
-
-
-class Rehearsed:
-    """A directory with a configuration, and AWS."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.config = folder / "migrate.toml"
-        self.config.write_text(to_toml(SETTINGS), encoding="utf-8")
-        self.table = ControlTable(boto3.client("dynamodb", "eu-west-1"), "state")
-
-    def migrate(self, *arguments: str) -> Any:
-        return CliRunner().invoke(app, [*arguments, "--config", str(self.config)])
-
-    def items(self, phase: int, *more: str) -> dict[str, Any]:
-        done = self.migrate(f"phase{phase}", "--json", *more)
-        assert done.exit_code == 0, done.output
-        return {item["id"]: item for item in json.loads(done.stdout)["items"]}
-
-
-@pytest.fixture
-def project(aws: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rehearsed:
-    monkeypatch.chdir(tmp_path)
-    return Rehearsed(tmp_path)
-
-
 def test_phase_2_from_nothing_to_closed(project: Rehearsed) -> None:
     """MG13, WL11: each item becomes done by the thing itself, and only then the phase can be closed."""
     items = project.items(2)
@@ -123,7 +90,7 @@ def test_phase_2_from_nothing_to_closed(project: Rehearsed) -> None:
         assert items[item]["status"] == "open", "no code, no evidence"
         assert items[item]["said"] == ["no file was looked at; name your code with --source DIR"]
     (project.folder / "page.js").write_text("fetch('/rest')\n")
-    assert project.items(2)["clients-updated"]["said"] == ["1 files, none left"]
+    assert project.items(2)["clients-updated"]["said"] == ["1 file, none left"]
     (project.folder / "app.js").write_text(
         "const s = new WebSocket('wss://abc.execute-api.eu-west-1.amazonaws.com/prod')\n"
     )
@@ -166,8 +133,17 @@ def test_phase_2_from_nothing_to_closed(project: Rehearsed) -> None:
     assert project.items(2)["support-told"]["stale"] is True
 
 
-@pytest.mark.parametrize("change", [{"expected": 10}, {"loss_upper": 0.1}, {"complete": False}])
-def test_a_pass_by_lower_gates_than_the_configurations_is_none(project: Rehearsed, change: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"expected": 10}, "10 of 1,000 deliveries so far"),
+        ({"loss_upper": 0.1}, "up to 10.0000% may be lost, gates.max_loss is 0.0500%"),
+        ({"complete": False}, "the capture is incomplete"),
+    ],
+)
+def test_a_pass_by_lower_gates_than_the_configurations_is_none(
+    project: Rehearsed, change: dict[str, Any], why: str
+) -> None:
     """MG13: `migrate compare --min-samples 10` does not close a phase."""
     project.table.ensure()
     for feature in ("chat", "runs"):
@@ -179,7 +155,7 @@ def test_a_pass_by_lower_gates_than_the_configurations_is_none(project: Rehearse
             }
         )  # fmt: skip
     item = project.items(2)["deliveries-compared"]
-    assert (item["status"], item["said"]) == ("open", ["inconclusive: chat, runs"])
+    assert (item["status"], item["said"]) == ("open", [f"inconclusive: chat ({why}), runs ({why})"])
 
 
 def test_a_tenant_that_lags_behind_is_not_moved(project: Rehearsed) -> None:
@@ -241,7 +217,7 @@ def test_a_mistake_is_one_clear_error(project: Rehearsed, arguments: list[str], 
 
 @pytest.mark.parametrize("where", [".", "code", "/my code"])
 def test_the_next_commands_of_phase_1_make_it_done(
-    project: Rehearsed, where: str, tmp_path_factory: pytest.TempPathFactory
+    project: Rehearsed, where: str, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """MG13: pasted as they are printed, wherever the code is; what CI runs is found at the repository's root."""
     folder = tmp_path_factory.mktemp("other") / where[1:] if where.startswith("/") else project.folder / where
@@ -253,9 +229,13 @@ def test_the_next_commands_of_phase_1_make_it_done(
     command, *arguments = shlex.split(items["uses-found"]["next"])
     assert command == "migrate" and str(project.folder) not in " ".join(arguments[:2])
     assert CliRunner().invoke(app, arguments).exit_code == 0
-    assert "examples/ci-scan.yml" in items["gate-in-ci"]["next"]
+    assert "docs/" not in items["gate-in-ci"]["next"], "nobody has those documents there"
     root = folder if where == "." else folder.parent
     (root / ".git").mkdir()
+    gate = project.items(1, *more)["gate-in-ci"]["next"].partition(" && migrate ")[2]
+    monkeypatch.chdir(root)
+    assert CliRunner().invoke(app, shlex.split(gate)).exit_code == 0
+    monkeypatch.chdir(project.folder)
     (root / ".github" / "workflows").mkdir(parents=True)
     shutil.copy(Path(__file__).parents[3] / "docs" / "examples" / "ci-scan.yml", root / ".github" / "workflows")
     items = project.items(1, *more)
