@@ -14,7 +14,11 @@ from urllib.parse import urlsplit
 import jwt
 import psutil
 
-__all__ = ["Target", "TargetError"]
+__all__ = ["TENANT", "Target", "TargetError"]
+
+TENANT = "load"
+"""Whose rooms those of a run are: open ones are listed to everybody of their tenant, and the bridge takes what is said
+over WebSocket to the tenant of whoever said it. So nobody of another one ever sees them, however a run ends."""
 
 TOKEN_TTL_S = 7200
 APPS = ("rooms", "direct", "layers")
@@ -39,7 +43,7 @@ class Target:
         ws: WebSocket addresses by application (rooms, direct, layers).
         sse: the SSE service.
         dropin: APIs of virtual connections, with their paths, by the application whose functions they call.
-        tenant: in which rooms are.
+        tenant: in which rooms are; that of no person.
         secret_file: the HS256 key both take, in a file: it is in no command line and no result.
         tokens_file: instead: JSON {user: token}, for users lt-0, lt-1, ... and "publisher"; for the application direct
             {user: {"token", "email"}}.
@@ -49,7 +53,7 @@ class Target:
     ws: Mapping[str, str] = field(default_factory=dict)
     sse: str = ""
     dropin: Mapping[str, str] = field(default_factory=dict)
-    tenant: str = "demo"
+    tenant: str = TENANT
     secret_file: str = ""
     tokens_file: str = ""
     cognito: Mapping[str, str] = field(default_factory=dict)
@@ -64,7 +68,6 @@ class Target:
                 ws=up["legacy_ws_url"],
                 sse=up["sse_url"],
                 dropin={"rooms": f"{up['sse_url']}/{rooms['stage']}"},
-                tenant=up["tenant"],
                 secret_file=up["jwt"]["secret_file"],
                 cognito={
                     "user_pool_id": direct["user_pool_id"],

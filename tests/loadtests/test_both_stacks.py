@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 import pytest
 from e2e_support import MIGRATE, Stacks, start
@@ -24,7 +26,7 @@ from load_support import Done, locust, several, until
 from loadtests.compare.around import FUNCTIONS, VARIABLE, Around
 from loadtests.compare.fronts import front
 from loadtests.compare.rounds import SCENARIOS, SUFFIX
-from loadtests.users.target import Target
+from loadtests.users.target import TENANT, Target
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
@@ -133,6 +135,7 @@ def test_compare(stacks: Stacks, tmp_path: Path) -> None:
     """Table, page, stored result, comparison with an earlier one; afterwards all is as it was before, even what a
     comparison that was killed had left."""
     left_by_one_that_was_killed(stacks)
+    before = of_load(listed(stacks, TENANT))
     result = _compare(stacks, tmp_path)
     plan, rounds = result["plan"], result["rounds"]
     assert (plan["scenario"], list(rounds)) == ("rooms", ["ws", "sse"])
@@ -158,6 +161,9 @@ def test_compare(stacks: Stacks, tmp_path: Path) -> None:
         assert secret not in text and "token=" not in text and "eyJ" not in text
     assert as_it_was(stacks)
     until(lambda: up_of(stacks)["people"] == "chatting")
+    # The room of SSE, and that of WebSocket, which comes by the bridge: nobody sees them but those of the load.
+    until(lambda: len(of_load(listed(stacks, TENANT)) - before) == 2)
+    assert listed(stacks, up_of(stacks)["tenant"]) == set(up_of(stacks)["rooms"])
 
 
 def test_interrupted_it_puts_back_what_it_held(stacks: Stacks, tmp_path: Path) -> None:
@@ -215,6 +221,21 @@ def test_locust_by_hand_over_virtual_connections(stacks: Stacks, tmp_path: Path)
     counts = done.result["counts"]
     assert done.code == 0 and counts["delivered"] == counts["sent"] > 0, done.output
     assert as_it_was(stacks, "direct") and not file.exists()
+
+
+def listed(stacks: Stacks, tenant: str) -> set[str]:
+    """What the chat page shows somebody of a tenant who has not been there before."""
+    answer = httpx.get(
+        f"{stacks.sse_url}/api/chat/conversations",
+        params={"limit": 100},
+        headers={"Authorization": f"Bearer {stacks.token('newcomer', tenant)}"},
+    )
+    return {one["conversationId"] for one in answer.raise_for_status().json()["conversations"]}
+
+
+def of_load(rooms: set[str]) -> set[str]:
+    """Those of comparisons: locust was told no name for the run."""
+    return {room for room in rooms if re.fullmatch("load-[0-9a-f]{1,8}", room)}
 
 
 def left_by_one_that_was_killed(stacks: Stacks) -> None:
