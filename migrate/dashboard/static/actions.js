@@ -1,8 +1,9 @@
 // What an operator can do: the dry run first, then again by name. until phase 3
 
 import { ask, documentOf, exitWords } from "./ask.js";
+import { copyable } from "./copy.js";
 import { $, attribute, chip, element, set } from "./elements.js";
-import { number } from "./format.js";
+import { number, word } from "./format.js";
 import { announce } from "./live.js";
 import { hasMoved, wouldComeBack } from "./moves.js";
 import { named, t } from "./strings.js";
@@ -138,7 +139,23 @@ export class Actions {
     const words = isFit ? t(closed.length ? "act.gated" : "act.would") : t("act.refuses", { why: exitWords(said.exit_code) });
     this.result(said, words, isFit ? (closed.length ? "warn" : "good") : "bad");
     this.dry = args;
+    this.past(isUp || !isFit ? (found?.gates ?? []).filter((gate) => gate.state !== "open") : [], args);
     this.offer(isFit ? closed.map((gate) => t("act.gate", gate)).join("; ") : exitWords(said.exit_code));
+  }
+
+  /** How to go past gates that are not open: in the terminal, by name and with a reason, and not from here. */
+  past(closed, { feature, percent, tenant }) {
+    const isPast = this.name === "cutover" && closed.length > 0;
+    $("act-past").hidden = !isPast;
+    if (!isPast) return $("act-past").replaceChildren();
+    const without = [...new Set(closed.map((gate) => gate.name))].map((name) => `--without-gate ${word(name)}`).join(" ");
+    const who = `${word(feature)} --percent ${percent}${tenant === undefined ? "" : ` --tenant ${word(tenant)}`}`;
+    const options = this.store.options ? ` ${this.store.options}` : "";
+    const command = `migrate cutover ${who} ${without} --note "…" --execute${options}`;
+    return $("act-past").replaceChildren(
+      element("p", { class: "quiet", text: t("act.past") }),
+      copyable(command, t(`act.${this.name}`, this.values)),
+    );
   }
 
   /** The button that does it, to be confirmed by name; disabled with the reason when it would be refused. */

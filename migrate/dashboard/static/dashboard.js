@@ -2,6 +2,7 @@
 // until phase 3
 
 import { Actions } from "./actions.js";
+import { SECTIONS, blind, bridgeWords, unknown } from "./away.js";
 import { $, attribute, element, set } from "./elements.js";
 import { makeFolds } from "./fold.js";
 import { clock, number } from "./format.js";
@@ -46,7 +47,14 @@ function sayGates({ sections: { cutover } }) {
   gates.see((cutover ?? []).map((one) => [one.feature, gateOf(one)]));
 }
 
+const bridges = new Changes((_, words) => announce(words || t("bridge.spoken.running")));
+
+function sayBridge({ sections: { bridge } }) {
+  bridges.see([["bridge", bridgeWords(bridge)]]);
+}
+
 const mismatches = makeMismatches(store);
+const cutover = makeCutover(acts);
 const jobs = makeJobs(acts);
 
 // By section, what draws it; a part that fails says so in its own place and leaves the others alone.
@@ -56,15 +64,45 @@ const parts = {
   connections: [makeConnections(), glance.who],
   deliveries: [makeDeliveries()],
   // Whether no difference was found depends on whether anything was compared.
-  comparison: [makeComparison(), glance.loss, sayVerdicts, mismatches],
+  comparison: [makeComparison(), glance.loss, sayVerdicts, mismatches, cutover],
   mismatches: [mismatches],
   latency: [makeLatency()],
-  cutover: [makeCutover(acts), glance.who, sayGates, jobs.more],
+  cutover: [cutover, glance.who, sayGates, jobs.more],
   phases: [makePhases(), glance.next],
   jobs: [jobs.jobs, jobs.more, glance.running],
   journal: [journal.render],
-  sources: [makeSources(), glance.sources, jobs.more],
+  bridge: [glance.bridge, glance.sources, sayBridge],
+  sources: [
+    makeSources(), glance.sources, glance.loss, glance.who, glance.running, glance.next, cutover, jobs.more, drawUnknown, drawBadge,
+  ],
 };
+
+/** In the panel of each section whose sources are away: since when it is not known. */
+function drawUnknown({ sections: { sources } }) {
+  for (const name of SECTIONS) {
+    const panel = $(`${name}-title`)?.closest("section");
+    if (!panel) continue;
+    const words = unknown(sources, name);
+    panel.classList.toggle("unknown", Boolean(words));
+    let note = panel.querySelector(":scope > .not-known");
+    if (!note && words) {
+      note = element("p", { class: "not-known" });
+      (panel.querySelector(":scope > .row") ?? panel.querySelector("h2")).after(note);
+    }
+    if (!note) continue;
+    note.hidden = !words;
+    set(note, words && t("away.panel", { words }));
+  }
+}
+
+/** A stream that is live with nobody behind it is not what "live" promises. */
+function drawBadge({ sections: { sources } }) {
+  const badge = $("stream");
+  if (document.body.dataset.stream !== "live") return;
+  const found = blind(sources);
+  badge.dataset.state = found ? "blind" : "live";
+  set(badge, found ? t("stream.blind", found) : t("stream.live"));
+}
 
 function drawPage({ readOnly, project }) {
   operator.show(readOnly);
@@ -151,6 +189,7 @@ function drawState(name, { since, why }) {
   $("away").hidden = !isAway;
   if (isAway) set($("away"), t("stream.banner", { time: clock(since / 1000), why }));
   const isLive = name === "live";
+  drawBadge(store);
   // The first connection is no news, nor is a short gap.
   if (!isLive && !isAway) return;
   if (wasLive !== undefined && wasLive !== isLive) announce(t(isLive ? "stream.spoken.live" : "stream.spoken.away"));

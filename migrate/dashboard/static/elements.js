@@ -23,9 +23,13 @@ export function shape(tag, attributes = {}, ...children) {
   return made;
 }
 
-/** The text of a leaf, written only when it is another one. */
+const WORDS = /\S{16,}/;
+
+/** The text of a leaf, written only when it is another one. A long path may be broken after each slash. */
 export function set(node, text) {
-  if (node.textContent !== text) node.textContent = text;
+  if (node.textContent === text) return;
+  const parts = WORDS.test(text) ? String(text).split(/(?<=[/=])/) : [text];
+  node.replaceChildren(...parts.flatMap((part, at) => (at ? [element("wbr"), part] : [part])));
 }
 
 /** An attribute, written only when it is another one; null takes it away. */

@@ -87,8 +87,35 @@ function readable(value, name) {
   return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, readable(one, key)]));
 }
 
-/** The arguments of an action in one line; see `brief`. */
-export const told = (value) => brief(readable(value, ""));
+/** The arguments of an action in one line, but for those that say nothing: not given, or not asked for. */
+export function told(value) {
+  const said = readable(value, "");
+  if (said === null || typeof said !== "object" || Array.isArray(said)) return brief(said);
+  const isPlain = (one) => Array.isArray(one) && one.every((part) => part === null || typeof part !== "object");
+  const kept = Object.entries(said)
+    .filter(([, one]) => one !== null && one !== false && one !== "" && !(Array.isArray(one) && !one.length))
+    .map(([name, one]) => [name, isPlain(one) ? one.join(",") : one]);
+  return brief(Object.fromEntries(kept));
+}
+
+const COMMAND = /\b(?:migrate|pip|make)(?=\s)(?:\s+(?:&&|(?:"[^"]*"|'[^']*'|[^\s"'`,;()])+))+/g;
+
+/** What comes next, taken apart: [[text, whether it is a command]]. What stands in backquotes is only spoken of. */
+export function pieces(text) {
+  const found = [];
+  let from = 0;
+  for (const match of text.matchAll(COMMAND)) {
+    if (text[match.index - 1] === "`") continue;
+    if (match.index > from) found.push([text.slice(from, match.index), false]);
+    found.push([match[0], true]);
+    from = match.index + match[0].length;
+  }
+  if (from < text.length) found.push([text.slice(from), false]);
+  return found;
+}
+
+/** A value as one word of a shell's line. */
+export const word = (value) => (/^[\w@%+=:,./-]+$/.test(value) ? String(value) : `'${String(value).replaceAll("'", "'\\''")}'`);
 
 /** A value of JSON in one line: names bare, text as it is. */
 export function brief(value) {

@@ -1,5 +1,6 @@
 // The four answers at the top, and the strip about sources that are away. until phase 3
 
+import { awayWords, bridgeWords } from "./away.js";
 import { $, attribute, element, lines, set } from "./elements.js";
 import { number } from "./format.js";
 import { t } from "./strings.js";
@@ -59,30 +60,36 @@ export function makeGlance() {
   const running = answer("answer-running", progress);
   const next = answer("answer-next");
   const strip = $("sources-away");
+  const bridge = $("bridge-down");
   return {
     loss({ sections, project }) {
-      const found = summary.loss(sections.comparison);
+      const found = summary.loss(sections.comparison, sections.sources);
       loss(found);
       // What a tab says while somebody looks at another one.
       document.title = [found.headline, project, t("title")].filter(Boolean).join(" · ");
     },
     who({ sections }) {
-      const found = summary.who(sections.connections, sections.cutover);
+      const found = summary.who(sections.connections, sections.cutover, sections.sources);
       who(found);
       bar.update(found.open);
     },
     running({ sections }) {
-      const found = summary.running(sections.jobs);
+      const found = summary.running(sections.jobs, sections.sources);
       running(found);
       progress.update(found.progress, found.headline);
     },
     next({ sections }) {
-      next(summary.next(sections.phases));
+      next(summary.next(sections.phases, sections.sources));
     },
     sources({ sections }) {
-      const words = summary.awaySources(sections.sources);
+      const words = awayWords(sections.sources, sections.bridge);
       strip.hidden = !words;
       set(strip, words);
+    },
+    bridge({ sections }) {
+      const words = bridgeWords(sections.bridge);
+      bridge.hidden = !words;
+      set(bridge, words);
     },
   };
 }

@@ -39,7 +39,8 @@ export function wouldComeBack(feature, answer, shown, connections) {
     t(nobody ? "back.nobody" : "back.whole", { feature, from: percent(whole) }),
     ...(own.length ? [t(own.length === 1 ? "back.tenant" : "back.tenants", { count: number(own.length), names })] : []),
     ...(running ? [t("back.running", { who: running })] : []),
-    openWords(feature, connections),
+    // Of somebody who is not moved nothing comes back: what is open is the shadow's, or of who tries SSE out.
+    ...(nobody ? [] : [openWords(feature, connections)]),
   ];
 }
 

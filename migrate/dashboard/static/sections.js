@@ -123,11 +123,17 @@ export function makeJournal() {
   };
 }
 
+/** One that is away has been asked since, and did not answer. */
+function lastAnswer({ state, at, since }) {
+  if (!(seconds(at) > 0)) return "–";
+  return state === "away" && seconds(since) > 0 ? t("sources.gone", { time: clock(since) }) : ago(at);
+}
+
 export function makeSources() {
   const table = new Table(t("sources.caption"), [
     { label: t("sources.name"), header: true, text: (row) => row.name },
     chipped(t("sources.state"), (row) => named(`state.${row.state}`, row.state), (row) => STATES[row.state] ?? "unknown"),
-    { label: t("sources.since"), kind: "time", text: (row) => (seconds(row.at) > 0 ? ago(row.at) : "–") },
+    { label: t("sources.since"), kind: "time", text: lastAnswer },
     { label: t("sources.reason"), kind: "any", text: (row) => row.why || "–" },
   ], { asCards: true });
   const show = placed("sources", table);

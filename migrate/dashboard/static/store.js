@@ -13,6 +13,7 @@ export class Store {
     this.version = "";
     this.readOnly = true;
     this.actions = {}; // by name, {takes, asks}: what an operator may do, and what it needs
+    this.options = ""; // of a command in a terminal, to be about the same stack
     this.received = 0;
     this.lastAt = NaN; // epoch seconds
     this.dirty = new Set();
@@ -29,11 +30,12 @@ export class Store {
     else if (type === "append") this.append(value.section, value.items ?? []);
   }
 
-  snapshot({ sections, read_only: readOnly, project, version, actions }) {
+  snapshot({ sections, read_only: readOnly, project, version, actions, options }) {
     this.readOnly = readOnly !== false;
     this.project = project ?? "";
     this.version = version ?? "";
     this.actions = actions ?? {};
+    this.options = options ?? "";
     this.dirty.add("page");
     for (const [name, value] of Object.entries(sections ?? {})) this.section(name, value);
   }

@@ -1,6 +1,7 @@
 // The four answers at the top, from the sections. Pure, but for words: {tone, headline, details: [...]}.
 // until phase 3
 
+import { unknown } from "./away.js";
 import { ago, number, percent, rate, share, span } from "./format.js";
 import { named, t } from "./strings.js";
 
@@ -14,8 +15,20 @@ const sum = (values) => values.reduce((all, one) => all + (Number.isFinite(one) 
 const sentence = ({ feature, reasons }) =>
   reasons?.length ? t("loss.why", { feature, reasons: reasons.join("; ") }) : t("loss.in", { feature });
 
+/** An answer that is not known just now: since when, and what was known last (its headline). */
+const lost = (words, last) => ({
+  tone: "unknown",
+  headline: t("away.unknown"),
+  details: [words, ...(last ? [t("away.last", { last })] : [])],
+});
+
 /** Is anything lost? The worst verdict of any feature decides. */
-export function loss(comparison) {
+export function loss(comparison, sources) {
+  const words = unknown(sources, "comparison");
+  return words ? lost(words, comparison?.features?.length && judged(comparison).headline) : judged(comparison);
+}
+
+function judged(comparison) {
   const features = comparison?.features ?? [];
   if (!features.length) return { tone: "unknown", headline: t("loss.unknown"), details: [t("loss.unknown.detail")] };
   const of = (verdict) => features.filter((one) => one.verdict === verdict);
@@ -25,10 +38,10 @@ export function loss(comparison) {
   const legacy = sum(features.map((one) => one.missing_legacy));
   const when = t("loss.at", { ago: ago(until) }) + (legacy ? ` · ${t("loss.legacy", { count: number(legacy) })}` : "");
   if (failed.length) {
-    const lost = sum(failed.map((one) => one.missing));
+    const gone = sum(failed.map((one) => one.missing));
     const other = sum(failed.map((one) => sum([one.extra, one.duplicate, one.changed, one.reordered])));
-    const headline = lost
-      ? t("loss.lost", { count: number(lost) })
+    const headline = gone
+      ? t("loss.lost", { count: number(gone) })
       : other
         ? t("loss.differs", { count: number(other) })
         : t("loss.fail");
@@ -65,23 +78,33 @@ export function gateOf({ gate }) {
 export const GATE_TONES = { open: "good", unsure: "warn", shut: "bad" };
 
 /** Who is on what? The flags say it: what is open may be the shadow's, or somebody's who tries SSE out. */
-export function who(connections, cutover) {
+export function who(connections, cutover, sources) {
+  const words = unknown(sources, "cutover");
+  const found = moved(connections, cutover);
+  return words ? { ...lost(words, cutover?.length && found.headline), open: found.open } : found;
+}
+
+function moved(connections, cutover) {
   const open = byStack(connections);
   const counts = STACKS.filter((stack) => stack !== "virtual" || open.virtual).map((stack) =>
     t("who.count", { count: number(open[stack]), stack: t(`stack.${stack}`) }),
   );
   const now = connections?.rows?.length ? t("who.open", { counts: counts.join(", ") }) : t("who.open.unknown");
   if (!cutover?.length) return { tone: "unknown", headline: t("who.unknown"), details: [t("who.unknown.detail"), now], open };
-  const moved = cutover.filter(isMoved);
+  const over = cutover.filter(isMoved);
   const rest = cutover.filter((one) => !isMoved(one)).map((one) => t("who.feature", { feature: one.feature, percent: percent(0) }));
-  if (!moved.length) return { tone: "plain", headline: t("who.nobody"), details: [now], open };
+  if (!over.length) {
+    const back = cutover.filter((one) => one.state === "returned");
+    const returned = back.map(({ feature, changed_at: at, by }) => t("who.returned.detail", { feature, ago: ago(at), by }));
+    return { tone: "plain", headline: t(back.length ? "who.returned" : "who.nobody"), details: [...returned, now], open };
+  }
   const figure = ({ feature, percent: whole, tenants }) => {
     if (whole > 0) return t("who.feature", { feature, percent: percent(whole) });
     const count = Object.values(tenants).filter((part) => part > 0).length;
     return t(count === 1 ? "who.tenants.one" : "who.tenants.other", { feature, count });
   };
-  const shown = moved.slice(0, HEADLINES).map(figure).join(" · ");
-  const others = [...moved.slice(HEADLINES).map(figure), ...rest].join(" · ");
+  const shown = over.slice(0, HEADLINES).map(figure).join(" · ");
+  const others = [...over.slice(HEADLINES).map(figure), ...rest].join(" · ");
   return { tone: "plain", headline: shown, details: [...(others ? [others] : []), now], open };
 }
 
@@ -100,7 +123,15 @@ export function done(job) {
 }
 
 /** What is running, and why is it slow? */
-export function running(jobs) {
+export function running(jobs, sources) {
+  const words = unknown(sources, "jobs");
+  const found = atWork(jobs);
+  if (!words) return found;
+  if (!(jobs ?? []).some(isRunning)) return { ...lost(words), progress: NaN };
+  return { ...found, details: [...found.details, words] };
+}
+
+function atWork(jobs) {
   const active = (jobs ?? []).filter(isRunning);
   const cut = (jobs ?? []).filter((job) => job.status === "interrupted");
   const interrupted = cut.map((job) => t("running.interrupted", { kind: jobName(job) }));
@@ -137,7 +168,12 @@ export function running(jobs) {
 export const isSettled = (item) => item.status === "done" || item.status === "waived";
 
 /** What comes next? The first phase that is not closed. */
-export function next(phases) {
+export function next(phases, sources) {
+  const words = unknown(sources, "phases");
+  return words ? lost(words, phases?.length && ahead(phases).headline) : ahead(phases);
+}
+
+function ahead(phases) {
   if (!phases?.length) return { tone: "unknown", headline: t("next.unknown"), details: [t("next.unknown.detail")] };
   const now = phases.find((one) => !one.closed);
   if (!now) return { tone: "good", headline: t("next.closed"), details: [] };
@@ -149,12 +185,4 @@ export function next(phases) {
   if (first) details.push(t("next.item", { title: first.title }));
   if (!details.length) details.push(t("next.ready", { phase: now.phase }));
   return { tone: failing.length ? "warn" : "plain", headline, details, command: (failing[0] ?? first)?.next_command ?? "" };
-}
-
-/** The strip about sources that do not answer; empty when all do. */
-export function awaySources(sources) {
-  const away = (sources ?? []).filter((one) => one.state === "away");
-  if (!away.length) return "";
-  const names = away.map((one) => (one.why ? t("sources.why", { name: one.name, why: one.why }) : one.name)).join("; ");
-  return t(away.length === 1 ? "sources.away.one" : "sources.away.other", { count: away.length, names });
 }

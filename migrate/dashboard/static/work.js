@@ -1,7 +1,9 @@
 // Cut-over, jobs and phases: what is done, and what can be done about it. until phase 3
 
+import { unknown } from "./away.js";
+import { copyable } from "./copy.js";
 import { $, attribute, chip, element, keyed, lines, listed, set } from "./elements.js";
-import { ago, number, percent, seconds, span } from "./format.js";
+import { ago, number, percent, pieces, seconds, span } from "./format.js";
 import { progressBar } from "./glance.js";
 import { named, t } from "./strings.js";
 import { GATE_TONES, done, gateOf, isMoved, isRunning, isSettled, jobName, remaining, speed } from "./summary.js";
@@ -47,13 +49,17 @@ function feature(acts) {
       set(figure, percent(item.percent));
       set(state, item.state ?? "");
       const isOpen = item.gate?.open;
-      const stands = gateOf(item);
-      gate.show(t(`cutover.gate.${stands}`), GATE_TONES[stands]);
-      attribute(reasons, "data-tone", GATE_TONES[stands]);
+      const isDoubtful = isOpen && item.fails;
+      const stands = item.unknown ? "unknown" : isDoubtful ? "doubtful" : gateOf(item);
+      gate.show(t(`cutover.gate.${stands}`), { unknown: "unknown", doubtful: "bad", ...GATE_TONES }[stands]);
+      attribute(reasons, "data-tone", isDoubtful ? "bad" : GATE_TONES[stands]);
+      move.disabled = Boolean(item.unknown);
+      move.title = item.unknown;
       const words = t("cutover.bar", { feature: item.feature, percent: percent(item.percent) });
       attribute(bar.root, "aria-label", words);
       bar.update(item.percent, words);
-      lines(reasons, isOpen ? [] : (item.gate?.reasons ?? []));
+      const why = isDoubtful ? [t("cutover.doubtful")] : isOpen ? [] : (item.gate?.reasons ?? []);
+      lines(reasons, item.unknown ? [t("cutover.unknown")] : why);
       const own = tenantsOf(item);
       tenants.hidden = !own;
       set(tenants, t("cutover.tenants", { tenants: own }));
@@ -71,9 +77,16 @@ function feature(acts) {
   };
 }
 
+const isFailingNow = ({ verdict, source }) => verdict === "fail" && source === "live";
+
 export function makeCutover(acts) {
   const show = listed("cutover", (item) => item.feature, () => feature(acts));
-  return ({ sections: { cutover } }) => show(cutover);
+  return ({ sections: { cutover, comparison, sources } }) => {
+    // What is recorded now may fail while the gate knows the verdict that was stored last.
+    const failing = new Set((comparison?.features ?? []).filter(isFailingNow).map(({ feature: name }) => name));
+    const away = unknown(sources, "cutover");
+    show((cutover ?? []).map((one) => ({ ...one, fails: failing.has(one.feature), unknown: away })));
+  };
 }
 
 const JOB_TONES = { done: "good", failed: "bad", interrupted: "warn", paused: "warn", stopped: "warn" };
@@ -150,18 +163,27 @@ export function makeJobs(acts) {
   const start = button("drain-start");
   const shadow = Object.fromEntries(["shadow-pause", "shadow-resume", "shadow-kill"].map((name) => [name, button(name)]));
   const why = element("p", { class: "quiet", id: "drain-why" });
-  more.append(start, ...Object.values(shadow), why);
+  const shadowWhy = element("p", { class: "quiet", id: "shadow-why" });
+  more.append(start, ...Object.values(shadow), why, shadowWhy);
   return {
     jobs: ({ sections: { jobs } }) => show(jobs),
     /** What else can be done, and why not. */
     more({ sections: { cutover, jobs, sources } }) {
-      const reason = noDrain(cutover, jobs);
+      const reason = unknown(sources, "jobs") || unknown(sources, "cutover") || noDrain(cutover, jobs);
       start.disabled = Boolean(reason);
       attribute(start, "aria-describedby", reason ? "drain-why" : null);
       why.hidden = !reason;
       set(why, reason);
       const can = shadowActs(sources);
-      for (const [name, act] of Object.entries(shadow)) act.hidden = !can.includes(name);
+      // One whose worker is gone is known all the same: the source says how it stands.
+      const away = isStanding(sources) ? "" : unknown(sources, "shadow");
+      shadowWhy.hidden = !away;
+      set(shadowWhy, away);
+      for (const [name, act] of Object.entries(shadow)) {
+        act.hidden = !can.includes(name);
+        act.disabled = Boolean(away);
+        attribute(act, "aria-describedby", away ? "shadow-why" : null);
+      }
     },
   };
 }
@@ -173,14 +195,24 @@ function noDrain(cutover, jobs) {
   return cutover?.length && !cutover.some(isMoved) ? t("drain.nobody-moved") : "";
 }
 
+const shadowOf = (sources) => (sources ?? []).find((one) => one.name === "shadow");
+const STANDS = /\bis (running|paused|stopping)\b/;
+const isStanding = (sources) => STANDS.test(shadowOf(sources)?.why ?? "");
+
 /** What can be done with the shadow: nothing while none is on. */
 function shadowActs(sources) {
-  const shadow = (sources ?? []).find((one) => one.name === "shadow");
+  const shadow = shadowOf(sources);
   if (!shadow || shadow.state === "absent") return [];
-  // Why it is away may hide how it stands: then both are offered.
-  const stands = /\bis (running|paused|stopping)\b/.exec(shadow.why ?? "")?.[1];
+  // Why it is away may hide how it stands: then both are shown.
+  const stands = STANDS.exec(shadow.why ?? "")?.[1];
   const offered = { running: ["shadow-pause"], paused: ["shadow-resume"], stopping: [] }[stands] ?? ["shadow-pause", "shadow-resume"];
   return [...offered, "shadow-kill"];
+}
+
+/** A part of what comes next: only what a terminal takes can be copied. */
+function piece(text, isCommand, title) {
+  const root = isCommand ? copyable(text, title) : element("span", { class: "quiet", text });
+  return { root, update() {} };
 }
 
 function item() {
@@ -189,23 +221,7 @@ function item() {
   const stale = chip();
   stale.show(t("phases.stale"), "warn");
   const evidence = element("span", { class: "quiet" });
-  const command = element("code");
-  const copy = element("button", { type: "button", text: t("phases.copy") });
-  const next = element("p", { class: "next" }, command, copy);
-  const say = (words) => {
-    set(copy, words);
-    attribute(copy, "aria-label", t("phases.copy.name", { copy: words, title: title.textContent }));
-  };
-  copy.addEventListener("click", async () => {
-    try {
-      await navigator.clipboard.writeText(command.textContent);
-      say(t("phases.copied"));
-    } catch {
-      getSelection()?.selectAllChildren(command);
-      say(t("phases.copy.failed"));
-    }
-    setTimeout(() => say(t("phases.copy")), 2500);
-  });
+  const next = element("div", { class: "next" });
   const what = element("p", { class: "row" }, title, stale.root);
   const root = element("li", {}, status.root, element("div", {}, what, evidence, next));
   return {
@@ -217,8 +233,8 @@ function item() {
       const seen = seconds(one.taken_at) > 0 ? t("phases.taken", { ago: ago(one.taken_at) }) : "";
       set(evidence, [one.evidence, seen].filter(Boolean).join(" · "));
       next.hidden = !one.next_command || isSettled(one);
-      set(command, one.next_command ?? "");
-      say(copy.textContent);
+      const parts = next.hidden ? [] : pieces(one.next_command);
+      keyed(next, parts, ([text, isCommand]) => `${isCommand} ${text}`, ([text, isCommand]) => piece(text, isCommand, one.title));
     },
   };
 }

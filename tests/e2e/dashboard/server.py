@@ -29,7 +29,7 @@ class Dashboard:
     """The server, and what it is told to say.
 
     Attributes:
-        sections, actions: what a snapshot has.
+        sections, actions, options: what a snapshot has.
         token: of the operator; empty: read-only.
         answers: of actions, by (name, execute); else a plain one.
         asked: bodies of the actions that were let in.
@@ -48,6 +48,7 @@ class Dashboard:
         self.resumed: list[str] = []
         self.addresses: list[str] = []
         self.actions = told()
+        self.options = ""
         self.refuse = 0
         self.silent = False
         self.unwell = False
@@ -102,7 +103,7 @@ class Dashboard:
         else:
             told = {
                 "sections": self.sections, "read_only": not self.token, "project": self.project, "version": "0.1.0",
-                "actions": self.actions,
+                "actions": self.actions, "options": self.options,
             }  # fmt: skip
             self.number += 1
             await stream.write(frame("snapshot", told, self.number))

@@ -123,7 +123,7 @@ async def test_a_roll_back_says_in_words_what_it_does(page: Page, server: Dashbo
     # What the command does not say, the page knows.
     del server.answers["rollback", False]
     await page.locator("#cutover button", has_text="Roll back").nth(1).click()
-    await expect(act.locator(".sentences li").first).to_have_text("Nobody of presence is moved: it stays at 0 %.")
+    await expect(act.locator(".sentences li")).to_have_text(["Nobody of presence is moved: it stays at 0 %."])
 
 
 async def test_actions_that_are_refused_or_run_on(page: Page, server: Dashboard) -> None:

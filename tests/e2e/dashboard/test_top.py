@@ -64,7 +64,7 @@ async def test_the_top_says_what_matters_and_changes_at_once(page: Page, server:
 async def test_who_is_on_sse_is_what_the_flags_say(page: Page, server: Dashboard) -> None:
     """Open connections are no progress: the shadow's are open too, and who tries SSE out is not moved."""
     told = sample()
-    server.sections["cutover"] = [{**one, "percent": 0.0, "tenants": {}} for one in told["cutover"]]
+    server.sections["cutover"] = [{**one, "percent": 0.0, "tenants": {}, "state": "off"} for one in told["cutover"]]
     server.sections["connections"]["rows"] = [
         {"stack": "legacy", "feature": "chat", "open": 2},
         {"stack": "sse", "feature": "*", "open": 3},
@@ -73,6 +73,10 @@ async def test_who_is_on_sse_is_what_the_flags_say(page: Page, server: Dashboard
     await expect(headline(page, "who")).to_have_text("Nobody moved yet")
     await expect(page.locator("#answer-who .details")).to_have_text("open now: 2 WebSocket, 3 SSE")
     await expect(page.locator("#answer-who")).not_to_contain_text("% on SSE")
+    # Who was over and came back was moved, once.
+    await server.update("cutover", [{**told["cutover"][1], "tenants": {}}])
+    await expect(headline(page, "who")).to_have_text("Everybody is back")
+    await expect(page.locator("#answer-who")).to_contain_text("presence went back to WebSocket 4 min ago, by kim@ops-1")
     await server.update("cutover", [{**told["cutover"][1], "tenants": {"acme": 50.0}}])
     await expect(headline(page, "who")).to_have_text("presence: 1 tenant only")
     rows = [{**told["cutover"][0], "feature": name, "percent": 10.0} for name in ("alerts", "chat", "library")]
