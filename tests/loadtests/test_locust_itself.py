@@ -142,5 +142,5 @@ def test_a_worker_needs_nothing_but_the_file_and_is_missed_when_it_goes(target: 
             worker.kill()
             worker.wait()
     found = json.loads(result.read_text())
-    assert found["users"] == 2 and "workers have gone" in found["problem"]
+    assert found["users"] == 2 and found["problem"] == "1 worker has gone"
     assert found["counts"]["loss"] == 2 and found["counts"]["delivered"] > 4
