@@ -9,6 +9,7 @@ from migrate.cli.output import err, out, print_json, reports_errors
 from migrate.config import ConfigOption, resolve_config
 from migrate.errors import ExitCode
 from migrate.up.state import DEFAULT_STATE_DIR
+from migrate.words import counted
 
 __all__ = ["check_config"]
 
@@ -61,6 +62,6 @@ def check_config(
             out.print(f"{'wrong' if one.wrong else 'note '}  {one.key}: {one.found}\n       to do: {one.do}")
         for problem in dict.fromkeys([*facts.problems, *problems]):
             err.print(f"not read: {problem}")
-        out.print(f"{settings.path}: {len(wrong)} wrong, {len(found) - len(wrong)} notes")
+        out.print(f"{settings.path}: {len(wrong)} wrong, {counted(len(found) - len(wrong), 'note')}")
     if wrong:
         raise typer.Exit(int(ExitCode.FAILED))

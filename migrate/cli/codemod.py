@@ -19,6 +19,7 @@ from migrate.cli.output import err, out, print_json, reports_errors
 from migrate.cli.scan import ApiIdOption, ConfigOption, EnvOption, HostOption, find_config, scan_progress
 from migrate.codemod.names import JS_PACKAGE, PY_MODULE, SEND_URL, STREAM_URL
 from migrate.errors import RefusedError, UsageError
+from migrate.words import counted
 
 if TYPE_CHECKING:
     from migrate.codemod.run import FileRewrite, Rewriter
@@ -217,8 +218,9 @@ def _summary(done: list[FileRewrite], problems: list[tuple[str, str]], changed: 
                 err.print(f"{one.path}:{change.offset}: not rewritten: {change.what}", markup=False, highlight=False)
     counts = Counter(change.kind for one in done for change in one.changes)
     err.print(
-        f"{counts['rewritten']} connections rewritten, {counts['marked']} places of reconnect logic marked, "
-        f"{counts['hint']} left to you; {len(changed)} files {'written' if write else 'would change'}",
+        f"{counted(counts['rewritten'], 'connection')} rewritten, "
+        f"{counted(counts['marked'], 'place')} of reconnect logic marked, {counts['hint']} left to you; "
+        f"{counted(len(changed), 'file')} {'written' if write else 'would change'}",
         highlight=False,
     )
     if counts["rewritten"]:

@@ -16,6 +16,7 @@ from migrate.config import Config, ConfigOption, resolve_config
 from migrate.control.journal import Journal
 from migrate.errors import MigrateError, UsageError
 from migrate.up.state import DEFAULT_STATE_DIR
+from migrate.words import counted
 
 __all__ = ["observe"]
 
@@ -89,7 +90,7 @@ def observe(
             raise MigrateError(f"AWS could not be asked: {type(error).__name__}", "run it again") from error
         if remove:
             entry.note(removed_alarms=len(there))
-            err.print(f"dashboard {name} and {len(there)} alarms: removed")
+            err.print(f"dashboard {name} and {counted(len(there), 'alarm')}: removed")
             return
         entry.note(written_alarms=len(wanted), left_out=missing)
         err.print(f"dashboard {name} and {len(wanted)} of {len(ALARMS)} alarms: written")

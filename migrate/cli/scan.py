@@ -19,6 +19,7 @@ from migrate.cli.options import JsonOption
 from migrate.cli.output import err, out, print_json, reports_errors
 from migrate.errors import ExitCode, UsageError
 from migrate.scan.model import Confidence, Finding, ScanReport
+from migrate.words import counted
 
 __all__ = ["ApiIdOption", "ConfigOption", "EnvOption", "HostOption", "find_config", "scan", "scan_progress"]
 
@@ -105,7 +106,7 @@ def scan(
     ]
     if write_baseline and baseline is not None:
         _write(baseline, baseline_text(gated))
-        err.print(f"{len(gated)} uses written to {baseline}{not_gated}", markup=False, highlight=False)
+        err.print(f"{counted(len(gated), 'use')} written to {baseline}{not_gated}", markup=False, highlight=False)
     if chosen is Format.TEXT:
         if output is not None:
             from rich.console import Console
@@ -122,7 +123,8 @@ def scan(
             print_json(document)
     print_summary(report, difference, err)
     if fail_on_new and difference is not None and difference.new:
-        err.print(f"error: {len(difference.new)} new uses of WebSocket", style="bold red", highlight=False)
+        uses = counted(len(difference.new), "new use of WebSocket", "new uses of WebSocket")
+        err.print(f"error: {uses}", style="bold red", highlight=False)
         err.print("hint: use the drop-in client or the REST API instead, or accept them with --write-baseline")
         raise typer.Exit(int(ExitCode.FAILED))
     if difference is not None and difference.stale:

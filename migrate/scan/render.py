@@ -13,6 +13,7 @@ from rich.text import Text
 from migrate.scan.baseline import Difference
 from migrate.scan.model import Finding, Kind, ScanReport, Target
 from migrate.scan.rules import RULES
+from migrate.words import counted
 
 __all__ = ["as_json", "print_scan", "print_summary", "summary"]
 
@@ -102,12 +103,15 @@ def print_summary(report: ScanReport, difference: Difference | None, err: Consol
     counts = summary(report, difference)
     kinds = ", ".join(f"{number} {kind}" for kind, number in counts["by_kind"].items() if number)
     rate = report.files / report.seconds if report.seconds else 0
-    err.print(f"{counts['findings']} uses of WebSocket" + (f": {kinds}" if kinds else ""), highlight=False)
+    uses = counted(counts["findings"], "use of WebSocket", "uses of WebSocket")
+    err.print(uses + (f": {kinds}" if kinds else ""), highlight=False)
     if counts["other_services"]:
-        err.print(f"{counts['other_services']} sockets go to other services", highlight=False)
+        sockets = counted(counts["other_services"], "socket goes to another service", "sockets go to other services")
+        err.print(sockets, highlight=False)
     skipped = ", ".join(f"{number} {reason}" for reason, number in counts["skipped"].items())
+    files = counted(report.files, "file")
     err.print(
-        f"{report.files} files in {report.seconds:.1f} s ({rate:.0f}/s)" + (f"; skipped: {skipped}" if skipped else ""),
+        f"{files} in {report.seconds:.1f} s ({rate:.0f}/s)" + (f"; skipped: {skipped}" if skipped else ""),
         highlight=False,
     )
     if difference is not None:

@@ -67,7 +67,7 @@ def test_what_is_listed_and_not_written_to_the_baseline_is_counted_and_explained
     """Two numbers of uses beside each other: what the difference is."""
     tree({"a.js": "new WebSocket(u)", "tests/a.test.js": "new WebSocket(u)\nnew WebSocket(v)"})
     _, _, err = run(".", "--baseline", "known.jsonl", "--write-baseline")
-    assert "1 uses written to known.jsonl; not 2 in tests (--gate-tests)" in err
+    assert "1 use written to known.jsonl; not 2 in tests (--gate-tests)" in err
     assert "3 uses of WebSocket" in err
     tree({"guess.py": "r = websocket.run()"})
     _, _, err = run(".", "--baseline", "known.jsonl", "--write-baseline", "--gate-tests")
