@@ -325,6 +325,12 @@ def _be_worker(config: Config, state: StateDir) -> None:
     asyncio.run(serve(config, state.shadow))
 
 
+def _is_beside(config: Config, state: StateDir) -> bool:
+    """Whether `migrate up` runs the worker and its service: of its own applications only, not of everything that is
+    on the local AWS."""
+    return config.is_local and config.project.name in (state.read_up() or {}).get("shadow_url", {})
+
+
 def _start_worker(config: Config, state: StateDir) -> None:
     """Have one running: beside the stacks of `migrate up`, else as a process of its own."""
     from migrate.shadow.faults import VARIABLE, Faults
@@ -333,8 +339,9 @@ def _start_worker(config: Config, state: StateDir) -> None:
     Faults.parse(faults)
     state.shadow.mkdir(mode=0o700, parents=True, exist_ok=True)
     name = config.project.name
-    if config.is_local:
-        (state.shadow / f"{name}.wanted").write_text(json.dumps({"faults": faults}), encoding="utf-8")
+    if _is_beside(config, state):
+        wanted = {"faults": faults, "config": str(config.path.resolve())}
+        (state.shadow / f"{name}.wanted").write_text(json.dumps(wanted), encoding="utf-8")
         return
     if _pid(config, state) is not None:
         return
@@ -355,7 +362,7 @@ def _start_worker(config: Config, state: StateDir) -> None:
 def _end_worker(config: Config, state: StateDir) -> None:
     (state.shadow / f"{config.project.name}.wanted").unlink(missing_ok=True)
     (state.shadow / f"{config.project.name}.pid").unlink(missing_ok=True)
-    if not config.is_local:
+    if not _is_beside(config, state):
         return
     # Beside the stacks of `migrate up` its parts are ended by their parent: nothing of it runs when this returns.
     parts = {f"shadow-{config.project.name}", f"shadow-sse-{config.project.name}"}
@@ -375,6 +382,6 @@ def _pid(config: Config, state: StateDir) -> int | None:
 
 
 def _log(config: Config, state: StateDir) -> Path:
-    if config.is_local:
+    if _is_beside(config, state):
         return state.logs / f"shadow-{config.project.name}.log"
     return state.shadow / f"{config.project.name}.log"

@@ -1,7 +1,7 @@
 """The shadow's parts beside the running stacks: started and ended as files say. until phase 3
 
-shadow/NAME.wanted {"faults": str} is written by `migrate shadow start` for the application NAME, and deleted by
-`migrate shadow stop`; what is wanted when the stacks come up again is started again.
+shadow/NAME.wanted {"faults": str, "config": its migrate.toml} is written by `migrate shadow start` for the
+application NAME, and deleted by `migrate shadow stop`; what is wanted when the stacks come up again is started again.
 """
 
 from __future__ import annotations
@@ -102,7 +102,8 @@ class ShadowParts:
         )
 
     async def _start_worker(self, name: str, wanted: dict[str, Any]) -> None:
-        config: Path = self._state.configs / f"{name}.toml"
+        # A copy of the application's own description may have other rules.
+        config = Path(wanted.get("config") or self._state.configs / f"{name}.toml")
         await self._processes.start(
             f"shadow-{name}",
             ["-m", "migrate.shadow", "--config", str(config), "--state-dir", str(self._state.path)],
