@@ -1,4 +1,4 @@
-"""Who runs the worker of a shadow run: `migrate up` for its own applications, the command for every other. until phase 3"""
+"""Who runs the worker of a shadow run: `migrate up` for its own applications, else the command. until phase 3"""
 
 from __future__ import annotations
 
