@@ -87,7 +87,7 @@ function drawUnknown({ sections: { sources } }) {
     let note = panel.querySelector(":scope > .not-known");
     if (!note && words) {
       note = element("p", { class: "not-known" });
-      (panel.querySelector(":scope > .row") ?? panel.querySelector("h2")).after(note);
+      (panel.querySelector(":scope > .row:has(h2)") ?? panel.querySelector("h2")).after(note);
     }
     if (!note) continue;
     note.hidden = !words;

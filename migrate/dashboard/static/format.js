@@ -98,7 +98,7 @@ export function told(value) {
   return brief(Object.fromEntries(kept));
 }
 
-const COMMAND = /\b(?:migrate|pip|make)(?=\s)(?:\s+(?:&&|(?:"[^"]*"|'[^']*'|[^\s"'`,;()])+))+/g;
+const COMMAND = /\b(?:migrate|pip)(?=\s)(?:\s+(?:&&|(?:"[^"]*"|'[^']*'|[^\s"'`,;()])+))+/g;
 
 /** What comes next, taken apart: [[text, whether it is a command]]. What stands in backquotes is only spoken of. */
 export function pieces(text) {
