@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import httpx
 import pytest
@@ -20,6 +21,7 @@ from typer.testing import CliRunner
 from migrate.cli import app
 from migrate.config.model import Api, Feature, Project, Settings, Sse, Table
 from migrate.config.write import to_toml
+from migrate.dashboard.server import sources_of
 
 pytestmark = pytest.mark.integration
 
@@ -143,6 +145,23 @@ def test_without_a_token_it_is_read_only_and_prints_its_address(config: Path) ->
 def test_a_mistake_is_a_line_and_a_hint(config: Path, words: list[str], said: str) -> None:
     done = CliRunner().invoke(app, ["dashboard", "--config", str(config), *words])
     assert done.exit_code == 2 and said in done.stderr and "hint: " in done.stderr
+
+
+def test_the_checklists_look_where_the_code_is(config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `migrate phase1 --source` does: beside migrate.toml there may be none."""
+    code = tmp_path / "app"
+    code.mkdir()
+    asked: list[Any] = []
+    monkeypatch.setattr("migrate.dashboard.server.run", lambda settings, ready: asked.append(settings))
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, ["dashboard", "--config", str(config), "--source", "app"])
+    assert done.exit_code == 0, done.output
+    looked: list[Path] = []
+    monkeypatch.setattr("migrate.dashboard.server.Checklists", lambda clients, source: looked.append(source) or Mock())
+    sources_of(asked[0])
+    assert looked == [code]
+    done = CliRunner().invoke(app, ["dashboard", "--config", str(config), "--source", "nowhere"])
+    assert (done.exit_code, "there is no directory nowhere" in done.stderr) == (2, True)
 
 
 @pytest.mark.parametrize("token", ["short", "with a space in it", "nön-ascii-characters", ""])
