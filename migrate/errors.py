@@ -55,6 +55,10 @@ class MigrateError(Exception):
         self.message = message
         self.hint = hint
 
+    def report(self) -> str:
+        """Lines for a terminal or a log: the message, and the hint where there is one."""
+        return f"error: {self.message}\n" + (f"hint: {self.hint}\n" if self.hint else "")
+
 
 class UsageError(MigrateError):
     """A wrong option, configuration or environment."""

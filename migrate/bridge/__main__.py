@@ -20,4 +20,5 @@ if __name__ == "__main__":
     try:
         run_bridge(load_config(arguments.config), state.path, state.bridge_status)
     except MigrateError as error:
-        sys.exit(f"bridge: {error.message}\nhint: {error.hint}")
+        sys.stderr.write(error.report())
+        sys.exit(int(error.exit_code))

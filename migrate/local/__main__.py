@@ -105,9 +105,7 @@ def main(arguments: list[str] | None = None) -> int:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(run(settings))
     except MigrateError as error:
-        sys.stderr.write(f"error: {error.message}\n")
-        if error.hint:
-            sys.stderr.write(f"hint: {error.hint}\n")
+        sys.stderr.write(error.report())
         return int(error.exit_code)
     except (ControlPlaneUnavailableError, OSError) as error:
         sys.stderr.write(f"error: {error}\n")

@@ -26,7 +26,7 @@ def main() -> int:
         config = load_config(arguments.config, arguments.state_dir)
         asyncio.run(serve(config, StateDir(arguments.state_dir).shadow))
     except MigrateError as error:
-        sys.stderr.write(f"error: {error.message}\n" + (f"hint: {error.hint}\n" if error.hint else ""))
+        sys.stderr.write(error.report())
         return int(error.exit_code)
     return 0
 

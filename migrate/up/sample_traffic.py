@@ -250,7 +250,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         asyncio.run(_until_signalled(UpInfo.load(options.state_dir), StateDir(options.state_dir).people_hold))
     except MigrateError as error:
-        sys.stderr.write(f"error: {error.message}\n" + (f"hint: {error.hint}\n" if error.hint else ""))
+        sys.stderr.write(error.report())
         return int(error.exit_code)
     return 0
 

@@ -119,7 +119,50 @@ def handler(event, context):
     assert event["detail-type"] == "Scheduled Event"
 """
 
-DESCRIPTION = """\
+
+def _feature(name: str, verb: str, frame: str, more: str = "") -> str:
+    """What is said in the hall, and how it crosses to the other stack."""
+    return f"""\
+[[features]]
+name = "{name}"
+types = ["{verb}"]
+type_field = "do"
+frames = ["{frame}"]
+frame_type_field = "event"
+id = "mid"
+sender = "by"
+{more}say = {{ do = "{verb}", words = "{{$text}}" }}
+
+[features.replay]
+path = "/api/events"
+scopes = ["events:publish"]
+room = "hall"
+
+[[features.replay.body.events]]
+topic = "room:hall"
+type = "{frame}"
+key = "{{$requestId}}"
+
+[features.replay.body.events.data]
+event = "{frame}"
+mid = "{{$out.mid|$requestId}}"
+club = "{{$tenant}}"
+by = "{{$user}}"
+words = "{{words}}"
+
+[[features.deliver]]
+frame = "{frame}"
+topic = "room:hall"
+event = "{frame}"
+key = "{{mid}}"
+
+[[features.collect]]
+event = "{frame}"
+topic = "room:hall"
+"""
+
+
+_STACK = """\
 schema = 1
 
 [project]
@@ -187,71 +230,9 @@ event_sources = [{ type = "schedule", name = "rate(1 day)" }]
 [[functions]]
 name = "club-quiz"
 routes = ["quiz"]
+"""
 
-[[features]]
-name = "shouts"
-types = ["shout"]
-type_field = "do"
-frames = ["shouted"]
-frame_type_field = "event"
-id = "mid"
-order_by = "club"
-sender = "by"
-say = { do = "shout", words = "{$text}" }
-
-[features.replay]
-path = "/api/events"
-scopes = ["events:publish"]
-room = "hall"
-
-[[features.replay.body.events]]
-topic = "room:hall"
-type = "shouted"
-key = "{$requestId}"
-data = { event = "shouted", mid = "{$out.mid|$requestId}", club = "{$tenant}", by = "{$user}", words = "{words}" }
-
-[[features.deliver]]
-frame = "shouted"
-topic = "room:hall"
-event = "shouted"
-key = "{mid}"
-
-[[features.collect]]
-event = "shouted"
-topic = "room:hall"
-
-# The queue keeps no order, so that none is claimed.
-[[features]]
-name = "questions"
-types = ["ask"]
-type_field = "do"
-frames = ["answered"]
-frame_type_field = "event"
-id = "mid"
-sender = "by"
-say = { do = "ask", words = "{$text}" }
-
-[features.replay]
-path = "/api/events"
-scopes = ["events:publish"]
-room = "hall"
-
-[[features.replay.body.events]]
-topic = "room:hall"
-type = "answered"
-key = "{$requestId}"
-data = { event = "answered", mid = "{$out.mid|$requestId}", club = "{$tenant}", by = "{$user}", words = "{words}" }
-
-[[features.deliver]]
-frame = "answered"
-topic = "room:hall"
-event = "answered"
-key = "{mid}"
-
-[[features.collect]]
-event = "answered"
-topic = "room:hall"
-
+_TAIL = """\
 [[features]]
 name = "quiz"
 types = ["quiz"]
@@ -264,6 +245,15 @@ frame = { event = "moving", to = "{$sse_url}" }
 [rehearse]
 query = { as = "{$user}", key = "stand-in" }
 """
+
+DESCRIPTION = "\n".join(
+    [
+        _STACK,
+        _feature("shouts", "shout", "shouted", 'order_by = "club"\n'),
+        "# The queue keeps no order, so that none is claimed.\n" + _feature("questions", "ask", "answered"),
+        _TAIL,
+    ]
+)
 
 
 def write_stack(folder: Path) -> list[str]:

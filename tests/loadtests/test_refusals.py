@@ -88,35 +88,30 @@ def test_stacks_that_have_ended_are_none(capsys: pytest.CaptureFixture[str], tmp
     assert "have ended" in refused(capsys, "--state-dir", str(tmp_path))
 
 
+def stored(folder: Path, runs: list[dict[str, object]]) -> Path:
+    """A result of an earlier comparison, of other users than the default."""
+    plan = {"scenario": "rooms", "users": 7, "rate": 0.5, "seconds": 15.0, "size": 100, "lost_after": 15.0}
+    plan |= {"workers": 0, "warm_up": 2.0}
+    result = {"plan": plan, "provenance": {}, "emulated": False, "rounds": {"sse": runs}}
+    (folder / "before.json").write_text(json.dumps(result), encoding="utf-8")
+    return folder / "before.json"
+
+
 def test_a_result_of_another_plan_is_refused_before_anything_runs(
     capsys: pytest.CaptureFixture[str], secret: Path, tmp_path: Path
 ) -> None:
-    plan = {"scenario": "rooms", "users": 7, "rate": 0.5, "seconds": 15.0, "size": 100, "lost_after": 15.0}
-    before = {
-        "plan": {**plan, "workers": 0, "warm_up": 2.0},
-        "provenance": {},
-        "emulated": False,
-        "rounds": {"sse": []},
-    }
-    (tmp_path / "before.json").write_text(json.dumps(before), encoding="utf-8")
+    before = stored(tmp_path, [])
     target = ["--target", "sse=https://b", "--secret-file", str(secret)]
-    said = refused(capsys, *target, "--against", str(tmp_path / "before.json"))
+    said = refused(capsys, *target, "--against", str(before))
     assert "users" in said and "--users 7" in said
 
 
 def test_a_broken_result_is_refused_before_anything_runs(
     capsys: pytest.CaptureFixture[str], secret: Path, tmp_path: Path
 ) -> None:
-    plan = {"scenario": "rooms", "users": 7, "rate": 0.5, "seconds": 15.0, "size": 100, "lost_after": 15.0}
-    before = {
-        "plan": {**plan, "workers": 0, "warm_up": 2.0},
-        "provenance": {},
-        "emulated": False,
-        "rounds": {"sse": [{"figures": {}}]},
-    }
-    (tmp_path / "before.json").write_text(json.dumps(before), encoding="utf-8")
+    before = stored(tmp_path, [{"figures": {}}])
     target = ["--target", "sse=https://b", "--secret-file", str(secret), "--users", "7"]
-    assert "a broken result" in refused(capsys, *target, "--against", str(tmp_path / "before.json"))
+    assert "a broken result" in refused(capsys, *target, "--against", str(before))
 
 
 def test_what_cannot_be_stored_is_shown_all_the_same(
