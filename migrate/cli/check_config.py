@@ -24,7 +24,7 @@ def check_config(
     """
     from migrate.init.aws import read_aws, read_table
     from migrate.init.check import Finding, findings
-    from migrate.sweep.gateway import Gateway, Verdict
+    from migrate.tables.gateway import Gateway, Verdict
 
     settings = resolve_config(config, state_dir)
     problems: list[str] = []

@@ -63,7 +63,8 @@ def sweep(
     """
     if context.invoked_subcommand is not None:
         return
-    from migrate.sweep.job import Report, Sweep, connection_tables
+    from migrate.sweep.job import Report, Sweep
+    from migrate.tables.description import connection_tables
 
     settings = resolve_config(config, state_dir)
     part, parts = _share(segment)
@@ -116,7 +117,8 @@ def status(
 
     Example: migrate cleanup connections status --ask-per-s 20
     """
-    from migrate.sweep.job import connection_tables, status_of
+    from migrate.sweep.job import status_of
+    from migrate.tables.description import connection_tables
 
     settings = resolve_config(config, state_dir)
     control = ControlTable.of(settings)
@@ -159,12 +161,12 @@ def restore(
 
     Example: migrate cleanup connections restore --execute
     """
-    from migrate.sweep.export import Page, pages_of
     from migrate.sweep.exports import noted_runs
-    from migrate.sweep.job import connection_tables, described
-    from migrate.sweep.pace import Pace
     from migrate.sweep.restore import restore as put_back
-    from migrate.sweep.rows import Rows
+    from migrate.tables.description import connection_tables, described
+    from migrate.tables.export import Page, pages_of
+    from migrate.tables.pace import Pace
+    from migrate.tables.rows import Rows
 
     settings = resolve_config(config, state_dir)
     dynamodb, control = settings.client("dynamodb"), ControlTable.of(settings)
@@ -220,8 +222,8 @@ def restore(
 
 def _is_nothing(settings: Config, control: ControlTable, job: str) -> bool:
     """Whether the sweep deleted nothing. Raises: UsageError: it did, or may have, and its export is not here."""
-    from migrate.sweep.export import NoExportError, pages_of
     from migrate.sweep.exports import deleted_nothing, noted_runs
+    from migrate.tables.export import NoExportError, pages_of
 
     try:
         next(pages_of(settings.records, job, lambda: settings.client("s3")), None)

@@ -96,7 +96,7 @@ def apply(
     Example: migrate cleanup resources apply --execute --point-of-no-return a1b2c3
     """
     from migrate.resources.apply import apply_plan, done_of
-    from migrate.sweep.export import export_of
+    from migrate.tables.export import export_of
 
     settings = resolve_config(config, state_dir)
     path = plan_file or settings.path.parent / PLAN_FILE
@@ -154,7 +154,7 @@ def restore(
     """
     from migrate.resources.restore import Restored, check_wanted
     from migrate.resources.restore import restore as make_again
-    from migrate.sweep.export import pages_of
+    from migrate.tables.export import pages_of
 
     settings = resolve_config(config, state_dir)
     job = export or job_of(_read(plan_file or settings.path.parent / PLAN_FILE).digest)
@@ -214,7 +214,7 @@ def _rows(settings: Config, seen: Any) -> dict[str, int]:
     """Connections that are left, by table; counting ends at a thousand."""
     from migrate.aws import is_missing
     from migrate.resources.discover import asking
-    from migrate.sweep.rows import Rows
+    from migrate.tables.rows import Rows
 
     client, found = settings.client("dynamodb"), {}
     for table in settings.tables:

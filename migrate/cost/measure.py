@@ -16,7 +16,7 @@ from migrate.aws import GATEWAY, stage_dimensions
 from migrate.config import Config
 from migrate.cost.model import DYNAMODB, LAMBDA, MESSAGES, Usage
 from migrate.errors import MigrateError
-from migrate.sweep.rows import Rows
+from migrate.tables.rows import Rows
 
 __all__ = ["measure"]
 

@@ -16,7 +16,8 @@ from migrate.drain.state import read_controls, read_state, standing
 from migrate.errors import UsageError
 from migrate.phases.names import plan_key
 from migrate.resources.model import job_of, lock_name
-from migrate.sweep.job import connection_tables, status_of
+from migrate.sweep.job import status_of
+from migrate.tables.description import connection_tables
 
 __all__ = ["DrainJob", "ResourcesJob", "SweepJobs"]
 

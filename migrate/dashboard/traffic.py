@@ -26,7 +26,7 @@ from migrate.drain.walk import pages
 from migrate.errors import MigrateError, UsageError
 from migrate.local.usage import USAGE_PATH
 from migrate.service_metrics import Counts, ask
-from migrate.sweep.job import connection_tables, described
+from migrate.tables.description import connection_tables, described
 
 __all__ = ["LegacyConnections", "LegacyMessages", "Service", "Speed"]
 

@@ -27,9 +27,9 @@ from migrate.drain.refusal import Refusal
 from migrate.drain.state import UNDER_WAY, forget_controls, lock_name, partition, read_controls, read_state
 from migrate.drain.walk import Known, pages
 from migrate.errors import RefusedError, UsageError
-from migrate.sweep.gateway import Gateway, Verdict
-from migrate.sweep.job import connection_tables, described
-from migrate.sweep.pace import Pace
+from migrate.tables.description import connection_tables, described
+from migrate.tables.gateway import Gateway, Verdict
+from migrate.tables.pace import Pace
 
 __all__ = ["Drain", "undo"]
 

@@ -10,8 +10,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from migrate.config.model import Table
 from migrate.errors import MigrateError
-from migrate.sweep.dynamojson import decode, encode
-from migrate.sweep.rows import Rows
+from migrate.tables.dynamojson import decode, encode
+from migrate.tables.rows import Rows
 
 __all__ = ["Known", "pages"]
 

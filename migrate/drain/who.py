@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 from migrate.config import Config
 from migrate.drain.walk import Known, pages
-from migrate.sweep.gateway import Answer, Gateway, Verdict
-from migrate.sweep.job import connection_tables, described
-from migrate.sweep.pace import Pace
+from migrate.tables.description import connection_tables, described
+from migrate.tables.gateway import Answer, Gateway, Verdict
+from migrate.tables.pace import Pace
 
 __all__ = ["Left", "who_is_left"]
 

@@ -9,7 +9,7 @@ from migrate.init.facts import FunctionFact, StackFacts, TableFact
 from migrate.init.shapes import attributes_of, shape_of
 from migrate.init.sources import batch_size_of, called
 from migrate.routes import OWN_ROUTES
-from migrate.sweep.rows import Rows
+from migrate.tables.rows import Rows
 
 __all__ = ["Finding", "findings"]
 

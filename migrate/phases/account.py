@@ -105,7 +105,7 @@ class Account:
         return still_open("traffic-some", connects=round(connects), messages=round(messages), hours=f"{hours:g}")
 
     def swept(self) -> Evidence:
-        from migrate.sweep.rows import Rows
+        from migrate.tables.rows import Rows
 
         client = self.config.client("dynamodb")
         left = []

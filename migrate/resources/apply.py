@@ -25,8 +25,8 @@ from migrate.errors import MigrateError, RefusedError
 from migrate.resources.discover import traffic
 from migrate.resources.functions import read_function
 from migrate.resources.model import Plan, Step, job_of
-from migrate.sweep.dynamojson import encode
-from migrate.sweep.export import Export
+from migrate.tables.dynamojson import encode
+from migrate.tables.export import Export
 
 __all__ = ["Applied", "apply_plan", "done_of"]
 

@@ -18,8 +18,8 @@ from migrate.aws import is_missing
 from migrate.config import Config
 from migrate.errors import MigrateError
 from migrate.resources.functions import make_function
-from migrate.sweep.dynamojson import canonical, decode, encode
-from migrate.sweep.export import Page
+from migrate.tables.dynamojson import canonical, decode, encode
+from migrate.tables.export import Page
 
 __all__ = ["Restored", "check_wanted", "restore"]
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from migrate.control.checkpoints import Checkpoints
 from migrate.control.table import ControlTable
-from migrate.sweep.export import Export
+from migrate.tables.export import Export
 
 __all__ = ["Noted", "deleted_nothing", "note_run", "noted_runs"]
 

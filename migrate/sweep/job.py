@@ -22,7 +22,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from botocore.config import Config as BotoConfig
-from botocore.exceptions import BotoCoreError, ClientError
 
 from migrate.config import Config
 from migrate.config.model import Table
@@ -31,16 +30,17 @@ from migrate.control.journal import actor
 from migrate.control.locks import LEASE_S, Locks
 from migrate.control.table import ConditionFailedError, ControlTable
 from migrate.errors import MigrateError, RefusedError, UsageError
-from migrate.sweep.export import export_of
 from migrate.sweep.exports import Noted, note_run, noted_runs
-from migrate.sweep.gateway import Gateway, Verdict
-from migrate.sweep.lean import LeanManagement
-from migrate.sweep.pace import Pace
-from migrate.sweep.rows import Rows
 from migrate.sweep.segment import Deleter, Paces, Segment, Stopped
 from migrate.sweep.sharing import gateways_of, who_else_uses
+from migrate.tables.description import described
+from migrate.tables.export import export_of
+from migrate.tables.gateway import Gateway, Verdict
+from migrate.tables.lean import LeanManagement
+from migrate.tables.pace import Pace
+from migrate.tables.rows import Rows
 
-__all__ = ["Report", "Sweep", "connection_tables", "described", "status_of"]
+__all__ = ["Report", "Sweep", "status_of"]
 
 WORKERS = 16
 _AHEAD = 50_000
@@ -71,20 +71,6 @@ class Report:
     seconds: float = 0.0
     reasons: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-
-
-def connection_tables(config: Config, name: str = "") -> list[Table]:
-    """The tables of connections, or the one named.
-
-    Raises: UsageError: there is none.
-    """
-    tables = [table for table in config.tables if table.role == "connections" and name in {"", table.name}]
-    if not tables:
-        known = ", ".join(table.name for table in config.tables if table.role == "connections") or "none"
-        raise UsageError(
-            f"{config.path} has no table of connections" + (f" called {name}" if name else ""), f"its tables: {known}"
-        )
-    return tables
 
 
 class Sweep:
@@ -407,22 +393,6 @@ def status_of(control: ControlTable, table: str) -> dict[str, Any]:
         },
         "workers": workers,
     }
-
-
-def described(dynamodb: Any, name: str) -> tuple[tuple[str, ...], tuple[float, float]]:
-    """Key attributes, and provisioned (read, write) units; 0 on demand."""
-    try:
-        table = dynamodb.describe_table(TableName=name)["Table"]
-    except (ClientError, BotoCoreError) as error:
-        said = error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__
-        raise UsageError(f"the table {name} could not be read: {said}", "see `migrate check-config`") from None
-    schema = sorted(table["KeySchema"], key=lambda one: one["KeyType"] != "HASH")
-    through = table.get("ProvisionedThroughput", {})
-    on_demand = table.get("BillingModeSummary", {}).get("BillingMode") == "PAY_PER_REQUEST"
-    units = (0.0, 0.0) if on_demand else (
-        float(through.get("ReadCapacityUnits", 0)), float(through.get("WriteCapacityUnits", 0))
-    )  # fmt: skip
-    return tuple(one["AttributeName"] for one in schema), units
 
 
 def _me() -> str:

@@ -15,10 +15,10 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from migrate.errors import GateClosedError, MigrateError
-from migrate.sweep.dynamojson import canonical, decode, digest
-from migrate.sweep.export import Page
-from migrate.sweep.pace import Pace
-from migrate.sweep.rows import Entry, Rows
+from migrate.tables.dynamojson import canonical, decode, digest
+from migrate.tables.export import Page
+from migrate.tables.pace import Pace
+from migrate.tables.rows import Entry, Rows
 
 __all__ = ["Restored", "restore"]
 

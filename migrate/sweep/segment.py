@@ -18,11 +18,11 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from migrate.control.checkpoints import Checkpoints
 from migrate.errors import MigrateError
-from migrate.sweep.dynamojson import decode, digest, encode
-from migrate.sweep.export import Export
-from migrate.sweep.gateway import Answer, Gateway, Verdict
-from migrate.sweep.pace import Pace
-from migrate.sweep.rows import Entry, Item, Rows
+from migrate.tables.dynamojson import decode, digest, encode
+from migrate.tables.export import Export
+from migrate.tables.gateway import Answer, Gateway, Verdict
+from migrate.tables.pace import Pace
+from migrate.tables.rows import Entry, Item, Rows
 
 __all__ = ["Deleter", "Paces", "Segment", "Stopped"]
 

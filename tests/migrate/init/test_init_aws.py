@@ -167,7 +167,7 @@ def test_a_stack_with_fifty_routes(aws: None) -> None:
 
 def test_check_config_finds_what_does_not_fit(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     """MG1: each finding names its key and what to do; exit code 3 when something is wrong."""
-    from migrate.sweep import gateway
+    from migrate.tables import gateway
 
     monkeypatch.setattr(gateway.Gateway, "ask", lambda self, one: gateway.Answer(gateway.Verdict.GONE))
     stack.table("app", ("pk", "S"), ("sk", "S"), index=("byOwner", "ownerId"))

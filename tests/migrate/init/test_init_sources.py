@@ -21,7 +21,7 @@ from migrate.init.facts import FunctionFact, StackFacts
 from migrate.init.files import read_files
 from migrate.init.guess import guess
 from migrate.init.sources import of_arn, of_mapping
-from migrate.sweep import gateway
+from migrate.tables import gateway
 
 from .conftest import REGION, SECRET, Stack, client
 

@@ -25,7 +25,7 @@ from migrate.resources import apply, discover
 from migrate.resources.apply import _Worker
 from migrate.resources.discover import traffic
 from migrate.resources.model import Step
-from migrate.sweep.dynamojson import canonical
+from migrate.tables.dynamojson import canonical
 
 REGION = "eu-west-1"
 ROWS = 5

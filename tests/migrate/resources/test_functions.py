@@ -18,7 +18,7 @@ from migrate.errors import MigrateError
 from migrate.resources import functions
 from migrate.resources.functions import MARK, make_function, read_function
 from migrate.resources.restore import restore
-from migrate.sweep.export import Page
+from migrate.tables.export import Page
 
 REGION = "eu-west-1"
 ARN = "arn:aws:lambda:eu-west-1:123456789012:function:f"

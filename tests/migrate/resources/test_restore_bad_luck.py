@@ -14,7 +14,7 @@ from migrate.config import Config
 from migrate.config.model import Api, Project, Settings
 from migrate.errors import MigrateError
 from migrate.resources.restore import restore
-from migrate.sweep.export import DiskExport, Page
+from migrate.tables.export import DiskExport, Page
 
 REGION = "eu-west-1"
 CONFIG = Config(Settings(project=Project(name="p"), api=Api(id="abc", stage="prod", region=REGION)), Path("m.toml"))

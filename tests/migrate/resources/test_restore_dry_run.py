@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from migrate.cli import app
 from migrate.config import load_config
-from migrate.sweep.export import DiskExport
+from migrate.tables.export import DiskExport
 
 CONFIG = 'schema = 1\n[project]\nname = "p"\nrecords = "records"\n[api]\nid = "abc"\nstage = "prod"\n'
 

@@ -12,7 +12,7 @@ from moto import mock_aws
 from migrate.config import Config
 from migrate.config.model import Api, Project, Settings
 from migrate.resources.restore import restore
-from migrate.sweep.export import Page
+from migrate.tables.export import Page
 
 REGION = "eu-west-1"
 CONFIG = Config(Settings(project=Project(name="p"), api=Api(id="abc", stage="prod", region=REGION)), Path("m.toml"))

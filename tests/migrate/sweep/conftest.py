@@ -16,12 +16,12 @@ import pytest
 from migrate.config.model import Table
 from migrate.control.checkpoints import Checkpoints
 from migrate.control.table import ControlTable
-from migrate.sweep.export import DiskExport, pages_of
-from migrate.sweep.gateway import Answer, Verdict
-from migrate.sweep.pace import Pace
 from migrate.sweep.restore import Restored, restore
-from migrate.sweep.rows import Rows
 from migrate.sweep.segment import Deleter, Paces, Segment
+from migrate.tables.export import DiskExport, pages_of
+from migrate.tables.gateway import Answer, Verdict
+from migrate.tables.pace import Pace
+from migrate.tables.rows import Rows
 
 T = TypeVar("T")
 REGION = "eu-west-1"

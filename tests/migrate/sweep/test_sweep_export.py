@@ -11,8 +11,8 @@ import boto3
 import pytest
 
 from migrate.errors import GateClosedError, UsageError
-from migrate.sweep.dynamojson import canonical, decode, encode
-from migrate.sweep.export import DiskExport, S3Export, pages_of
+from migrate.tables.dynamojson import canonical, decode, encode
+from migrate.tables.export import DiskExport, S3Export, pages_of
 
 from .conftest import REGION, Bench, connection
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from migrate.config.model import Table
-from migrate.sweep.rows import Rows
 from migrate.sweep.segment import Paces, Segment, Stopped
+from migrate.tables.rows import Rows
 
 HANDS = 4
 Each = Callable[[Callable[[int], Any], Sequence[int]], list[Any]]

@@ -22,8 +22,8 @@ from migrate.config.write import to_toml
 from migrate.control.locks import Locks
 from migrate.errors import RefusedError
 from migrate.sweep import job as job_module
-from migrate.sweep.gateway import Answer, Verdict
 from migrate.sweep.job import Sweep, status_of
+from migrate.tables.gateway import Answer, Verdict
 
 from .conftest import REGION, Bench, Gateway, connection
 

@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from migrate.sweep.export import pages_of
+from migrate.tables.export import pages_of
 
 from .conftest import Bench, Killed, Meddled, connection
 

@@ -9,8 +9,8 @@ import pytest
 
 from migrate.control.checkpoints import Checkpoints
 from migrate.sweep import segment
-from migrate.sweep.export import DiskExport
-from migrate.sweep.pace import Pace
+from migrate.tables.export import DiskExport
+from migrate.tables.pace import Pace
 
 from .conftest import Bench, Direct, Meddled, connection
 

@@ -17,7 +17,7 @@ from botocore.httpsession import get_cert_path
 from botocore.utils import get_environ_proxies
 from urllib3 import exceptions as errors
 
-from migrate.sweep.signing import Signer
+from migrate.tables.signing import Signer
 
 __all__ = ["LeanManagement"]
 

@@ -12,7 +12,7 @@ from botocore.credentials import Credentials
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from migrate.sweep.signing import Signer
+from migrate.tables.signing import Signer
 
 # Also ids that are none: what stands in a table is anybody's text.
 IDS = st.text(min_size=1).filter(lambda text: text not in {".", ".."})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from migrate.sweep.pace import Pace
+from migrate.tables.pace import Pace
 
 
 class Time:

@@ -14,8 +14,8 @@ from botocore.credentials import Credentials
 from botocore.exceptions import NoCredentialsError
 
 from migrate.local.tls import ensure_certificates
-from migrate.sweep.gateway import Gateway, Verdict
-from migrate.sweep.lean import LeanManagement
+from migrate.tables.gateway import Gateway, Verdict
+from migrate.tables.lean import LeanManagement
 
 ANSWERS = {
     "alive": (200, "", b'{"identity": {"userAgent": "a"}}'),
