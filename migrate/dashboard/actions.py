@@ -22,7 +22,7 @@ from typing import IO, Any
 
 from migrate.control.journal import actor
 from migrate.dashboard.action_table import ACTIONS, planned
-from migrate.scan.redact import redact
+from migrate.redact import redact
 
 __all__ = ["TOKEN_VARIABLE", "Answer", "BusyError", "Operator"]
 

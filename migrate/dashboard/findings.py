@@ -23,7 +23,7 @@ from migrate.dashboard.model import LATENCY_EDGES_MS
 from migrate.phases.commands import next_command
 from migrate.phases.model import Row
 from migrate.phases.texts import said_of
-from migrate.scan.redact import redact
+from migrate.redact import redact
 
 __all__ = [
     "closed_items",

@@ -15,8 +15,8 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from migrate.config import Config
+from migrate.redact import redact
 from migrate.routes import CONNECT
-from migrate.scan.redact import redact
 
 __all__ = ["complaint", "why_refused"]
 

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from migrate.redact import redact, snippet
 from migrate.scan.cloudformation import tree_hits
 from migrate.scan.files import JS, MARKUP, generated, is_test
 from migrate.scan.fingerprint import fingerprint
@@ -21,7 +22,6 @@ from migrate.scan.project import Project
 from migrate.scan.py_file import PyFile
 from migrate.scan.py_rules import py_uses
 from migrate.scan.py_values import PyValues
-from migrate.scan.redact import redact, snippet
 from migrate.scan.rules import RULES
 from migrate.scan.source import Lines, NotTextError, Source, decode
 from migrate.scan.terraform import terraform_hits, terraform_json_hits

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from ast_grep_py import SgNode
 
+from migrate.redact import redact
 from migrate.scan.identity import StackIdentity, shown
 from migrate.scan.js_infrastructure import lambda_events, method_call, objects, sdk_and_cdk, strings
 from migrate.scan.js_reconnect import reconnects
@@ -19,7 +20,6 @@ from migrate.scan.js_values import JsValues
 from migrate.scan.model import Confidence, Hit, Target
 from migrate.scan.nodes import code_of, find_kinds
 from migrate.scan.packages import JS_CALLS, JS_NEW
-from migrate.scan.redact import redact
 
 __all__ = ["js_uses"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from migrate.redact import redact
 from migrate.scan.identity import StackIdentity
 from migrate.scan.model import Confidence, Hit
 from migrate.scan.packages import PYTHON_PACKAGES, npm_package
-from migrate.scan.redact import redact
 from migrate.scan.tree import Tree
 
 __all__ = ["dotenv_hits", "dotenv_values", "npm_hits", "python_manifest_hits"]

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from ast_grep_py import SgNode
 
+from migrate.redact import redact
 from migrate.routes import CONNECT, DISCONNECT, LIFE_ROUTES
 from migrate.scan.cloudformation import permission
 from migrate.scan.identity import StackIdentity, shown
@@ -19,7 +20,6 @@ from migrate.scan.nodes import code_of, find_kinds, span, up
 from migrate.scan.packages import PY_BASES, PY_CALLS
 from migrate.scan.py_file import py_string
 from migrate.scan.py_values import PyValues, arguments, keyword
-from migrate.scan.redact import redact
 
 __all__ = ["PyUse", "py_symbol_of", "py_uses"]
 

@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from migrate.cli import app
-from migrate.scan.redact import redact
+from migrate.redact import redact
 from migrate.scan.rules import RULES
 
 from .conftest import MakeTree
