@@ -1,4 +1,4 @@
-"""No secret leaves a scanned file: not in a report, not in a baseline. Pure. until phase 3"""
+"""No secret leaves text of others that is shown: reports, baselines, logs, the dashboard. Pure. until phase 3"""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 The order is what makes it safe to be killed anywhere: a row is exported for good before it is deleted, and a page is
 checkpointed after its rows are. What is done twice then is asking and exporting; a row is deleted only as it was read.
+What is about to go is noted before (`migrate.sweep.reckoning`), so that who goes on can count what is gone already.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from migrate.control.checkpoints import Checkpoints
 from migrate.errors import MigrateError
+from migrate.sweep.reckoning import Reckoning
 from migrate.tables.dynamojson import decode, digest, encode
 from migrate.tables.export import Export
 from migrate.tables.gateway import Answer, Gateway, Verdict
@@ -105,6 +107,8 @@ class Segment:
         self.counts: Counter[str] = Counter()
         self.unknown: Counter[str] = Counter()
         self.done = False
+        self._reckoning = Reckoning(whole=rows.whole)
+        self._last_key: Item | None = None
 
     def run(self) -> None:
         """To the end, from the last checkpoint.
@@ -144,8 +148,10 @@ class Segment:
         self.counts.update(kept.get("counts", {}))
         self.unknown.update(kept.get("unknown", {}))
         self.done = bool(kept.get("done"))
+        self._reckoning = Reckoning(kept.get("under_way", ""), whole=self._rows.whole)
         last = kept.get("last_key")
-        return decode(last) if last else None
+        self._last_key = decode(last) if last else None
+        return self._last_key
 
     def _scan(self, start: Item | None) -> _Read:
         arguments: dict[str, Any] = {
@@ -184,13 +190,21 @@ class Segment:
                 self.unknown[answer.reason] += 1
         counts["connections"] += len(answers)
         if self._deleter is not None:
+            here = self._reckoning.marks(self._named(page.found))
+            self.counts.update(self._reckoning.deleted_before(here, last=page.last_key is None))
             if gone:
                 self._check()
+                self._checkpoint(self._last_key, self._deleter, self._reckoning.begin(self._named(gone)), done=False)
                 self._delete(gone, counts, self._deleter)
             self.counts.update(counts)
-            self._checkpoint(page.last_key, self._deleter)
+            self._checkpoint(page.last_key, self._deleter, self._reckoning.kept(), done=page.last_key is None)
+            self._last_key = page.last_key
         else:
             self.counts.update(counts)
+
+    def _named(self, found: Sequence[tuple[Item, list[Entry]]]) -> list[tuple[Item, list[str]]]:
+        """Keys of items, and the connections in each."""
+        return [(self._rows.key_of(item), [entry.connection_id for entry in entries]) for item, entries in found]
 
     def _each(self, call: Callable[[T], R], things: Sequence[T]) -> list[R]:
         """What the call gives for each, in order; done by a few hands that take one after the other.
@@ -295,9 +309,10 @@ class Segment:
             }
         return {**record, "at": time.time(), "sha256": digest(record)}
 
-    def _checkpoint(self, last_key: Item | None, deleter: Deleter) -> None:
+    def _checkpoint(self, last_key: Item | None, deleter: Deleter, under_way: str, *, done: bool) -> None:
         value: dict[str, Any] = {
-            "done": last_key is None,
+            "done": done,
+            "under_way": under_way,
             "counts": dict(self.counts),
             "unknown": dict(self.unknown),
             "at": time.time(),

@@ -48,6 +48,7 @@ class _World:
         self.touched: set[int] = set()
         self.deleted: Counter[str] = Counter()
         self.times = 0
+        self.counts: Counter[str] = Counter()
 
     def deed(self, user: int, what: str) -> None:
         self.touched.add(user)
@@ -85,7 +86,8 @@ class _World:
             for _ in range(len(kills) + 1):
                 calls["n"] = 0
                 try:
-                    self.table.sweep(client=Meddled(self.table.dynamodb, before, after, self.deleted))
+                    client = Meddled(self.table.dynamodb, before, after, self.deleted)
+                    self.counts = self.table.sweep(client=client).counts
                 except Killed:
                     continue
                 break
@@ -101,6 +103,11 @@ class _World:
     def judge(self) -> None:
         now = self.table.items()
         here = {item["ws"]["S"] for item in now.values()}
+        if not self.touched:
+            # Told as it was, whatever was killed: what went is counted once, and so is what stayed.
+            told = {name: self.counts[name] for name in ("rows", "alive", "gone", "exported", "deleted", "changed")}
+            gone = self.deleted.total()
+            assert told == {"rows": 8, "alive": 8 - gone, "gone": gone, "exported": gone, "deleted": gone, "changed": 0}
         lost = {one for one in self.rows.values() if one in self.table.gateway.living} - here
         assert not lost, "a living connection's row is gone"
         for user, one in self.rows.items():
@@ -159,10 +166,11 @@ def test_maps_sets_and_lists(bench: Make, kills: list[tuple[int, bool]], living:
     for _ in range(len(kills) + 1):
         calls["n"] = 0
         try:
-            table.sweep(client=Meddled(table.dynamodb, meddle(False), meddle(True)))
+            counts = table.sweep(client=Meddled(table.dynamodb, meddle(False), meddle(True))).counts
             break
         except Killed:
             continue
+    assert counts["exported"] == counts["deleted"] == 2 * (6 - len(living))
     for item in table.items().values():
         held = {entry.connection_id for entry in table.rows.entries(item)}
         assert held == table.gateway.living
