@@ -177,6 +177,7 @@ class Trial:
             and seen["deleted once"] == len(dead)
             and not (seen["deleted twice"] or seen["forgotten"] or seen["living touched"])
             and set(counted.deleted) == dead
+            and seen["it says"]["deleted"] == len(dead)
         )
 
     def _restore(self, seen: dict[str, Any], machines: Machines, before: dict[str, str], records: str) -> None:
