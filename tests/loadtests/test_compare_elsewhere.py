@@ -63,7 +63,7 @@ def test_losses_are_an_exit_code_and_two_versions_a_table(options: list[str], tm
     assert "cannot tell" not in done.stdout and not first["rounds"]["sse"][0]["cpu_cores"]
     earlier = next(tmp_path.glob("load-idle-*.json")).rename(tmp_path / "before.json")
     again = compare(*once, "--against", str(earlier))
-    assert "idle: median" in again.stdout and "SSE + REST: delivery p50 ms" in again.stdout
+    assert "idle: 1 repetition" in again.stdout and "SSE + REST: delivery p50 ms" in again.stdout
     page = next(tmp_path.glob("load-idle-*.html")).read_text(encoding="utf-8")
     for text in (page, json.dumps(results(tmp_path)), done.stdout, done.stderr):
         assert TOKEN not in text
