@@ -92,7 +92,7 @@ PEOPLE = (
         (
             "Morning everyone — coffee's on ☕",
             "Who's on call this week?",
-            "I see every message twice as often as I read it",
+            "The new one is faster than I can read",
             "Naïve question: is this the old stack or the new one?",
             "Ship it 🚢",
             'The docs say "at least once", I say once',
