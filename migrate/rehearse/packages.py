@@ -10,11 +10,11 @@ import io
 import re
 import sys
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from migrate.archives import CANNOT_UNPACK
 from migrate.errors import UsageError
 
 __all__ = ["Package", "handler_of", "read_package", "read_packages", "runtime_of"]
@@ -87,8 +87,7 @@ def read_package(path: Path) -> Package:
         raise UsageError(f"there is no package {path}", "a zip, or a directory with what the zip would hold") from None
     except zipfile.BadZipFile:
         raise UsageError(f"{path} is no zip", "give what you upload to Lambda, or its directory") from None
-    except (zlib.error, EOFError, NotImplementedError, RuntimeError, UnicodeError):
-        # Damaged, of a kind that Lambda does not take either, or with a password.
+    except CANNOT_UNPACK:
         raise UsageError(f"{path} cannot be unpacked", "give what you upload to Lambda, or its directory") from None
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}", "give a zip or a directory") from None

@@ -10,10 +10,10 @@ import os
 import shutil
 import stat
 import zipfile
-import zlib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from migrate.archives import CANNOT_UNPACK
 from migrate.local.functions.configuration import FunctionConfig
 from migrate.local.functions.control_plane import ControlPlane
 from migrate.local.functions.reference import FunctionRef
@@ -36,8 +36,7 @@ def unpack(archive: bytes, folder: Path) -> None:
     """
     try:
         _unpack(archive, folder)
-    except (zlib.error, EOFError, NotImplementedError, RuntimeError, UnicodeError) as error:
-        # Damaged, of a kind that Lambda does not take either, or with a password.
+    except CANNOT_UNPACK as error:
         raise zipfile.BadZipFile(f"it cannot be unpacked: {error}") from error
 
 
